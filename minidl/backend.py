@@ -1,0 +1,120 @@
+"""Which array library holds an array, moving arrays between devices, and random streams.
+
+This is the only file that imports CuPy. Everything above it asks ``array_module(x)`` and then writes the same
+NumPy-style code for both devices.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any  # a numpy.ndarray or a cupy.ndarray: the two share one interface, not one type
+
+STREAMS = ("init", "shuffle", "augmentation", "dropout", "attack")
+
+
+@functools.cache
+def _cupy() -> ModuleType:
+    """CuPy with a usable card, or a RuntimeError that says which of the three (package, driver, card) is missing."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            "device 'gpu' was asked for, but CuPy is not installed: pip install 'minidl[gpu]' "
+            "(CUDA 13) or 'minidl[gpu-cuda12]', or use device 'cpu'"
+        ) from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(
+            f"device 'gpu' was asked for, but the NVIDIA driver does not answer ({error}): "
+            "install or update the driver (see nvidia-smi), or use device 'cpu'"
+        ) from error
+    if count == 0:
+        raise RuntimeError("device 'gpu' was asked for, but this machine has no NVIDIA card: use device 'cpu'")
+    return cupy
+
+
+def gpu_available() -> bool:
+    """Whether ``to_device(x, "gpu")`` would work here."""
+    try:
+        _cupy()
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_gpu_array(x: object) -> bool:
+    """Whether x is a CuPy array; answers without importing CuPy."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def is_array(x: object) -> bool:
+    """Whether x is a NumPy or CuPy array."""
+    return isinstance(x, np.ndarray) or is_gpu_array(x)
+
+
+def array_module(x: Array) -> ModuleType:
+    """The library, ``numpy`` or ``cupy``, whose functions take the array x."""
+    return _cupy() if is_gpu_array(x) else np
+
+
+def device_of(x: Array) -> str:
+    """``"gpu"`` for a CuPy array, else ``"cpu"``."""
+    return "gpu" if is_gpu_array(x) else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raise a clear error unless device is "cpu", or "gpu" on a machine that has one."""
+    if device not in ("cpu", "gpu"):
+        raise ValueError(f"unknown device {device!r}: choose 'cpu' or 'gpu'")
+    if device == "gpu":
+        _cupy()
+
+
+def to_device(x: Array, device: str) -> Array:
+    """x on "cpu" (a NumPy array) or "gpu" (a CuPy array); x itself when it is there already."""
+    check_device(device)
+    if device == device_of(x):
+        return x
+    return _cupy().asarray(x) if device == "gpu" else x.get()
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """x as a NumPy array, copied only when it lies on the card."""
+    return x.get() if is_gpu_array(x) else np.asarray(x)
+
+
+def streams(seed: int) -> dict[str, np.random.Generator]:
+    """One independent random stream for each purpose in ``STREAMS``, all spawned from one seed.
+
+    A stream each means that, say, a model with dropout sees the same shuffling as one without.
+    """
+    children = np.random.SeedSequence(seed).spawn(len(STREAMS))
+    return {name: np.random.Generator(np.random.PCG64(child)) for name, child in zip(STREAMS, children, strict=True)}
+
+
+_default = streams(0)
+
+
+def manual_seed(seed: int) -> None:
+    """Reset the default random streams, which layers use when they are given no generator of their own.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> md.manual_seed(0); a = md.nn.Linear(3, 2).weight.data
+    >>> md.manual_seed(0); b = md.nn.Linear(3, 2).weight.data
+    >>> bool((a == b).all())
+    True
+    """
+    _default.update(streams(seed))
+
+
+def default_rng(stream: str) -> np.random.Generator:
+    """The default generator of a stream; ``manual_seed`` resets it."""
+    return _default[stream]

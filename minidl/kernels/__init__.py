@@ -1,0 +1,61 @@
+"""Arrays in, arrays out: the kernels behind the operations, one module for each way of computing them.
+
+``loops`` (the specification), ``portable`` (NumPy and CuPy alike), ``cpu`` (Numba) and, for the card, ``gpu`` hold the
+same names with the same signatures. ``of(x)`` picks the module for an array; an operation asks it and never learns
+which one answered, so a faster module replaces a slower one here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from importlib.util import find_spec
+from types import ModuleType
+
+from ..backend import Array, is_gpu_array
+
+MODULES = ("loops", "portable", "cpu")
+
+_forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
+
+
+@functools.cache
+def module(name: str) -> ModuleType:
+    """The kernel module of that name, imported when first asked for (Numba takes a while to load)."""
+    if name not in MODULES:
+        raise ValueError(f"unknown kernels {name!r}: choose from {', '.join(MODULES)}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+@functools.cache
+def _default(gpu: bool) -> ModuleType:
+    return module("cpu" if not gpu and find_spec("numba") else "portable")
+
+
+def of(x: Array) -> ModuleType:
+    """The kernels that compute with the array x: those of its device, unless ``using`` says otherwise."""
+    forced = _forced.get()
+    return module(forced) if forced else _default(is_gpu_array(x))
+
+
+@contextlib.contextmanager
+def using(name: str) -> Iterator[None]:
+    """Compute everything within the block with one kernel module: "loops", "portable" or "cpu".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import kernels
+    >>> with kernels.using("loops"):
+    ...     kernels.of(np.ones(1)).__name__
+    'minidl.kernels.loops'
+    """
+    module(name)  # an unknown name or a missing library is reported here, not at the first operation
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)

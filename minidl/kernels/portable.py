@@ -1,0 +1,191 @@
+"""The kernels as whole-array expressions, written once for NumPy and CuPy (im2col + matmul): they run anywhere.
+
+Same names, signatures and meaning as ``loops``, which explains them. A result has its input's precision.
+"""
+
+from __future__ import annotations
+
+from ..backend import Array, array_module
+from .shapes import Pair, Windows, index_dtype, output_sizes
+
+
+def _pad(x: Array, padding: Pair, value: float = 0.0) -> Array:
+    """(B, H, W, C) -> (B, H + 2 PH, W + 2 PW, C)."""
+    if padding == (0, 0):
+        return x
+    (ph, pw), xp = padding, array_module(x)
+    return xp.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=value)
+
+
+def _windows(x: Array, kernel: Pair, stride: Pair) -> Array:
+    """A view (B, OH, OW, KH, KW, C) of x (B, H, W, C): no number is copied, only the strides change."""
+    xp = array_module(x)
+    oh, ow = output_sizes(x.shape, kernel, stride, (0, 0))
+    sb, sh, sw, sc = x.strides
+    return xp.lib.stride_tricks.as_strided(
+        x, (len(x), oh, ow, *kernel, x.shape[3]), (sb, sh * stride[0], sw * stride[1], sh, sw, sc)
+    )
+
+
+def _scatter(columns: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+    """Add each window of columns (B, OH, OW, KH, KW, C) back to the pixels it was read from: the opposite of _windows.
+
+    One slice of the image at a time for each place (kh, kw) of the window, within which no pixel comes up twice.
+    """
+    (sh, sw), (ph, pw) = stride, padding
+    b, h, w, c = x_shape
+    _, oh, ow, kh_size, kw_size, _ = columns.shape
+    dx = array_module(columns).zeros((b, h + 2 * ph, w + 2 * pw, c), columns.dtype)
+    for kh in range(kh_size):
+        for kw in range(kw_size):
+            dx[:, kh : kh + sh * oh : sh, kw : kw + sw * ow : sw] += columns[:, :, :, kh, kw]
+    return dx[:, ph : ph + h, pw : pw + w]
+
+
+def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
+    n, kh, kw, c = weight.shape
+    columns = _windows(_pad(x, padding), (kh, kw), stride)  # (B, OH, OW, KH, KW, C)
+    b, oh, ow = columns.shape[:3]
+    y = columns.reshape(b * oh * ow, kh * kw * c) @ weight.reshape(n, kh * kw * c).T  # (B OH OW, N)
+    if bias is not None:
+        y += bias
+    return y.reshape(b, oh, ow, n)
+
+
+def conv2d_grad_input(dy: Array, weight: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+    n, kh, kw, c = weight.shape
+    columns = dy.reshape(-1, n) @ weight.reshape(n, kh * kw * c)  # (B OH OW, KH KW C)
+    return _scatter(columns.reshape(*dy.shape[:3], kh, kw, c), x_shape, stride, padding)
+
+
+def conv2d_grad_weight(dy: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+    n, kh, kw, c = w_shape
+    columns = _windows(_pad(x, padding), (kh, kw), stride)
+    return (dy.reshape(-1, n).T @ columns.reshape(-1, kh * kw * c)).reshape(w_shape)
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    xp = array_module(x)
+    windows = _windows(_pad(x, padding, -float("inf")), kernel, stride)
+    b, oh, ow, kh, kw, c = windows.shape
+    windows = windows.reshape(b, oh, ow, kh * kw, c)
+    where = windows.argmax(axis=3)  # the first of equal values, as in loops
+    y = xp.take_along_axis(windows, where[:, :, :, None], axis=3)[:, :, :, 0]
+    return y, where.astype(index_dtype(kernel))
+
+
+def max_pool2d_grad(
+    dy: Array, where: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> Array:
+    xp = array_module(dy)
+    places = xp.arange(kernel[0] * kernel[1], dtype=where.dtype)[:, None]  # (KH KW, 1)
+    shares = xp.where(where[:, :, :, None] == places, dy[:, :, :, None], dy.dtype.type(0))  # (B, OH, OW, KH KW, C)
+    return _scatter(shares.reshape(*dy.shape[:3], *kernel, -1), x_shape, stride, padding)
+
+
+def _averaging(size: int, windows: Windows, like: Array) -> Array:
+    """A (len(windows), size) matrix whose product with an axis of length ``size`` takes the mean over each window."""
+    matrix = array_module(like).zeros((len(windows), size), like.dtype)
+    for i, (start, stop) in enumerate(windows):
+        matrix[i, max(start, 0) : max(stop, 0)] = 1 / (stop - start)
+    return matrix
+
+
+def avg_pool2d(x: Array, rows: Windows, columns: Windows) -> Array:
+    down, across = _averaging(x.shape[1], rows, x), _averaging(x.shape[2], columns, x)
+    return _pool_with(x, down, across)
+
+
+def avg_pool2d_grad(dy: Array, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> Array:
+    down, across = _averaging(x_shape[1], rows, dy), _averaging(x_shape[2], columns, dy)
+    return _pool_with(dy, down.T, across.T)
+
+
+def _pool_with(x: Array, down: Array, across: Array) -> Array:
+    """y[b, i, j, c] = sum over h, w of down[i, h] across[j, w] x[b, h, w, c]."""
+    b, h, w, c = x.shape
+    x = (down @ x.reshape(b, h, w * c)).reshape(b * len(down), w, c)
+    return (across @ x).reshape(b, len(down), len(across), c)
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    pixels = x.reshape(-1, x.shape[-1])
+    return pixels.mean(axis=0), pixels.var(axis=0)
+
+
+def normalize(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
+) -> Array:
+    xp = array_module(x)
+    y = (x - mean) * (gamma / xp.sqrt(var + eps)) + beta
+    if residual is not None:
+        y += residual
+    return xp.maximum(y, 0, out=y) if relu else y
+
+
+def normalize_grad(
+    dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
+) -> tuple[Array, Array, Array, Array]:
+    inv_std = 1 / array_module(x).sqrt(var + eps)
+    over = tuple(range(x.ndim - 1))  # every axis but the channels
+    dz = relu_grad(dy, y) if relu else dy
+    x_hat = (x - mean) * inv_std
+    dbeta, dgamma = dz.sum(axis=over), (dz * x_hat).sum(axis=over)
+    through_moments = (dbeta + x_hat * dgamma) / (x.size // x.shape[-1]) if training else 0
+    return gamma * inv_std * (dz - through_moments), dgamma, dbeta, dz
+
+
+def matmul(a: Array, b: Array) -> Array:
+    return a @ b
+
+
+def relu(x: Array) -> Array:
+    return array_module(x).maximum(x, 0)
+
+
+def relu_grad(dy: Array, y: Array) -> Array:
+    return dy * (y > 0)
+
+
+def sgd_step(
+    weight: Array,
+    grad: Array,
+    velocity: Array | None,
+    mask: Array | None,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None:
+    step = grad + weight_decay * weight
+    if velocity is not None:
+        velocity *= momentum
+        velocity += step
+        step = step + momentum * velocity if nesterov else velocity
+    weight -= lr * step
+    if mask is not None:
+        weight *= mask
+        if velocity is not None:
+            velocity *= mask
+
+
+def adam_step(
+    weight: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    mask: Array | None,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+) -> None:
+    slope = grad + weight_decay * weight
+    mean += (1 - beta1) * (slope - mean)
+    square += (1 - beta2) * (slope**2 - square)
+    scale = (square / (1 - beta2**step)) ** 0.5 + eps
+    weight -= lr / (1 - beta1**step) * mean / scale
+    if mask is not None:
+        weight *= mask
