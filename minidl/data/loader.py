@@ -1,0 +1,207 @@
+"""Batches: shuffled, cropped and flipped from one seed, and ready before they are asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from .ahead import run_ahead
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Plan(NamedTuple):
+    """All that is random in one epoch, drawn before it starts: an entry for each image, in order of visit."""
+
+    rows: np.ndarray  # which image
+    tops: np.ndarray  # upper left corner of its window, in the padded image
+    lefts: np.ndarray
+    flips: np.ndarray  # whether to mirror it left to right
+
+
+class Loader:
+    """Iterate over images in batches, optionally shuffled and augmented.
+
+    Each epoch is a function of ``(seed, epoch)`` alone: whatever ``prefetch`` is, and whether or not earlier
+    epochs were run, ``loader.epoch(k)`` gives the same bits. Iterating the loader runs epoch 0, then 1, ...
+
+    Parameters
+    ----------
+    images : array of shape (n, H, W, C)
+        uint8 in 0..255 (a memory map is fine, it is read batch by batch), or floating point in [0, 1].
+    labels : integer array of shape (n,)
+    batch_size : int
+    shuffle : bool
+        Visit the images in a new random order every epoch.
+    augment : bool, optional
+        Crop and flip at random. Without it each image gives its central window, unflipped, so that the same
+        ``crop`` and ``flip`` serve training and validation. The default is that of ``shuffle``.
+    crop : int or pair of int, optional
+        Height and width of the window to cut, in pixels. The whole image by default.
+    pad : int
+        Zeros added on each side before a random crop, in pixels: with ``pad=4`` and no ``crop``, images are
+        shifted by up to 4 pixels.
+    flip : bool
+        Mirror each image left to right with probability one half.
+    drop_last : bool
+        Leave out the last batch of an epoch when it is smaller than the others.
+    seed : int, numpy.random.SeedSequence or numpy.random.Generator
+        From a generator the loader takes a stream of its own, leaving the generator's numbers alone.
+    prefetch : int
+        How many batches a background thread keeps ready. With 0, and in the browser, there is no thread.
+
+    Yields
+    ------
+    x : float32 array of shape (batch_size, h, w, C), in [0, 1]
+    y : int64 array of shape (batch_size,)
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not match or hold something else than images, or an option is out of range.
+
+    Examples
+    --------
+    >>> from minidl.data import Loader, digits
+    >>> train = digits("train")
+    >>> loader = Loader(train.images, train.labels, batch_size=128, crop=8, pad=1, seed=0)
+    >>> x, y = next(iter(loader))
+    >>> len(loader), x.shape, x.dtype, y.shape
+    (12, (128, 8, 8, 1), dtype('float32'), (128,))
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        augment: bool | None = None,
+        crop: int | tuple[int, int] | None = None,
+        pad: int = 0,
+        flip: bool = False,
+        drop_last: bool = False,
+        seed: int | np.random.SeedSequence | np.random.Generator = 0,
+        prefetch: int = 2,
+    ) -> None:
+        self.images, self.labels = _checked_arrays(images, labels)
+        self.batch_size = _checked_count("batch_size", batch_size, least=1)
+        self.shuffle = shuffle
+        self.augment = shuffle if augment is None else augment
+        self.pad = _checked_count("pad", pad, least=0) if self.augment else 0
+        self.crop = _checked_crop(crop, self.images.shape[1:3], self.pad)
+        self.flip = flip
+        self.drop_last = drop_last
+        self.prefetch = _checked_count("prefetch", prefetch, least=0) if sys.platform != "emscripten" else 0
+        self.next_epoch = 0
+        # Spawned, to stay apart from any other use of the same seed, and draws none from a generator.
+        self._key = int(np.random.default_rng(seed).spawn(1)[0].integers(2**63))
+        if len(self) == 0:
+            raise ValueError(
+                f"drop_last leaves nothing: {len(self.labels)} images do not fill one batch of {batch_size}"
+            )
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        n = len(self.labels)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Run the next epoch."""
+        epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
+        return self.epoch(epoch)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Run the epoch of this number, counted from 0: the same batches every time."""
+        batches = self._batches(self._plan(_checked_count("epoch", epoch, least=0)))
+        return run_ahead(batches, self.prefetch) if self.prefetch else batches
+
+    def _plan(self, epoch: int) -> Plan:
+        n = len(self.labels)
+        (H, W), (h, w) = self.images.shape[1:3], self.crop
+        rows = self._stream(0, epoch).permutation(n) if self.shuffle else np.arange(n)
+        if not self.augment:
+            return Plan(rows, np.full(n, (H - h) // 2), np.full(n, (W - w) // 2), np.zeros(n, bool))
+        rng = self._stream(1, epoch)
+        tops = rng.integers(H + 2 * self.pad - h, size=n, endpoint=True)
+        lefts = rng.integers(W + 2 * self.pad - w, size=n, endpoint=True)
+        flips = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
+        return Plan(rows, tops, lefts, flips)
+
+    def _stream(self, purpose: int, epoch: int) -> np.random.Generator:
+        """Random numbers for one purpose (0 shuffling, 1 augmentation) in one epoch, whatever ran before."""
+        return np.random.default_rng([self._key, purpose, epoch])
+
+    def _batches(self, plan: Plan) -> Iterator[Batch]:
+        for i in range(len(self)):
+            part = Plan(*(column[i * self.batch_size : (i + 1) * self.batch_size] for column in plan))
+            yield self._windows(part), self.labels[part.rows]
+
+    def _windows(self, part: Plan) -> np.ndarray:
+        """Cut one window from each image of a batch, as float32 in [0, 1]."""
+        (h, w), pad = self.crop, self.pad
+        H, W, C = self.images.shape[1:]
+        x = np.empty((len(part.rows), h, w, C), np.float32)
+        canvas = np.zeros((H + 2 * pad, W + 2 * pad, C), self.images.dtype)  # its border stays zero
+        for b, (row, top, left, flip) in enumerate(zip(*(column.tolist() for column in part), strict=True)):
+            image = self.images[row]  # (H, W, C)
+            if pad:
+                canvas[pad:-pad, pad:-pad] = image
+                image = canvas
+            window = image[top : top + h, left : left + w]
+            x[b] = window[:, ::-1] if flip else window
+        if self.images.dtype == np.uint8:
+            x /= 255
+        return x
+
+
+def _checked_arrays(images: np.ndarray, labels: np.ndarray) -> Batch:
+    images, labels = np.asarray(images), np.asarray(labels)  # a plain view of a memory map indexes faster
+    if images.ndim != 4:
+        raise ValueError(
+            f"images must have shape (n, H, W, C), got {images.shape}: a grey image needs images[..., None]"
+        )
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"every image needs one label: got labels {labels.shape} for images {images.shape}")
+    if len(images) == 0:
+        raise ValueError("there are no images to load: images has shape " + str(images.shape))
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers, got {labels.dtype}: use labels.astype(np.int64)")
+    if images.dtype != np.uint8:
+        _check_unit_range(images)
+    return images, labels.astype(np.int64)
+
+
+def _check_unit_range(images: np.ndarray) -> None:
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # so written, it catches NaN too
+        raise ValueError(
+            f"floating-point images must lie in [0, 1], got values from {low:g} to {high:g}: "
+            "divide by 255, or pass them as uint8"
+        )
+
+
+def _checked_count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    return int(value)
+
+
+def _checked_crop(crop: int | tuple[int, int] | None, size: tuple[int, ...], pad: int) -> tuple[int, int]:
+    H, W = size
+    window = (H, W) if crop is None else tuple(crop) if isinstance(crop, (tuple, list)) else (crop, crop)
+    if len(window) != 2:
+        raise ValueError(f"crop must be one number or (height, width), got {crop!r}")
+    h, w = (_checked_count("crop", side, least=1) for side in window)
+    if h > H + 2 * pad or w > W + 2 * pad:
+        raise ValueError(
+            f"crop {h}x{w} is larger than the images, {H}x{W} with {pad} pixels of padding: "
+            "ask for a smaller crop, or load the images larger"
+        )
+    return h, w
