@@ -29,7 +29,8 @@ def decoded(paths: Sequence[Path], pixels: int, folder: Path, name: str) -> np.n
     """
     if isinstance(pixels, bool) or not isinstance(pixels, (int, np.integer)) or pixels < 1:
         raise ValueError(f"pixels must be a whole number, at least 1, got {pixels!r}")
-    shape = (len(paths), int(pixels), int(pixels), 3)
+    pixels = int(pixels)
+    shape = (len(paths), pixels, pixels, 3)
     filename = f"{name}-{pixels}px-{_key(paths, pixels)}.npy"
     for candidate in (folder, _user_folder()):
         if (images := _mapped(candidate / filename, shape)) is not None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from minidl.data import ImageSet, digits
 
 
