@@ -1,0 +1,30 @@
+"""minidl: a deep-learning engine in NumPy, small enough to read in an afternoon.
+
+>>> import numpy as np, minidl as md
+>>> x = md.Tensor(np.array([3.0]), requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+array([6.])
+"""
+
+from . import functional, models, nn, optim, testing
+from .backend import gpu_available, manual_seed
+from .tensor import Parameter, Tensor, no_grad, op
+from .weights import load, save
+
+__version__ = "0.1.0"
+__all__ = [
+    "Parameter",
+    "Tensor",
+    "functional",
+    "gpu_available",
+    "load",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "op",
+    "optim",
+    "save",
+    "testing",
+]

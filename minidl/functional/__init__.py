@@ -1,0 +1,28 @@
+"""The differentiable operations, by PyTorch's names: ``from minidl import functional as F``."""
+
+from .activation import dropout, relu, sigmoid, tanh
+from .convolution import conv2d, linear
+from .loss import check_labels, cross_entropy, log_softmax, softmax
+from .normalization import batch_norm, local_response_norm, normalize
+from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from .shaping import flatten
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "check_labels",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "flatten",
+    "linear",
+    "local_response_norm",
+    "log_softmax",
+    "max_pool2d",
+    "normalize",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]

@@ -1,0 +1,105 @@
+"""What stands between the linear layers: psi in f(z) = psi(W^T z + b) (report, section 2.1), and dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import kernels
+from ..backend import Array, array_module, default_rng
+from ..tensor import op
+from .arithmetic import Result
+
+
+@op
+def relu(x: Array) -> Result:
+    """max(x, 0), value by value; its slope at 0 is taken as 0.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+
+    Examples
+    --------
+    >>> from minidl import functional as F
+    >>> F.relu([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+    k = kernels.of(x)
+    y = k.relu(x)
+    return y, (lambda dy: k.relu_grad(dy, y),)
+
+
+@op
+def sigmoid(x: Array) -> Result:
+    """1 / (1 + exp(-x)), value by value, without overflow: exp is only taken of negative numbers.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+
+    Examples
+    --------
+    >>> from minidl import functional as F
+    >>> F.sigmoid([0.0, -1000.0]).data
+    array([0.5, 0. ], dtype=float32)
+    """
+    xp = array_module(x)
+    small = xp.exp(-xp.abs(x))
+    y = xp.where(x >= 0, 1, small) / (1 + small)
+    return y, (lambda dy: dy * y * (1 - y),)
+
+
+@op
+def tanh(x: Array) -> Result:
+    """The hyperbolic tangent, value by value.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+
+    Examples
+    --------
+    >>> from minidl import functional as F
+    >>> F.tanh([0.0]).data
+    array([0.], dtype=float32)
+    """
+    y = array_module(x).tanh(x)
+    return y, (lambda dy: dy * (1 - y * y),)
+
+
+@op
+def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Result:
+    """Zero each value with probability p and divide the others by 1 - p; the identity when not training.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+    p : float in [0, 1)
+    training : bool
+    rng : numpy.random.Generator
+        Where the zeros come from; by default the "dropout" stream that ``md.manual_seed`` resets.
+
+    Raises
+    ------
+    ValueError
+        When p is outside [0, 1).
+
+    References
+    ----------
+    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> y = F.dropout(np.ones(8), p=0.5, rng=np.random.default_rng(0))
+    >>> sorted(set(y.data.tolist()))
+    [0.0, 2.0]
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1)")
+    if not training or p == 0:
+        return x, (lambda dy: dy,)
+    kept = (rng or default_rng("dropout")).random(x.shape, dtype=np.float32) >= p
+    scale = array_module(x).asarray(kept * np.asarray(1 / (1 - p), x.dtype))  # 0 or 1 / (1 - p)
+    return x * scale, (lambda dy: dy * scale,)

@@ -1,0 +1,147 @@
+"""Arithmetic on tensors: each operation beside its derivative. They are also Tensor's operators and methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend import Array, array_module, is_gpu_array
+from ..tensor import Tensor, Vjp, op
+
+Result = tuple[Array, Vjp]
+
+
+@op
+def add(x: Array, y: Array) -> Result:
+    return x + y, (lambda dz: dz, lambda dz: dz)
+
+
+@op
+def subtract(x: Array, y: Array) -> Result:
+    return x - y, (lambda dz: dz, lambda dz: -dz)
+
+
+@op
+def multiply(x: Array, y: Array) -> Result:
+    return x * y, (lambda dz: dz * y, lambda dz: dz * x)
+
+
+@op
+def divide(x: Array, y: Array) -> Result:
+    return x / y, (lambda dz: dz / y, lambda dz: -dz * x / (y * y))
+
+
+@op
+def negative(x: Array) -> Result:
+    return -x, (lambda dy: -dy,)
+
+
+@op
+def power(x: Array, exponent: float) -> Result:
+    """x to a constant power."""
+    return x**exponent, (lambda dy: dy * exponent * x ** (exponent - 1),)
+
+
+@op
+def exp(x: Array) -> Result:
+    y = array_module(x).exp(x)
+    return y, (lambda dy: dy * y,)
+
+
+@op
+def log(x: Array) -> Result:
+    return array_module(x).log(x), (lambda dy: dy / x,)
+
+
+@op
+def matmul(x: Array, y: Array) -> Result:
+    """x @ y for matrices, or stacks of them."""
+    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
+        raise ValueError(
+            f"matmul: shapes {x.shape} and {y.shape} do not fit: the last axis of the first and the last but one "
+            "of the second must be equal, and both need at least two axes"
+        )
+    return x @ y, (lambda dz: dz @ y.swapaxes(-1, -2), lambda dz: x.swapaxes(-1, -2) @ dz)
+
+
+@op
+def getitem(x: Array, index: Any) -> Result:
+    """x[index], for any index that NumPy takes."""
+
+    def grad_x(dy: Array) -> Array:
+        xp = array_module(x)
+        dx = xp.zeros_like(x)
+        if is_gpu_array(x):
+            xp.add.at(dx, index, dy)
+        elif _picks_once(index):
+            dx[index] = dy
+        else:
+            xp.add.at(dx, index, dy)  # an index that picks an element twice adds both gradients
+        return dx
+
+    return x[index], (grad_x,)
+
+
+def _picks_once(index: Any) -> bool:
+    """Whether an index is made of slices and numbers only, and so picks no element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, slice | int) for part in parts)
+
+
+@op
+def sum(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:  # noqa: A001
+    """The sum over all elements, or over some axes."""
+    return x.sum(axis=axis, keepdims=keepdims), (lambda dy: _spread(dy, x, axis, keepdims),)
+
+
+@op
+def mean(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:
+    """The mean of all elements, or over some axes."""
+    y = x.mean(axis=axis, keepdims=keepdims)
+    return y, (lambda dy: _spread(dy * (y.size / x.size), x, axis, keepdims),)
+
+
+def _spread(dy: Array, x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
+    """dy, repeated along the axes that a reduction removed."""
+    xp = array_module(x)
+    if axis is not None and not keepdims:
+        dy = xp.expand_dims(dy, axis)
+    return xp.broadcast_to(dy, x.shape)
+
+
+@op
+def reshape(x: Array, *shape: Any) -> Result:
+    """The same numbers in the same order, in another shape."""
+    return x.reshape(*shape), (lambda dy: dy.reshape(x.shape),)
+
+
+@op
+def transpose(x: Array, *axes: int) -> Result:
+    """The axes in another order; reversed when none is given."""
+    order = axes or tuple(reversed(range(x.ndim)))
+    back = tuple(order.index(i) for i in range(x.ndim))
+    return x.transpose(order), (lambda dy: dy.transpose(back),)
+
+
+_METHODS: dict[str, Any] = {
+    "__add__": add,
+    "__radd__": add,
+    "__sub__": subtract,
+    "__rsub__": lambda y, x: subtract(x, y),
+    "__mul__": multiply,
+    "__rmul__": multiply,
+    "__truediv__": divide,
+    "__rtruediv__": lambda y, x: divide(x, y),
+    "__matmul__": matmul,
+    "__rmatmul__": lambda y, x: matmul(x, y),
+    "__neg__": negative,
+    "__pow__": power,
+    "__getitem__": getitem,
+    "exp": exp,
+    "log": log,
+    "sum": sum,
+    "mean": mean,
+    "reshape": reshape,
+    "transpose": transpose,
+}
+for _name, _operation in _METHODS.items():
+    setattr(Tensor, _name, _operation)

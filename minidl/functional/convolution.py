@@ -1,0 +1,105 @@
+"""The linear operations with weights: a layer's x W + b, and the convolution."""
+
+from __future__ import annotations
+
+from .. import kernels
+from ..backend import Array
+from ..kernels.shapes import Pair
+from ..tensor import op
+from .arithmetic import Result
+from .shape_errors import check_images, check_windows, pair
+
+
+@op
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
+    """x W + b: one fully-connected layer before its activation (report, section 2.1, eq. 1).
+
+    Parameters
+    ----------
+    x : Tensor (..., in)
+    weight : Tensor (in, out)
+    bias : Tensor (out,), optional
+
+    Returns
+    -------
+    Tensor (..., out)
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.linear(np.ones((1, 3)), np.ones((3, 2)), np.array([0.0, 1.0])).data
+    array([[3., 4.]])
+    """
+    if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
+        raise ValueError(
+            f"linear: x has shape {x.shape} and weight {weight.shape}: the last axis of x ({x.shape[-1:]}) must be "
+            "the first of weight, whose shape is (in, out). Flatten images first"
+        )
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")
+    k = kernels.of(x)
+    rows = x.reshape(-1, x.shape[-1])
+    y = k.matmul(rows, weight)  # (rows, out)
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], -1), (
+        lambda dy: k.matmul(dy.reshape(y.shape), weight.T).reshape(x.shape),
+        lambda dy: k.matmul(rows.T, dy.reshape(y.shape)),
+        lambda dy: dy.reshape(y.shape).sum(axis=0),
+    )
+
+
+@op
+def conv2d(
+    x: Array, weight: Array, bias: Array | None = None, stride: int | Pair = 1, padding: int | Pair = 0
+) -> Result:
+    """Slide N kernels over images: sum products of pixels and weights at each place (report, section 2.2, eq. 12).
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C)
+    weight : Tensor (N, KH, KW, C)
+    bias : Tensor (N,), optional
+    stride, padding : int or (vertical, horizontal) pair
+        The step between windows, at least 1; zeros added on both sides, at least 0.
+
+    Returns
+    -------
+    Tensor (B, OH, OW, N)
+        With OH = floor((H + 2 padding - KH) / stride) + 1, and OW likewise.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit; the message has the formula with its numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.conv2d(np.ones((1, 5, 5, 1)), np.ones((1, 3, 3, 1)), stride=2).data[0, :, :, 0]
+    array([[9., 9.],
+           [9., 9.]])
+    """
+    check_images(x, "conv2d")
+    if weight.ndim != 4 or weight.shape[3] != x.shape[3]:
+        raise ValueError(
+            f"conv2d: images have shape {x.shape} (B, H, W, C) and weight {weight.shape}: weight must have shape "
+            f"(N, KH, KW, C) with the images' C = {x.shape[3]} channels last"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")
+    stride, padding = pair(stride, "stride", 1, "conv2d"), pair(padding, "padding", 0, "conv2d")
+    check_windows(x, weight.shape[1:3], stride, padding, "conv2d")
+    k = kernels.of(x)
+    return k.conv2d(x, weight, bias, stride, padding), (
+        lambda dy: k.conv2d_grad_input(dy, weight, x.shape, stride, padding),
+        lambda dy: k.conv2d_grad_weight(dy, x, weight.shape, stride, padding),
+        lambda dy: dy.sum(axis=(0, 1, 2)),
+    )

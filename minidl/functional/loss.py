@@ -1,0 +1,154 @@
+"""From logits to probabilities and to the loss, at any temperature (report, eqs. 5-7 and 15-24).
+
+The textbook formulas overflow, and lose all digits where a probability rounds to 1. Here logits are measured from
+their largest, exp sees no positive number, and the two quantities that cancellation would destroy, 1 - p and
+log p near p = 1, are sums over the *other* classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backend import Array, array_module, is_array, to_numpy
+from ..tensor import op
+from .arithmetic import Result
+
+
+def _scaled(logits: Array, temperature: float, name: str) -> Array:
+    """(g - max g) / T along the last axis: the largest becomes exactly 0, and no exponential of it can overflow."""
+    if not temperature > 0:
+        raise ValueError(f"{name}: temperature is {temperature}, and must be above 0 (1 is the plain softmax)")
+    if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
+        raise TypeError(f"{name}: logits must be an array of real numbers, such as (B, classes), and got {logits!r}")
+    return (logits - logits.max(axis=-1, keepdims=True)) / temperature
+
+
+@op
+def softmax(logits: Array, temperature: float = 1.0) -> Result:
+    """Probabilities exp(g_k / T) / sum_i exp(g_i / T) along the last axis (report, eq. 5; with T, eqs. 22-24).
+
+    Parameters
+    ----------
+    logits : Tensor (..., classes)
+    temperature : float > 0
+        T: above 1 the probabilities move towards equal ones.
+
+    Raises
+    ------
+    ValueError
+        When the temperature is not above 0.
+
+    Examples
+    --------
+    >>> from minidl import Tensor, functional as F
+    >>> F.softmax(Tensor([1e4, 0.0])).data
+    array([1., 0.], dtype=float32)
+    """
+    p = array_module(logits).exp(_scaled(logits, temperature, "softmax"))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p, (lambda dy: p * (dy - (dy * p).sum(axis=-1, keepdims=True)) / temperature,)
+
+
+@op
+def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
+    """The logarithm of ``softmax``, computed directly: -10000 where softmax itself rounds to 0.
+
+    Parameters
+    ----------
+    logits : Tensor (..., classes)
+    temperature : float > 0
+
+    Raises
+    ------
+    ValueError
+        When the temperature is not above 0.
+
+    Examples
+    --------
+    >>> from minidl import Tensor, functional as F
+    >>> F.log_softmax(Tensor([1e4, 0.0])).data.tolist()
+    [0.0, -10000.0]
+    """
+    xp = array_module(logits)
+    z = _scaled(logits, temperature, "log_softmax")
+    first = z.argmax(axis=-1)[..., None] == xp.arange(z.shape[-1])  # one largest logit in each row
+    others = xp.where(first, 0, xp.exp(z)).sum(axis=-1, keepdims=True)
+    y = z - xp.log1p(others)  # log sum exp = 0 + log(1 + the others), exact to the last digit where they are tiny
+    return y, (lambda dy: (dy - xp.exp(y) * dy.sum(axis=-1, keepdims=True)) / temperature,)
+
+
+@op
+def cross_entropy(logits: Array, labels: Array, temperature: float = 1.0, reduction: str = "mean") -> Result:
+    """L = -g_c / T + log sum_j exp(g_j / T) for each image of class c (report, eq. 7; with T, eqs. 22-24).
+
+    Parameters
+    ----------
+    logits : Tensor (B, classes)
+    labels : integer array (B,)
+        The class c of each image, counted from 0.
+    temperature : float > 0
+    reduction : {"mean", "sum", "none"}
+        The mean over the batch, the report's sum, or the loss of each image (B,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        When labels are not integers, not of shape (B,), or out of range; when the temperature is not above 0.
+
+    Notes
+    -----
+    The gradient by the logits is (p - y) / T. For the true class it is computed as minus the sum of the other
+    classes' probabilities, which keeps its sign and its digits where p rounds to 1. FGSM, which takes signs, would
+    otherwise do nothing to an image that the network is sure of.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import Tensor, functional as F
+    >>> g = Tensor([[40.0, 0.0]], requires_grad=True)
+    >>> F.cross_entropy(g, np.array([0])).backward()
+    >>> g.grad  # 1 - p is 4e-18, far below the spacing of float32 at 1
+    array([[-4.248354e-18,  4.248354e-18]], dtype=float32)
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: unknown reduction {reduction!r}: choose 'mean', 'sum' or 'none'")
+    xp = array_module(logits)
+    z = _scaled(logits, temperature, "cross_entropy")
+    if z.ndim != 2:
+        raise ValueError(f"cross_entropy: logits have shape {z.shape}, and must have shape (B, classes)")
+    labels = xp.asarray(check_labels(labels, *z.shape, name="cross_entropy"))
+    rows = xp.arange(len(z))
+    first = xp.zeros(z.shape, bool)
+    first[rows, z.argmax(axis=1)] = True
+    e = xp.exp(z)  # (B, classes), 1 at the largest logit
+    others = xp.where(first, 0, e).sum(axis=1)  # (B,)
+    each = xp.log1p(others) - z[rows, labels]
+
+    def grad_logits(dy: Array) -> Array:
+        p = e / (1 + others)[:, None]
+        p[rows, labels] = 0
+        p[rows, labels] = -p.sum(axis=1)  # p_c - 1
+        share = dy / len(z) if reduction == "mean" else dy
+        return p * (share[:, None] if reduction == "none" else share) / temperature
+
+    value = each.mean() if reduction == "mean" else each.sum() if reduction == "sum" else each
+    return xp.asarray(value), (grad_logits,)
+
+
+def check_labels(labels: Array, count: int, classes: int, name: str) -> Array:
+    """Labels as they are, or an error that says what is wrong with them."""
+    if not is_array(labels):
+        labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
+    if labels.shape != (count,):
+        hint = "; for one-hot rows, use labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
+        raise ValueError(f"{name}: labels have shape {labels.shape}, the logits ask for ({count},){hint}")
+    bad = to_numpy(labels)
+    bad = np.flatnonzero((bad < 0) | (bad >= classes))
+    if len(bad):
+        raise ValueError(
+            f"{name}: label {labels[bad[0]]} of image {bad[0]} is out of range: with {classes} classes, labels go from "
+            f"0 to {classes - 1} ({len(bad)} of {count} are out of range)"
+        )
+    return labels

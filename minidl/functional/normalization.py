@@ -1,0 +1,166 @@
+"""Operations that put numbers on a common scale: by batch, by neighbouring channels, by known constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import kernels
+from ..backend import Array, array_module
+from ..tensor import op
+from .arithmetic import Result
+from .shape_errors import check_images
+
+
+@op
+def batch_norm(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    residual: Array | None = None,
+    relu: bool = False,
+) -> Result:
+    """Give each channel mean beta and standard deviation gamma over the batch (Ioffe and Szegedy 2015).
+
+    y = gamma (x - mean) / sqrt(var + eps) + beta, then + residual, then ReLU, where asked for: what follows the
+    normalisation in a residual block is done in the same pass over memory.
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C) or (B, C)
+    gamma, beta : Tensor (C,)
+    running_mean, running_var : array (C,)
+        When training, moved in place towards the batch's mean and (unbiased) variance; otherwise used instead of them.
+    training : bool
+    momentum : float in [0, 1]
+        How far the running statistics move: running = (1 - momentum) running + momentum batch.
+    eps : float
+        Keeps the square root away from zero.
+    residual : Tensor of x's shape, optional
+    relu : bool
+
+    Returns
+    -------
+    Tensor of x's shape
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, or when training on a single value a channel, whose variance is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> x = np.array([[1.0], [3.0]])
+    >>> y = F.batch_norm(x, np.ones(1), np.zeros(1), np.zeros(1), np.ones(1), training=True)
+    >>> y.data.round(3).ravel().tolist()
+    [-1.0, 1.0]
+    """
+    _check_channels(x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var)
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
+    k = kernels.of(x)
+    if training:
+        mean, var = k.moments(x)
+        _update_running(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
+    else:
+        mean, var = running_mean.astype(x.dtype), running_var.astype(x.dtype)  # copies: the graph outlives this batch
+    y = k.normalize(x, mean, var, gamma, beta, eps, residual, relu)
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        dx, dgamma, dbeta, dz = k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, training)
+        return dx, dgamma, dbeta, None, None, None, None, None, dz  # dz: the residual's
+
+    return y, vjp
+
+
+def _check_channels(x: Array, **arrays: Array) -> None:
+    if x.ndim < 2:
+        raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
+    for name, array in arrays.items():
+        if array.shape != x.shape[-1:]:
+            raise ValueError(f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}")
+
+
+def _update_running(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
+) -> None:
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: training on {count} value a channel, whose variance is unknown: use a batch of two or more "
+            "images, or model.eval()"
+        )
+    for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+        running *= 1 - momentum
+        running += momentum * now
+
+
+@op
+def normalize(x: Array, mean: Any, std: Any) -> Result:
+    """(x - mean) / std for each channel, with constants: the usual first step of a model.
+
+    Parameters
+    ----------
+    x : Tensor (..., C)
+    mean, std : array (C,) or float
+        std above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.normalize(np.array([[0.0, 1.0]]), np.array([0.5, 0.5]), np.array([0.5, 0.25])).data.tolist()
+    [[-1.0, 2.0]]
+    """
+    xp = array_module(x)
+    mean, scale = xp.asarray(mean, x.dtype), xp.asarray(1 / xp.asarray(std), x.dtype)
+    y = x - mean
+    y *= scale
+    return y, (lambda dy: dy * scale,)
+
+
+@op
+def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Result:
+    """x / (k + alpha / size * s)^beta, s the sum of squares over ``size`` neighbouring channels (Krizhevsky 2012).
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C)
+    size : int
+        Channels c - size // 2 to c + (size - 1) // 2 are neighbours of c.
+    alpha, beta, k : float
+        PyTorch's meaning: alpha is divided by size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.local_response_norm(np.ones((1, 1, 1, 3)), size=1, alpha=1.0, beta=1.0).data.ravel().tolist()
+    [0.5, 0.5, 0.5]
+    """
+    check_images(x, "local_response_norm")
+    if size < 1:
+        raise ValueError(f"local_response_norm: size is {size}, and must be at least 1")
+    below, above = size // 2, (size - 1) // 2
+    scale = k + alpha / size * _sum_neighbours(x * x, below, above)
+    shrink = scale**-beta
+
+    def grad_x(dy: Array) -> Array:
+        # x[c] also divides its neighbours' results: gather their dy y / scale, over the mirrored neighbourhood
+        shared = _sum_neighbours(dy * x * shrink / scale, above, below)
+        return dy * shrink - (2 * alpha * beta / size) * x * shared
+
+    return x * shrink, (grad_x,)
+
+
+def _sum_neighbours(x: Array, below: int, above: int) -> Array:
+    """s[..., c] = x[..., c - below] + ... + x[..., c + above], counting only channels that exist."""
+    xp, channels = array_module(x), x.shape[-1]
+    c = xp.arange(channels)
+    neighbours = (c[:, None] >= c - below) & (c[:, None] <= c + above)  # (C, C): row is a neighbour of column
+    return x @ neighbours.astype(x.dtype)

@@ -1,0 +1,132 @@
+"""Pooling: make images smaller, keeping the largest or the mean value of each window (report, section 2.2)."""
+
+from __future__ import annotations
+
+from .. import kernels
+from ..backend import Array
+from ..kernels.shapes import Pair, Windows, output_size
+from ..tensor import op
+from .arithmetic import Result
+from .shape_errors import check_images, check_windows, pair
+
+
+def _window_settings(
+    x: Array, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair, name: str
+) -> tuple[Pair, Pair, Pair]:
+    check_images(x, name)
+    kernel = pair(kernel_size, "kernel_size", 1, name)
+    step = kernel if stride is None else pair(stride, "stride", 1, name)
+    border = pair(padding, "padding", 0, name)
+    if 2 * border[0] > kernel[0] or 2 * border[1] > kernel[1]:
+        raise ValueError(f"{name}: padding {border} is more than half the kernel {kernel}: some windows would be empty")
+    check_windows(x, kernel, step, border, name)
+    return kernel, step, border
+
+
+@op
+def max_pool2d(
+    x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Result:
+    """The largest value of each window; padding never wins.
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C)
+    kernel_size : int or (vertical, horizontal) pair
+    stride : int or pair
+        The step between windows; the kernel's size by default, so that windows do not overlap.
+    padding : int or pair
+        At most half the kernel.
+
+    Returns
+    -------
+    Tensor (B, OH, OW, C)
+
+    Raises
+    ------
+    ValueError
+        When no window fits; the message has the formula with its numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1), 2).data[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
+    kernel, step, border = _window_settings(x, kernel_size, stride, padding, "max_pool2d")
+    k, x_shape = kernels.of(x), x.shape
+    y, where = k.max_pool2d(x, kernel, step, border)
+    return y, (lambda dy: k.max_pool2d_grad(dy, where, x_shape, kernel, step, border),)
+
+
+@op
+def avg_pool2d(
+    x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Result:
+    """The mean of each window; padding counts as zeros, as in PyTorch.
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C)
+    kernel_size, stride, padding : as for ``max_pool2d``
+
+    Returns
+    -------
+    Tensor (B, OH, OW, C)
+
+    Raises
+    ------
+    ValueError
+        When no window fits; the message has the formula with its numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1), 2).data[0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
+    kernel, step, border = _window_settings(x, kernel_size, stride, padding, "avg_pool2d")
+    rows, columns = (
+        tuple((i * s - p, i * s - p + k) for i in range(output_size(size, k, s, p)))
+        for size, k, s, p in zip(x.shape[1:3], kernel, step, border, strict=True)
+    )
+    return _average(x, rows, columns)
+
+
+@op
+def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Result:
+    """The mean of OH x OW windows that share the image out as evenly as whole pixels allow.
+
+    Parameters
+    ----------
+    x : Tensor (B, H, W, C)
+    output_size : int or pair
+        (OH, OW); may be larger than the image, whose pixels then repeat.
+
+    Returns
+    -------
+    Tensor (B, OH, OW, C)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.adaptive_avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1), 1).data.item()
+    7.5
+    """
+    check_images(x, "adaptive_avg_pool2d")
+    out = pair(output_size, "output_size", 1, "adaptive_avg_pool2d")
+    rows, columns = (
+        tuple((i * size // n, -(-(i + 1) * size // n)) for i in range(n))  # from the floor to the ceiling
+        for size, n in zip(x.shape[1:3], out, strict=True)
+    )
+    return _average(x, rows, columns)
+
+
+def _average(x: Array, rows: Windows, columns: Windows) -> Result:
+    k, x_shape = kernels.of(x), x.shape
+    return k.avg_pool2d(x, rows, columns), (lambda dy: k.avg_pool2d_grad(dy, x_shape, rows, columns),)

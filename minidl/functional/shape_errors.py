@@ -1,0 +1,40 @@
+"""Say what does not fit: every message names the operation, the shapes, and the formula with its numbers."""
+
+from __future__ import annotations
+
+from ..backend import Array
+from ..kernels.shapes import Pair, output_sizes
+
+
+def pair(value: int | Pair, name: str, least: int, operation: str) -> Pair:
+    """An int, or a (vertical, horizontal) pair of ints, as a pair."""
+    both = (value, value) if isinstance(value, int) else value
+    try:
+        h, w = both
+        ok = int(h) == h and int(w) == w and min(h, w) >= least
+    except (TypeError, ValueError):
+        ok = False
+    if not ok:
+        raise ValueError(f"{operation}: {name} is {value!r}, and must be an int or a pair of ints, at least {least}")
+    return int(h), int(w)
+
+
+def check_images(x: Array, operation: str) -> None:
+    """x must be (B, H, W, C)."""
+    if getattr(x, "ndim", None) != 4:
+        raise ValueError(
+            f"{operation}: the images have shape {getattr(x, 'shape', None)}, and must have shape (B, H, W, C): "
+            "batch, height, width, channels (one image: image[None])"
+        )
+
+
+def check_windows(x: Array, kernel: Pair, stride: Pair, padding: Pair, operation: str) -> None:
+    """At least one window must fit along each axis."""
+    for axis, out in enumerate(output_sizes(x.shape, kernel, stride, padding)):
+        if out < 1:
+            size, k, s, p = x.shape[1 + axis], kernel[axis], stride[axis], padding[axis]
+            raise ValueError(
+                f"{operation}: a kernel of {kernel[0]} x {kernel[1]} does not fit into images of shape {x.shape}: the "
+                f"output {'height' if axis == 0 else 'width'} would be floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. "
+                "Use larger images, a smaller kernel or more padding"
+            )

@@ -1,0 +1,116 @@
+"""The chain rule over a recorded computation: df/dX = df/dY dY/dX, from the result back to the leaves.
+
+A graph is nodes that point at the nodes, and leaf tensors, their inputs came from: never forward, so there are no
+cycles and a graph dies by reference counting as soon as nobody holds its result. ``tensor.py`` records it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .backend import Array, array_module
+
+Vjp = Callable[[Array], Sequence[Array | None]] | Sequence[Callable[[Array], Array] | None]
+Leaf = Any  # a Tensor that was not computed: it has ``grad``. This file needs to know no more of tensors
+Vertex = Any  # a Node or a Leaf
+
+
+class Node:
+    """One recorded operation: where its inputs came from, and its vector-Jacobian product.
+
+    Parameters
+    ----------
+    name : str
+    sources : the Node or leaf of each argument, None for a constant
+    shapes : the shape of each argument that has a source
+    vjp : as ``tensor.op`` describes it
+    """
+
+    __slots__ = ("name", "order", "shapes", "sources", "vjp")
+    _counter = itertools.count()
+
+    def __init__(self, name: str, sources: list[Vertex | None], shapes: list[Any], vjp: Vjp) -> None:
+        self.name, self.sources, self.shapes = name, sources, shapes
+        self.vjp: Vjp | None = vjp
+        self.order = next(self._counter)  # an input is older than what is computed from it
+
+    def pull_back(self, dy: Array, wanted: set[Vertex]) -> Iterator[tuple[Vertex, Array]]:
+        """(source, gradient by it) for each wanted source, given dy, the gradient by this node's value."""
+        vjp, self.vjp = self.vjp, None  # the arrays that the product holds are freed once it has served
+        if vjp is None:
+            raise RuntimeError(
+                f"backward: the graph through {self.name!r} was used by an earlier backward(), which freed its arrays; "
+                "compute the loss again before calling backward() again"
+            )
+        together = vjp(dy) if callable(vjp) else None
+        for i, source in enumerate(self.sources):
+            if source is None or source not in wanted:
+                continue
+            if together is not None:
+                gradient = together[i]
+            else:
+                assert not callable(vjp)
+                part = vjp[i] if i < len(vjp) else None
+                gradient = None if part is None else part(dy)
+            if gradient is None:
+                raise RuntimeError(f"{self.name}: has no gradient by argument {i}, which requires one")
+            gradient = unbroadcast(gradient, self.shapes[i])
+            if gradient.shape != self.shapes[i]:
+                raise RuntimeError(
+                    f"{self.name}: the gradient by argument {i} has shape {gradient.shape}, but the argument has shape "
+                    f"{self.shapes[i]}: its vector-Jacobian product is wrong"
+                )
+            yield source, gradient
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes that broadcasting added or stretched, back to ``shape``."""
+    added = gradient.ndim - len(shape)
+    if added > 0:
+        gradient = gradient.sum(axis=tuple(range(added)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
+    return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+
+
+def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> None:
+    """Add to each leaf's ``grad`` (only the inputs', where given) the gradient of root's value by that leaf."""
+    nodes, wanted = _plan(root, inputs)
+    gradients: dict[Vertex, Array] = {root: gradient}
+    for node in nodes:
+        dy = gradients.pop(node, None)
+        if dy is None:  # no gradient flows to its value
+            continue
+        for source, dx in node.pull_back(dy, wanted):
+            if source in gradients:  # a value used twice gets the sum of both gradients
+                gradients[source] = gradients[source] + dx
+            elif not isinstance(source, Node) and array_module(dx).may_share_memory(dx, dy):
+                gradients[source] = dx.copy()  # what a leaf keeps must not change with some other array
+            else:
+                gradients[source] = dx
+    for leaf, dx in gradients.items():
+        if leaf in wanted and not isinstance(leaf, Node):
+            leaf.grad = dx if leaf.grad is None else leaf.grad + dx
+
+
+def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:
+    """The nodes to visit, last computed first, and every node and leaf that shall receive a gradient."""
+    reachable: set[Vertex] = {root}
+    stack: list[Vertex] = [root]
+    while stack:
+        vertex = stack.pop()
+        new = {s for s in getattr(vertex, "sources", ()) if s is not None} - reachable
+        reachable |= new
+        stack.extend(new)
+    nodes = sorted((v for v in reachable if isinstance(v, Node)), key=lambda node: node.order)
+    if inputs is None:
+        return nodes[::-1], reachable
+    wanted = set(inputs)
+    for i, leaf in enumerate(inputs):
+        if leaf not in reachable:
+            raise ValueError(f"backward: inputs[{i}] is no leaf with requires_grad=True that this result depends on")
+    for node in nodes:  # in the order of computation: wanting spreads from the leaves towards the root
+        if not wanted.isdisjoint(node.sources):
+            wanted.add(node)
+    return [node for node in reversed(nodes) if node in wanted], wanted

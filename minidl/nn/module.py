@@ -1,0 +1,210 @@
+"""What layers and models have in common: finding their parameters, moving, saving, switching between two modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backend import Array, check_device, to_device, to_numpy
+from ..tensor import Parameter, Tensor
+
+
+class Module:
+    """A function with parameters. A subclass makes its parts in ``__init__`` and writes ``forward``.
+
+    Every attribute that is a Parameter or a Module belongs to the model, in the order of assignment; ``vars(self)``
+    is the only register.
+
+    Attributes
+    ----------
+    training : bool
+        Dropout and batch normalisation behave differently in training: see ``train`` and ``eval``.
+    buffers : names of array attributes that are not trained but belong to the saved state (running statistics).
+    exchange_axes : for a parameter's name, the order of its axes in PyTorch's layout, where that differs from ours.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> class Twice(md.nn.Module):
+    ...     def __init__(self):
+    ...         self.layer = md.nn.Linear(3, 3)
+    ...     def forward(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> [name for name, _ in Twice().named_parameters()]
+    ['layer.weight', 'layer.bias']
+    """
+
+    training = True
+    buffers: ClassVar[tuple[str, ...]] = ()
+    exchange_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
+
+    def forward(self, *args: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no forward(): a Module must say what it computes")
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        return self.forward(*args, **settings)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) of this module, whose name is "", and of all within, in order of assignment."""
+        yield prefix, self
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield from value.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all within."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter) of all parameters, in order of assignment."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch to training mode: dropout drops, batch normalisation uses the batch's own statistics."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch to evaluation mode: the model is a fixed function of its input."""
+        return self.train(False)
+
+    def to(self, device: str) -> Module:
+        """Move all parameters, masks and buffers to "cpu" or "gpu"; returns the model itself."""
+        check_device(device)
+        for module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    mask, value._mask = value._mask, None
+                    value.data, value.grad = to_device(value.data, device), None
+                    value._mask = None if mask is None else to_device(mask, device)
+                elif name in module.buffers:
+                    setattr(module, name, to_device(value, device))
+        return self
+
+    def replace_modules(self, change: Callable[[str, Module], Module]) -> None:
+        """Put change(name, module) in the place of every module within this one: one walk does all layer surgery."""
+        for prefix, module in list(self.named_modules()):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Module):
+                    setattr(module, name, change(f"{prefix}.{name}" if prefix else name, value))
+
+    def _state(self) -> Iterator[tuple[str, Module, str, Array]]:
+        """(dotted name, owner, attribute, array) of everything that is saved."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) or name in module.buffers:
+                    array = value.data if isinstance(value, Parameter) else value
+                    yield (f"{prefix}.{name}" if prefix else name), module, name, array
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers, as NumPy arrays with PyTorch's names and shapes.
+
+        Convolution weights are (N, C, KH, KW) there and linear weights (out, in).
+        """
+        state = {}
+        for name, owner, attribute, array in self._state():
+            axes = owner.exchange_axes.get(attribute)
+            array = to_numpy(array)
+            state[name] = np.array(array if axes is None else array.transpose(axes), order="C")
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Set parameters and buffers from a mapping as ``state_dict`` returns it; all of them, or nothing.
+
+        Parameters
+        ----------
+        state : mapping from names to arrays of PyTorch's shapes
+        strict : bool
+            Whether entries that are missing, or that the model does not have, are an error. Entries of a wrong shape
+            always are.
+
+        Raises
+        ------
+        ValueError
+            Lists every missing, unknown and misshapen entry; the model is left as it was.
+        """
+        new: list[tuple[Module, str, np.ndarray]] = []
+        missing, problems = [], []
+        unknown = dict.fromkeys(state)
+        for name, owner, attribute, array in self._state():
+            unknown.pop(name, None)
+            axes = owner.exchange_axes.get(attribute)
+            there = array.shape if axes is None else tuple(array.shape[i] for i in axes)
+            if name not in state:
+                missing.append(f"missing: {name} {there}")
+                continue
+            value = np.asarray(state[name])
+            if value.shape != there:
+                problems.append(f"wrong shape: {name} is {value.shape}, and the model needs {there}")
+                continue
+            if axes is not None:
+                value = value.transpose(np.argsort(axes))
+            new.append((owner, attribute, value))
+        if strict:
+            problems = missing + [f"unknown: {name} {np.shape(state[name])}" for name in unknown] + problems
+        if problems:
+            raise ValueError(
+                f"{type(self).__name__}: the state does not fit, and nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        for owner, attribute, value in new:
+            self._set_state(owner, attribute, value)
+
+    @staticmethod
+    def _set_state(owner: Module, attribute: str, value: np.ndarray) -> None:
+        """Copy a value into a parameter or buffer, in its own precision and on its own device."""
+        current = getattr(owner, attribute)
+        array = current.data if isinstance(current, Parameter) else current
+        value = np.array(value, dtype=array.dtype, order="C")
+        array[...] = to_device(value, "gpu") if not isinstance(array, np.ndarray) else value
+        if isinstance(current, Parameter):
+            current.mask = current.mask  # pruned weights stay pruned
+
+
+class Sequential(Module):
+    """Layers one after the other.
+
+    Parameters
+    ----------
+    *layers : Module
+        They are called "0", "1", ...
+    **named : Module
+        Further layers, with names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
+    >>> model(np.zeros((1, 2, 2, 3), np.float32)).shape
+    (1, 2)
+    """
+
+    def __init__(self, *layers: Module, **named: Module) -> None:
+        for i, layer in enumerate(layers):
+            setattr(self, str(i), layer)
+        for name, layer in named.items():
+            setattr(self, name, layer)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (value for value in vars(self).values() if isinstance(value, Module))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x)
+        return x

@@ -1,0 +1,231 @@
+"""Gradient descent, w <- w - eta dL/dw (report, section 2.1), and how the learning rate eta changes with time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import kernels
+from .backend import Array, array_module
+from .tensor import Parameter
+
+Schedule = Callable[[int], float]  # the learning rate at a step, counted from 0
+
+
+class Optimizer:
+    """What SGD and Adam share: the parameters, their state, and which of them decay.
+
+    Attributes
+    ----------
+    lr : float
+        May be changed between steps, as a schedule does.
+    state : for each parameter, the list of arrays that the method remembers from step to step.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to optimise")
+        if lr < 0 or weight_decay < 0:
+            raise ValueError(f"{type(self).__name__}: lr ({lr}) and weight_decay ({weight_decay}) must not be negative")
+        self.lr, self.weight_decay, self.decay_all = lr, weight_decay, decay_all
+        self.state: list[list[Array]] = [[] for _ in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients; ``backward`` adds to what is there."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient; masked weights stay exactly zero."""
+        for parameter, state in zip(self.parameters, self.state, strict=True):
+            if parameter.grad is not None:
+                decays = self.decay_all or parameter.ndim > 1  # biases and BatchNorm's parameters have one axis
+                self._update(parameter, state, self.weight_decay if decays else 0.0)
+
+    def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
+        raise TypeError(f"{type(self).__name__} does not say how to update a parameter")
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum, in PyTorch's form: v <- momentum v + g, w <- w - lr v.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr : float
+    momentum : float in [0, 1)
+    weight_decay : float
+        Adds weight_decay * w to the gradient.
+    nesterov : bool
+        w <- w - lr (g + momentum v) instead.
+    decay_all : bool
+        False spares biases and BatchNorm's parameters.
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> w = md.Parameter(np.array([1.0]))
+    >>> optimizer = md.optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([0.8])
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        decay_all: bool = True,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay, decay_all)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum is {momentum}, and must be in [0, 1)")
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov=True needs a momentum above 0")
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
+        w, g = parameter.data, parameter.grad
+        if self.momentum and not state:
+            state.append(array_module(w).zeros_like(w))
+        velocity = state[0] if self.momentum else None
+        kernels.of(w).sgd_step(w, g, velocity, parameter.mask, self.lr, self.momentum, weight_decay, self.nesterov)
+
+
+class Adam(Optimizer):
+    """Steps scaled by running means of the gradient and of its square (Kingma and Ba 2015).
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr : float
+    betas : two floats in [0, 1)
+        How slowly the two means move.
+    eps : float
+        Keeps the division away from zero.
+    weight_decay : float
+        Adds weight_decay * w to the gradient, as PyTorch's Adam does.
+    decay_all : bool
+        False spares biases and BatchNorm's parameters.
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> w = md.Parameter(np.array([1.0]))
+    >>> optimizer = md.optim.Adam([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0.9])
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decay_all: bool = True,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay, decay_all)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Adam: betas are {betas}, and must be in [0, 1)")
+        self.betas, self.eps, self.steps = betas, eps, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        super().step()
+
+    def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
+        w, g = parameter.data, parameter.grad
+        if not state:
+            state += [array_module(w).zeros_like(w), array_module(w).zeros_like(w)]
+        kernels.of(w).adam_step(
+            w, g, *state, parameter.mask, self.lr, *self.betas, self.eps, weight_decay, self.steps
+        )
+
+
+def constant(lr: float, warmup: int = 0) -> Schedule:
+    """The same learning rate at every step, after ``warmup`` steps of rising to it in a straight line."""
+    return _warm(lambda step: lr, warmup)
+
+
+def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> Schedule:
+    """lr times ``factor`` for each ``every`` steps gone by.
+
+    Examples
+    --------
+    >>> from minidl import optim
+    >>> rate = optim.step_decay(1.0, every=10, factor=0.5)
+    >>> rate(0), rate(10), rate(25)
+    (1.0, 0.5, 0.25)
+    """
+    if every < 1:
+        raise ValueError(f"step_decay: every is {every}, and must be at least 1 step")
+    return _warm(lambda step: lr * factor ** (step // every), warmup)
+
+
+def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedule:
+    """From lr down to ``final`` along half a cosine that ends with the last of ``steps`` steps.
+
+    Examples
+    --------
+    >>> from minidl import optim
+    >>> rate = optim.cosine(1.0, steps=11)
+    >>> [round(rate(step), 3) for step in (0, 5, 10)]
+    [1.0, 0.5, 0.0]
+    """
+    return _warm(lambda step: _half_cosine(lr, final, (step - warmup) / max(1, steps - 1 - warmup)), warmup)
+
+
+def one_cycle(lr: float, steps: int, warmup: float = 0.25, start: float = 0.04, final: float = 4e-6) -> Schedule:
+    """Up to lr and down again, each along half a cosine (Smith 2018).
+
+    Parameters
+    ----------
+    lr : float
+        The peak.
+    steps : int
+        Of the whole cycle.
+    warmup : float in [0, 1]
+        The part of the steps that goes up.
+    start, final : float
+        Where it starts and ends, as parts of lr (PyTorch's 1/25 and 1/25 of 1e-4).
+
+    Examples
+    --------
+    >>> from minidl import optim
+    >>> rate = optim.one_cycle(1.0, steps=101)
+    >>> [round(rate(step), 3) for step in (0, 25, 100)]
+    [0.04, 1.0, 0.0]
+    """
+    if not 0 <= warmup <= 1:
+        raise ValueError(f"one_cycle: warmup is {warmup}, the part of the steps that go up, and must be in [0, 1]")
+    top = warmup * (steps - 1)
+
+    def rate(step: int) -> float:
+        if step < top:
+            return _half_cosine(start * lr, lr, step / top)
+        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - 1 - top))
+
+    return rate
+
+
+def _half_cosine(first: float, last: float, progress: float) -> float:
+    progress = min(max(progress, 0.0), 1.0)
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _warm(schedule: Schedule, warmup: int) -> Schedule:
+    """Multiply the first ``warmup`` steps by 1/n, 2/n, ... n/n."""
+    return lambda step: schedule(step) * min(1.0, (step + 1) / warmup if warmup else 1.0)
+
+
+SCHEDULES: dict[str, Any] = {"constant": constant, "step": step_decay, "cosine": cosine, "one_cycle": one_cycle}

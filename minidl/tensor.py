@@ -1,0 +1,262 @@
+"""Tensors that remember how they were computed, and ``op``, which makes them do so.
+
+* ``Tensor`` is an array plus, when it was computed from something that wants a gradient, a ``graph.Node``.
+* ``op`` turns a function over *arrays* that returns its value and its vector-Jacobian product into one over tensors.
+* ``Tensor.backward`` hands the recorded graph to ``graph.backward``, the chain rule.
+* ``Parameter`` is a tensor that training changes, and pruning masks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .backend import Array, array_module, device_of, is_array, to_device, to_numpy
+from .graph import Node, Vjp, backward
+
+_grad_enabled: ContextVar[bool] = ContextVar("grad enabled", default=True)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording a graph: quicker and lighter where no gradient is wanted.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> x = md.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with md.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+def _array(argument: Any) -> Any:
+    """What an operation computes with. NumPy's scalars become Python's, which do not turn float32 into float64."""
+    if isinstance(argument, Tensor):
+        return argument.data
+    return argument.item() if isinstance(argument, np.generic) else argument
+
+
+def _source(argument: object) -> Node | Tensor | None:
+    if not isinstance(argument, Tensor) or not argument.requires_grad:
+        return None
+    return argument._node or argument
+
+
+def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
+    """Make a function over arrays differentiable.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays (and settings) and returns ``value, vjp``. ``vjp`` is a tuple with, for each array argument in
+        order, a function from dy, the gradient of the loss by the value, to the gradient by that argument (``None``
+        for one that has no gradient), so that the engine computes just those it needs. Where the gradients share
+        their work, ``vjp`` may be one function from dy to the tuple of all of them. Broadcasting is the engine's
+        business. A vjp may keep arrays, never Tensors: a result that held itself would never be freed.
+
+    Returns
+    -------
+    callable
+        The same function over tensors. Arguments that are not tensors pass through as constants.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> @md.op
+    ... def cube(x):
+    ...     return x**3, (lambda dy: dy * 3 * x**2,)
+    >>> x = md.Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array([12.], dtype=float32)
+    """
+    signature = inspect.signature(function)
+    name = function.__name__
+
+    @functools.wraps(function)
+    def apply(*args: Any, **settings: Any) -> Tensor:
+        if settings:  # a tensor passed by keyword moves to its place
+            bound = signature.bind(*args, **settings)
+            bound.apply_defaults()
+            args, settings = bound.args, bound.kwargs
+        value, vjp = function(*[_array(a) for a in args], **settings)
+        result = Tensor(value)
+        if _grad_enabled.get() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            result.requires_grad = True
+            shapes = [a.shape if isinstance(a, Tensor) else None for a in args]
+            result._node = Node(name, [_source(a) for a in args], shapes, vjp)
+        return result
+
+    return apply
+
+
+class Tensor:
+    """An array that can be differentiated by.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, cupy.ndarray, number or (nested) list
+        Arrays are kept as they are, in either precision, and not copied. Numbers and lists become float32.
+    requires_grad : bool
+        Whether ``backward`` shall leave the gradient of its loss by this tensor in ``grad``.
+
+    Attributes
+    ----------
+    data : the array.
+    grad : the gradient, an array of the same shape, or None before a ``backward``.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> x = md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_node", "data", "grad", "requires_grad")
+    __array_priority__ = 1000  # array + tensor asks the tensor
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        if not is_array(data):
+            data = np.asarray(data) if isinstance(data, np.generic) else np.asarray(data, dtype=np.float32)
+        if requires_grad and data.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad needs real numbers, and these are {data.dtype}: convert them with "
+                "x.astype(np.float32)"
+            )
+        self.data: Array = data
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self._node: Node | None = None
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+    device = property(lambda self: device_of(self.data))
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        text = np.array2string(to_numpy(self.data), separator=", ", threshold=100)
+        return f"Tensor({text}, shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def item(self) -> float:
+        """The one number in this tensor, as a Python number."""
+        return self.data.item()
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def numpy(self) -> np.ndarray:
+        """The array on the CPU."""
+        return to_numpy(self.data)
+
+    def detach(self) -> Tensor:
+        """The same array without its history."""
+        return Tensor(self.data)
+
+    def to(self, device: str) -> Tensor:
+        """A leaf tensor with this array on "cpu" or "gpu"."""
+        return Tensor(to_device(self.data, device), self.requires_grad)
+
+    def backward(self, gradient: Array | None = None, inputs: Sequence[Tensor] | None = None) -> None:
+        """Add to each leaf's ``grad`` the gradient of this tensor by it, freeing the graph on the way.
+
+        Parameters
+        ----------
+        gradient : array of this tensor's shape
+            The gradient of the loss by this tensor; needed unless this tensor is one number, the loss itself.
+        inputs : leaf tensors
+            Only these get a gradient, and only what leads to them is computed: an attack wants the gradient by the
+            images and not by the weights. Default: every leaf with ``requires_grad``.
+
+        Raises
+        ------
+        RuntimeError
+            When there is no graph, when it was used before, or when this is not a number and no gradient is given.
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "backward: nothing here requires a gradient. Pass requires_grad=True to an input, and compute outside no_grad()"
+            )
+        if gradient is None:
+            if self.size != 1:
+                raise RuntimeError(
+                    f"backward: needs one number to differentiate, and this tensor has shape {self.shape}: "
+                    "reduce it first, with .sum() or .mean(), or pass the gradient by it"
+                )
+            gradient = array_module(self.data).ones_like(self.data)
+        elif np.shape(gradient) != self.shape:
+            raise ValueError(f"backward: gradient has shape {np.shape(gradient)}, the tensor has {self.shape}")
+        backward(_source(self), gradient, inputs)
+
+    # The operators and these methods are operations like any other: functional/arithmetic.py defines them, each with
+    # its vector-Jacobian product, and puts them here.
+    if TYPE_CHECKING:
+
+        def _operator(self, other: Any) -> Tensor: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operator
+        __matmul__ = __rmatmul__ = __pow__ = __getitem__ = _operator
+
+        def __neg__(self) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: int) -> Tensor: ...
+        def transpose(self, *axes: int) -> Tensor: ...
+
+
+class Parameter(Tensor):
+    """A tensor that training changes.
+
+    Parameters
+    ----------
+    data : array
+
+    Attributes
+    ----------
+    mask : boolean array of the parameter's shape, or None
+        False marks pruned weights. Setting it zeroes them, and the optimisers keep them at exactly zero.
+    """
+
+    __slots__ = ("_mask",)
+
+    def __init__(self, data: Array) -> None:
+        super().__init__(data, requires_grad=True)
+        self._mask: Array | None = None
+
+    @property
+    def mask(self) -> Array | None:
+        return self._mask
+
+    @mask.setter
+    def mask(self, mask: Array | None) -> None:
+        if mask is not None:
+            if mask.shape != self.shape:
+                raise ValueError(f"mask has shape {mask.shape}, but the parameter has shape {self.shape}")
+            mask = mask.astype(bool)
+            self.data[~mask] = 0
+        self._mask = mask

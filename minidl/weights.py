@@ -1,0 +1,72 @@
+"""Weights in safetensors files, with torchvision's names and shapes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .nn import Module
+
+
+def save(model: Module, path: str | Path) -> None:
+    """Write a model's ``state_dict`` to a safetensors file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    model : Module
+    path : str or Path
+
+    Examples
+    --------
+    >>> import tempfile, minidl as md
+    >>> model = md.models.fc5(image_size=8, channels=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     md.save(model, folder + "/w.safetensors")
+    ...     md.load(model, folder + "/w.safetensors")
+    """
+    from safetensors.numpy import save as to_bytes
+
+    # safetensors writes the memory of an array whatever its strides: only contiguous arrays come back unscrambled
+    state = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(to_bytes(state))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(model: Module, path: str | Path, strict: bool = True) -> None:
+    """Set a model's parameters from a safetensors file, such as one saved from torchvision's model.
+
+    Parameters
+    ----------
+    model : Module
+    path : str or Path
+    strict : bool
+        As for ``Module.load_state_dict``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is no safetensors file, or its entries do not fit: all of them are listed, and the model is left
+        as it was.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"load: there is no weights file {path}")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"load: {path} is damaged, or no safetensors file ({error})") from error
+    model.load_state_dict(state, strict)
