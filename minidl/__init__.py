@@ -7,17 +7,22 @@
 array([6.])
 """
 
-from . import functional, models, nn, optim, testing
+from . import data, functional, kernels, models, nn, optim, testing
 from .backend import gpu_available, manual_seed
 from .tensor import Parameter, Tensor, no_grad, op
+from .train import evaluate, fit
 from .weights import load, save
 
 __version__ = "0.1.0"
 __all__ = [
     "Parameter",
     "Tensor",
+    "data",
+    "evaluate",
+    "fit",
     "functional",
     "gpu_available",
+    "kernels",
     "load",
     "manual_seed",
     "models",
