@@ -1,0 +1,59 @@
+"""The report's three networks in PyTorch, for comparison only: torchvision's architectures, channels first."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    """ResNet's basic block."""
+
+    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample = None
+        if stride != 1 or channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
+
+
+def resnet18(num_classes: int = 10) -> nn.Module:
+    stages = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+    blocks = [nn.Sequential(Block(c, n, s), Block(n, n, 1)) for c, n, s in stages]
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
+
+
+def alexnet(num_classes: int = 10) -> nn.Module:
+    layers: list[nn.Module] = []
+    for (c, n, k, s, p), pool in (
+        ((3, 64, 11, 4, 2), True),
+        ((64, 192, 5, 1, 2), True),
+        ((192, 384, 3, 1, 1), False),
+        ((384, 256, 3, 1, 1), False),
+        ((256, 256, 3, 1, 1), True),
+    ):
+        layers += [nn.Conv2d(c, n, k, s, p), nn.ReLU(inplace=True)] + [nn.MaxPool2d(3, 2)] * pool
+    layers += [nn.AdaptiveAvgPool2d(6), nn.Flatten()]
+    for c, n in ((9216, 4096), (4096, 4096)):
+        layers += [nn.Dropout(), nn.Linear(c, n), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(4096, num_classes))
+
+
+def fc5(num_classes: int = 10, image_size: int = 64) -> nn.Module:
+    sizes = (3 * image_size**2, 1344, 672, 588, 294)
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))

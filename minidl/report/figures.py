@@ -1,0 +1,98 @@
+"""The report's kind of figure: accuracy, and drop of accuracy, against epsilon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .tables import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Lines differ in lightness, marker and dash, so that they stay apart without colour; the colours (Okabe and Ito 2008)
+# also stay apart for the colour-blind.
+STYLES = (
+    {"color": "#000000", "marker": "o", "linestyle": "-"},
+    {"color": "#0072B2", "marker": "s", "linestyle": "--"},
+    {"color": "#009E73", "marker": "^", "linestyle": "-."},
+    {"color": "#D55E00", "marker": "D", "linestyle": (0, (1, 1))},
+    {"color": "#CC79A7", "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    {"color": "#E69F00", "marker": "P", "linestyle": (0, (3, 1))},
+    {"color": "#56B4E9", "marker": "X", "linestyle": (0, (6, 2))},
+)
+
+
+def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label: str, title: str) -> list[Path]:
+    """Draw accuracy(epsilon) and drop(epsilon) side by side, one line for each value of a column.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        With ``epsilon`` in [0, 1] pixel units, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``drop``,
+        ``drop_low``, ``drop_high``, and the column that tells the lines apart. Rows that agree in that column and in
+        epsilon (several seeds) are averaged.
+    path : str or Path
+        Without ending: an SVG and a PNG are written.
+    line : str
+        The column that tells the lines apart.
+    label : str
+        How a line is called, such as ``"sparsity {:.0%}"``.
+    title : str
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not rows:
+        raise ValueError(f"accuracy_and_drop: there are no rows to draw in {path}")
+    figure = Figure(figsize=(7.2, 3.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    values = list(dict.fromkeys(row[line] for row in rows))
+    for i, value in enumerate(values):
+        mine = [row for row in rows if row[line] == value]
+        style = STYLES[i % len(STYLES)] | {"linewidth": 1.4, "markersize": 4, "label": label.format(value)}
+        _draw(left, mine, "accuracy", style)
+        _draw(right, mine, "drop", style)
+    _finish(left, "accuracy under FGSM", "a")
+    _finish(right, "drop of accuracy", "b")
+    figure.suptitle(title, fontsize=10)
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(values), 4), fontsize=8, frameon=False
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [path.parent / f"{path.name}.{ending}" for ending in ("svg", "png")]
+    for file in files:
+        # without a date, and with fixed ids, the same results give the same bytes
+        figure.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return files
+
+
+def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
+    """One line with its confidence band; at each epsilon the mean over the rows that have it."""
+    epsilons = sorted({float(row["epsilon"]) for row in rows})
+
+    def means(column: str) -> list[float]:
+        groups = [[100 * row[column] for row in rows if row["epsilon"] == e] for e in epsilons]
+        return [sum(group) / len(group) for group in groups]
+
+    x = [255 * e for e in epsilons]
+    axes.plot(x, means(what), **style)
+    axes.fill_between(x, means(f"{what}_low"), means(f"{what}_high"), color=style["color"], alpha=0.1, linewidth=0)
+
+
+def _finish(axes: Axes, ylabel: str, panel: str) -> None:
+    axes.set_xlabel("epsilon, in 1/255 of the pixel range")
+    axes.set_ylabel(f"{ylabel} (%)")
+    axes.set_title(panel, loc="left", fontsize=10, fontweight="bold")
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if ylabel.startswith("drop") else 0, top=100)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)

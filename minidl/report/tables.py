@@ -1,0 +1,54 @@
+"""Tidy tables: one row for each measurement, one column for each thing that varies or was measured."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
+    """Write rows, which all have the same keys, to a CSV file that appears whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from minidl import report
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report.write_csv(folder + "/t.csv", [{"model": "fc5", "accuracy": 0.5}])
+    ...     report.read_csv(folder + "/t.csv")
+    [{'model': 'fc5', 'accuracy': 0.5}]
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError(f"write_csv: there are no rows to write to {path}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_csv(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file; what reads as a number is one."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
