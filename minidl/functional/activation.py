@@ -20,8 +20,8 @@ def relu(x: Array) -> Result:
 
     Examples
     --------
-    >>> from minidl import functional as F
-    >>> F.relu([-1.0, 2.0]).data
+    >>> from minidl import Tensor, functional as F
+    >>> F.relu(Tensor([-1.0, 2.0])).data
     array([0., 2.], dtype=float32)
     """
     k = kernels.of(x)
@@ -39,8 +39,8 @@ def sigmoid(x: Array) -> Result:
 
     Examples
     --------
-    >>> from minidl import functional as F
-    >>> F.sigmoid([0.0, -1000.0]).data
+    >>> from minidl import Tensor, functional as F
+    >>> F.sigmoid(Tensor([0.0, -1000.0])).data
     array([0.5, 0. ], dtype=float32)
     """
     xp = array_module(x)
@@ -59,8 +59,8 @@ def tanh(x: Array) -> Result:
 
     Examples
     --------
-    >>> from minidl import functional as F
-    >>> F.tanh([0.0]).data
+    >>> from minidl import Tensor, functional as F
+    >>> F.tanh(Tensor([0.0])).data
     array([0.], dtype=float32)
     """
     y = array_module(x).tanh(x)

@@ -88,7 +88,7 @@ def _picks_once(index: Any) -> bool:
 
 
 @op
-def sum(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:  # noqa: A001
+def sum(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:
     """The sum over all elements, or over some axes."""
     return x.sum(axis=axis, keepdims=keepdims), (lambda dy: _spread(dy, x, axis, keepdims),)
 
@@ -117,7 +117,7 @@ def reshape(x: Array, *shape: Any) -> Result:
 @op
 def transpose(x: Array, *axes: int) -> Result:
     """The axes in another order; reversed when none is given."""
-    order = axes or tuple(reversed(range(x.ndim)))
+    order = tuple(axis % x.ndim for axis in axes) or tuple(reversed(range(x.ndim)))
     back = tuple(order.index(i) for i in range(x.ndim))
     return x.transpose(order), (lambda dy: dy.transpose(back),)
 

@@ -38,8 +38,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     """
     if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
         raise ValueError(
-            f"linear: x has shape {x.shape} and weight {weight.shape}: the last axis of x ({x.shape[-1:]}) must be "
-            "the first of weight, whose shape is (in, out). Flatten images first"
+            f"linear: x has shape {x.shape} and weight {weight.shape}: they must be (..., in) and (in, out), with "
+            "the same number of inputs. Flatten images first"
         )
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")

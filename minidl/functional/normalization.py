@@ -84,7 +84,9 @@ def _check_channels(x: Array, **arrays: Array) -> None:
         raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
     for name, array in arrays.items():
         if array.shape != x.shape[-1:]:
-            raise ValueError(f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}")
+            raise ValueError(
+                f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
+            )
 
 
 def _update_running(
@@ -110,6 +112,13 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     mean, std : array (C,) or float
         std above 0.
 
+    Raises
+    ------
+    TypeError
+        When the pixels are integers: those would be rounded, and images are in [0, 1] here.
+    ValueError
+        When the shapes do not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -118,7 +127,16 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     [[-1.0, 2.0]]
     """
     xp = array_module(x)
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"normalize: the images are {x.dtype}, and must be real numbers, such as images / np.float32(255)"
+        )
     mean, scale = xp.asarray(mean, x.dtype), xp.asarray(1 / xp.asarray(std), x.dtype)
+    for name, numbers in (("mean", mean), ("std", scale)):
+        if numbers.size != 1 and numbers.shape != x.shape[-1:]:
+            raise ValueError(
+                f"normalize: {name} has shape {numbers.shape}, images of shape {x.shape} ask for {x.shape[-1:]}"
+            )
     y = x - mean
     y *= scale
     return y, (lambda dy: dy * scale,)

@@ -24,9 +24,7 @@ def _window_settings(
 
 
 @op
-def max_pool2d(
-    x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Result:
+def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Result:
     """The largest value of each window; padding never wins.
 
     Parameters
@@ -62,9 +60,7 @@ def max_pool2d(
 
 
 @op
-def avg_pool2d(
-    x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Result:
+def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Result:
     """The mean of each window; padding counts as zeros, as in PyTorch.
 
     Parameters

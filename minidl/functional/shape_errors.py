@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..backend import Array
 from ..kernels.shapes import Pair, output_sizes
 
 
 def pair(value: int | Pair, name: str, least: int, operation: str) -> Pair:
     """An int, or a (vertical, horizontal) pair of ints, as a pair."""
-    both = (value, value) if isinstance(value, int) else value
+    both = (value, value) if isinstance(value, int | np.integer) else value
     try:
         h, w = both
         ok = int(h) == h and int(w) == w and min(h, w) >= least
