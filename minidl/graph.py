@@ -91,7 +91,8 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
                 gradients[source] = dx
     for leaf, dx in gradients.items():
         if leaf in wanted and not isinstance(leaf, Node):
-            leaf.grad = dx if leaf.grad is None else leaf.grad + dx
+            # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays
+            leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx)
 
 
 def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:

@@ -198,7 +198,8 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError(
-                "backward: nothing here requires a gradient. Pass requires_grad=True to an input, and compute outside no_grad()"
+                "backward: nothing here requires a gradient. Pass requires_grad=True to an input, and compute outside "
+                "no_grad()"
             )
         if gradient is None:
             if self.size != 1:
@@ -207,8 +208,10 @@ class Tensor:
                     "reduce it first, with .sum() or .mean(), or pass the gradient by it"
                 )
             gradient = array_module(self.data).ones_like(self.data)
-        elif np.shape(gradient) != self.shape:
-            raise ValueError(f"backward: gradient has shape {np.shape(gradient)}, the tensor has {self.shape}")
+        else:  # a copy: what becomes of it is not the caller's business
+            gradient = array_module(self.data).array(_array(gradient), dtype=self.dtype)
+            if gradient.shape != self.shape:
+                raise ValueError(f"backward: gradient has shape {gradient.shape}, the tensor has {self.shape}")
         backward(_source(self), gradient, inputs)
 
     # The operators and these methods are operations like any other: functional/arithmetic.py defines them, each with

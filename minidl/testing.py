@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .backend import to_numpy
+from .backend import Array, device_of, to_device, to_numpy
 from .tensor import Tensor, no_grad
 
 
@@ -54,7 +54,9 @@ def check_gradients(
     arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
     for i, x in enumerate(arrays):
         if x.dtype != np.float64:
-            raise TypeError(f"check_gradients: input {i} is {x.dtype}: finite differences need float64 (x.astype(float))")
+            raise TypeError(
+                f"check_gradients: input {i} is {x.dtype}: finite differences need float64 (.astype(float))"
+            )
     leaves = [Tensor(x, requires_grad=True) for x in arrays]
     y = f(*leaves)
     v = rng.standard_normal(y.shape)
@@ -76,8 +78,6 @@ def check_gradients(
             )
 
 
-def _like(values: np.ndarray, array: object) -> object:
+def _like(values: np.ndarray, array: Array) -> Array:
     """values on the device of array."""
-    from .backend import device_of, to_device
-
     return to_device(np.asarray(values), device_of(array))
