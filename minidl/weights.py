@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from .nn import Module
 
 
@@ -28,13 +26,13 @@ def save(model: Module, path: str | Path) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    # safetensors writes the memory of an array whatever its strides: only contiguous arrays come back unscrambled
-    state = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
+    # safetensors writes the memory of an array whatever its strides: it needs the contiguous copies of state_dict
+    content = to_bytes(model.state_dict())
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(to_bytes(state))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
