@@ -147,9 +147,7 @@ class Adam(Optimizer):
         w, g = parameter.data, parameter.grad
         if not state:
             state += [array_module(w).zeros_like(w), array_module(w).zeros_like(w)]
-        kernels.of(w).adam_step(
-            w, g, *state, parameter.mask, self.lr, *self.betas, self.eps, weight_decay, self.steps
-        )
+        kernels.of(w).adam_step(w, g, *state, parameter.mask, self.lr, *self.betas, self.eps, weight_decay, self.steps)
 
 
 def constant(lr: float, warmup: int = 0) -> Schedule:
@@ -202,13 +200,13 @@ def one_cycle(lr: float, steps: int, warmup: float = 0.25, start: float = 0.04, 
     Examples
     --------
     >>> from minidl import optim
-    >>> rate = optim.one_cycle(1.0, steps=101)
-    >>> [round(rate(step), 3) for step in (0, 25, 100)]
+    >>> rate = optim.one_cycle(1.0, steps=100)
+    >>> [round(rate(step), 3) for step in (0, 24, 99)]
     [0.04, 1.0, 0.0]
     """
     if not 0 <= warmup <= 1:
         raise ValueError(f"one_cycle: warmup is {warmup}, the part of the steps that go up, and must be in [0, 1]")
-    top = warmup * (steps - 1)
+    top = max(0.0, warmup * steps - 1)  # the step at the peak, as PyTorch counts
 
     def rate(step: int) -> float:
         if step < top:
