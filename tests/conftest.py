@@ -1,0 +1,54 @@
+"""What all tests share: the device they run on, their random numbers, and which of them need more than a laptop."""
+
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+
+from minidl.backend import check_device
+
+hypothesis.settings.register_profile(
+    "minidl",
+    deadline=None,  # the first call of a kernel compiles it
+    max_examples=25,
+    derandomize=bool(os.environ.get("CI")),  # the same examples each time where nobody looks at a failure twice
+)
+hypothesis.settings.load_profile("minidl")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=("cpu", "gpu"), default="cpu", help="where the table of operations runs")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "imagenette: needs the real images, where MINIDL_DATA points")
+    config.addinivalue_line("markers", "gpu: needs an NVIDIA card and CuPy")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("imagenette") and not os.environ.get("MINIDL_DATA"):
+        pytest.skip("needs MINIDL_DATA")
+    if item.get_closest_marker("gpu"):
+        _skip_without("gpu")
+
+
+def _skip_without(device):
+    try:
+        check_device(device)
+    except RuntimeError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """ "cpu", or what ``pytest --device gpu`` asks for; skipped, with the reason, where there is none."""
+    device = request.config.getoption("--device")
+    _skip_without(device)
+    return device
+
+
+@pytest.fixture
+def rng():
+    """The same random numbers for each test, whatever ran before it."""
+    return np.random.default_rng(0)
