@@ -18,8 +18,10 @@ from types import ModuleType
 from ..backend import Array, is_gpu_array
 
 MODULES = ("loops", "portable", "cpu")
+PRECISIONS = ("exact", "fast")
 
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
+_precision = "fast"
 
 
 @functools.cache
@@ -59,3 +61,25 @@ def using(name: str) -> Iterator[None]:
         yield
     finally:
         _forced.reset(token)
+
+
+def set_precision(mode: str) -> None:
+    """May convolutions use Winograd's F(4 x 4, 3 x 3)? "fast" (the default): where it pays; "exact": never.
+
+    It multiplies a quarter as often and rounds some ten to fifty times worse: see docs/kernels.md for both errors.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> md.set_precision("exact")
+    >>> md.set_precision("fast")
+    """
+    global _precision
+    if mode not in PRECISIONS:
+        raise ValueError(f"unknown precision {mode!r}: choose from {', '.join(PRECISIONS)}")
+    _precision = mode
+
+
+def precision() -> str:
+    """What ``set_precision`` chose last: "exact" or "fast"."""
+    return _precision

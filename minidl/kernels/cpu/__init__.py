@@ -1,0 +1,75 @@
+"""The kernels compiled by Numba for float32 on the CPU, in parallel, over memory that is used again.
+
+Same names, signatures and meaning as ``loops``, which explains them. Anything but float32 goes to ``portable``.
+
+=====================  ============================================================================
+``parallel``           compiled tasks and the one parallel loop
+``memory``             the arrays' memory
+``tile``               the register-blocked multiply, sized to the instruction set
+``multiply``           whole products out of tiles; matmul
+``convolution``        direct convolution and its two gradients
+``normalization`` ...  ``pooling``, ``elementwise``: what is bound by memory rather than arithmetic
+=====================  ============================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import portable
+from . import convolution, elementwise, multiply, normalization, pooling
+
+
+def _is_float32(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and array.size > 0
+
+
+def _contiguous(argument: Any) -> Any:
+    return np.ascontiguousarray(argument) if isinstance(argument, np.ndarray) else argument
+
+
+def _compiled(kernel: Callable[..., Any], also: type[np.generic] = np.float32, in_place: bool = False) -> Any:
+    """The kernel for arrays of float32 (one may be of type ``also``); its namesake in ``portable`` for all others.
+
+    The kernel sees C-contiguous arrays: copies, if need be, unless it works in place.
+    """
+    fallback = getattr(portable, kernel.__name__)
+
+    @functools.wraps(kernel)
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
+        odd = [a for a in arrays if not _is_float32(a)]
+        fits = not odd or (len(odd) == 1 and odd[0].dtype == also and odd[0].size > 0)
+        if in_place:
+            fits = fits and all(a.flags.c_contiguous for a in arrays)
+        if not fits:
+            return fallback(*args, **kwargs)
+        return kernel(*map(_contiguous, args), **{name: _contiguous(a) for name, a in kwargs.items()})
+
+    return choose
+
+
+conv2d = _compiled(convolution.conv2d)
+conv2d_grad_input = _compiled(convolution.conv2d_grad_input)
+conv2d_grad_weight = _compiled(convolution.conv2d_grad_weight)
+max_pool2d = _compiled(pooling.max_pool2d)
+max_pool2d_grad = _compiled(pooling.max_pool2d_grad, also=np.uint8)
+avg_pool2d = _compiled(pooling.avg_pool2d)
+avg_pool2d_grad = _compiled(pooling.avg_pool2d_grad)
+moments = _compiled(normalization.moments)
+normalize = _compiled(normalization.normalize)
+normalize_grad = _compiled(normalization.normalize_grad)
+relu = _compiled(elementwise.relu)
+relu_grad = _compiled(elementwise.relu_grad)
+sgd_step = _compiled(elementwise.sgd_step, also=np.bool_, in_place=True)
+adam_step = _compiled(elementwise.adam_step, also=np.bool_, in_place=True)
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b."""
+    plain = a.ndim == b.ndim == 2 and _is_float32(a) and _is_float32(b)
+    return multiply.matmul(a, b) if plain else portable.matmul(a, b)

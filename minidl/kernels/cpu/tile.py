@@ -1,0 +1,117 @@
+"""The one multiplication that everything else is made of: a tile of C += A B that fits into the registers.
+
+A processor core multiplies and adds far faster than it can load. So keep ROWS x COLUMNS sums in vector registers, and
+for each step k of the sum load COLUMNS numbers of B (as vectors) and ROWS numbers of A (each spread over a vector):
+ROWS + COLUMNS loads feed ROWS * COLUMNS multiply-adds. The tile is as large as the registers allow; with AVX-512 (32
+registers of 16 floats) 12 rows x 2 vectors are 24 sums, and leave room for two vectors of B and some of A::
+
+                     B[k]  | 16 | 16 |          for each k:
+    A[row 0, k] ---------> | += | += |            b0, b1 = the two vectors of B[k]
+    A[row 1, k] ---------> | += | += |            for each row: a = A[row, k], spread over a vector
+        ...                   ...                     sum[row, 0] += a * b0
+    A[row 11, k] --------> | += | += |                sum[row, 1] += a * b1
+
+A convolution is the same product with other addresses: the rows of A are windows of an image and k runs over a window's
+rows, columns and channels. So each row has its own place, and k is three indices (i, j, l) with a step each.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+
+from .parallel import Floats, Ints, intrinsic
+
+
+def _shape() -> tuple[int, int, int]:
+    """(rows, vectors, floats in a vector) for the instruction set that Numba compiles for.
+
+    Set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES to try another.
+    """
+    machine, _, features = cpu_target.target_context.codegen().magic_tuple()
+    have = set(features.split(","))
+    if "+avx512f" in have:  # 32 registers of 16
+        return 12, 2, 16
+    if {"+avx2", "+fma"} <= have:  # 16 registers of 8
+        return 6, 2, 8
+    if machine.startswith(("aarch64", "arm64")):  # NEON: 32 registers of 4
+        return 12, 2, 4
+    return 4, 2, 4  # SSE and others: 16 registers of 4, and no fused multiply-add
+
+
+ROWS, VECTORS, LANES = _shape()
+COLUMNS = VECTORS * LANES
+
+_WORD, _FLOAT = ir.IntType(64), ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_Three = types.UniTuple(types.int64, 3)
+
+
+def _load(builder, pointer, index):
+    """The vector pointer[index : index + LANES]."""
+    place = builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
+    return builder.load(place, align=4)
+
+
+def _store(builder, vector, pointer, index):
+    place = builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
+    builder.store(vector, place, align=4)
+
+
+def _spread(builder, number):
+    """A vector with that number in each lane."""
+    anything, lanes = ir.Constant(_VECTOR, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
+    first = builder.insert_element(anything, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, anything, ir.Constant(lanes, [0] * LANES))
+
+
+@intrinsic
+def multiply_tile(_, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add):
+    """For each row r < ROWS and column n < COLUMNS, with i, j, l below the three counts:
+
+    c[c_rows[r] + n] = s[n] + sum over i, j, l of a[a_rows[r] + (i, j, l) . a_steps] * b[(i, j, l) . b_steps + n]
+
+    where s is start[n], or what c held before if ``add`` is not 0.
+    """
+    arguments = (Floats, Ints, _Three, Floats, _Three, _Three, Floats, Ints, Floats, types.int64)
+    return types.void(*arguments), _generate
+
+
+def _generate(context, builder, signature, arguments):
+    a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add = arguments
+    a_steps, b_steps, counts = (cgutils.unpack_tuple(builder, t, 3) for t in (a_steps, b_steps, counts))
+    a_row = [builder.gep(a, [builder.load(builder.gep(a_rows, [_WORD(r)]))]) for r in range(ROWS)]
+    c_row = [builder.gep(c, [builder.load(builder.gep(c_rows, [_WORD(r)]))]) for r in range(ROWS)]
+    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(VECTORS)] for _ in range(ROWS)]  # LLVM: registers
+    places = [(r, v, _WORD(v * LANES)) for r in range(ROWS) for v in range(VECTORS)]
+
+    with builder.if_else(cgutils.is_not_null(builder, add)) as (adding, starting):
+        with adding:
+            for r, v, column in places:
+                builder.store(_load(builder, c_row[r], column), sums[r][v])
+        with starting:
+            for r, v, column in places:
+                builder.store(_load(builder, start, column), sums[r][v])
+
+    def offset(indices, steps):
+        first, *others = (builder.mul(index, step) for index, step in zip(indices, steps, strict=True))
+        for other in others:
+            first = builder.add(first, other)
+        return first
+
+    with cgutils.for_range(builder, counts[0]) as i, cgutils.for_range(builder, counts[1]) as j:  # noqa: SIM117
+        with cgutils.for_range(builder, counts[2]) as k:
+            indices = (i.index, j.index, k.index)
+            b_k = builder.gep(b, [offset(indices, b_steps)])
+            b_vectors = [_load(builder, b_k, _WORD(v * LANES)) for v in range(VECTORS)]
+            a_k = offset(indices, a_steps)
+            for r in range(ROWS):
+                number = _spread(builder, builder.load(builder.gep(a_row[r], [a_k])))
+                for v in range(VECTORS):
+                    product = builder.fmul(number, b_vectors[v], flags=("contract",))
+                    total = builder.fadd(product, builder.load(sums[r][v]), flags=("contract",))
+                    builder.store(total, sums[r][v])
+
+    for r, v, column in places:
+        _store(builder, builder.load(sums[r][v]), c_row[r], column)
+    return context.get_dummy_value()
