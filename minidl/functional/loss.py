@@ -116,7 +116,7 @@ def cross_entropy(logits: Array, labels: Array, temperature: float = 1.0, reduct
     z = _scaled(logits, temperature, "cross_entropy")
     if z.ndim != 2:
         raise ValueError(f"cross_entropy: logits have shape {z.shape}, and must have shape (B, classes)")
-    labels = xp.asarray(check_labels(labels, *z.shape, name="cross_entropy"))
+    labels = xp.asarray(check_labels(labels, len(z), z.shape[1], "cross_entropy"))
     rows = xp.arange(len(z))
     first = xp.zeros(z.shape, bool)
     first[rows, z.argmax(axis=1)] = True

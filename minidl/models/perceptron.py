@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from ..backend import streams
@@ -39,7 +40,7 @@ def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, s
     rng = streams(seed)["init"]
     sizes = (channels * math.prod(pair(image_size, "image_size", 1, "fc5")), *HIDDEN, num_classes)
     layers = {"normalize": standard_normalize(channels), "flatten": Flatten()}
-    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for i, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
         layers[f"fc{i}"] = Linear(before, after, rng=rng)
         if i <= len(HIDDEN):
             layers[f"relu{i}"] = ReLU()

@@ -14,5 +14,5 @@ def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...], fan: int) -> np.ndarray:
-    """Normal with standard deviation sqrt(2 / fan) (He et al. 2015): ReLU halves the variance, and 2 makes up for it."""
+    """Normal with standard deviation sqrt(2 / fan) (He et al. 2015): ReLU halves the variance, 2 makes up for it."""
     return (rng.standard_normal(shape) * math.sqrt(2 / fan)).astype(np.float32)
