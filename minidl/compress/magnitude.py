@@ -1,0 +1,266 @@
+"""Magnitude pruning: the smallest weights become zero, step by step, while training goes on (report, section 4.1)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..backend import Array, array_module
+from ..nn import Module
+from ..tensor import Parameter
+
+SCOPES = ("layer", "global")
+
+
+def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) -> float:
+    """The sparsity after training iteration ``step``: quickly up at first, while there are many weights to spare.
+
+    s_t = s_f - s_f (1 - (t - t_start) / (n f))^3 at t in {t_start, t_start + f, ..., t_start + n f} (report, section
+    4.1), 0 before, the final sparsity after, and unchanged between two of these pruning steps.
+
+    Parameters
+    ----------
+    step : int
+        t, in training iterations counted from 0.
+    final : float in [0, 1)
+        s_f, the part of the weights that end up zero.
+    start : int
+        t_start, the first pruning step; its sparsity is still 0.
+    every : int
+        f, the iterations from one pruning step to the next.
+    count : int
+        n: the final sparsity is reached at iteration start + count * every.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When final is outside [0, 1), start or step negative, every or count below 1.
+
+    References
+    ----------
+    Zhu and Gupta, "To prune, or not to prune", 2017, arXiv:1710.01878.
+
+    Examples
+    --------
+    >>> from minidl.compress import cubic_sparsity
+    >>> [cubic_sparsity(t, final=0.8, start=100, every=50, count=2) for t in (0, 100, 149, 150, 200, 1000)]
+    [0.0, 0.0, 0.0, 0.7000000000000001, 0.8, 0.8]
+    """
+    final, start, every, count = _checked_schedule(final, start, every, count, "cubic_sparsity")
+    step = _at_least(0, step, "step", "cubic_sparsity")
+    done = _pruning_steps(step, start, every, count)
+    return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
+
+
+class MagnitudePruner:
+    """Sets the weights of least magnitude to zero, along ``cubic_sparsity``, while a model trains.
+
+    Weights are kernels: the parameters of two axes or more, of convolutions and fully-connected layers; biases and
+    BatchNorm's parameters are never pruned. A pruned weight is False in its ``Parameter.mask``, through which the
+    optimisers keep it at exactly zero. Once pruned it stays so: it ranks before all others at the next pruning step.
+
+    Parameters
+    ----------
+    model : Module
+    final_sparsity : float in [0, 1)
+        Reached at iteration start + count * every, to within one weight in each layer (or in all, of global scope).
+        A layer always keeps one weight under "layer".
+    start, every, count : int
+        As for ``cubic_sparsity``.
+    scope : {"layer", "global"}
+        Every layer to the same sparsity, or one ranking of all layers' weights together, in which layers of small
+        weights lose more of them.
+    exclude : names of modules
+        Which layers, or modules with everything within, to leave dense: ("conv1", "fc"). All are pruned by default,
+        the first and the last included.
+
+    Attributes
+    ----------
+    sparsity : float
+        The part of the prunable weights that are pruned now.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a number of the schedule is out of its range, the scope unknown, a name in ``exclude`` unknown (the
+        choices are listed), or when nothing is left to prune.
+
+    References
+    ----------
+    Zhu and Gupta, "To prune, or not to prune", 2017, arXiv:1710.01878.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> from minidl.compress import MagnitudePruner
+    >>> model = md.models.fc5(image_size=8, channels=1)
+    >>> pruner = MagnitudePruner(model, final_sparsity=0.9, start=10, every=10, count=4)
+    >>> for t in range(60):  # in a training loop, beside optimizer.step()
+    ...     pruner.step(t)
+    >>> round(pruner.sparsity, 4)
+    0.9
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        final_sparsity: float,
+        start: int,
+        every: int,
+        count: int,
+        scope: str = "layer",
+        exclude: str | Iterable[str] = (),
+    ) -> None:
+        name = "MagnitudePruner"
+        self.final_sparsity, self.start, self.every, self.count = _checked_schedule(
+            final_sparsity, start, every, count, name
+        )
+        if scope not in SCOPES:
+            raise ValueError(f"{name}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
+        self.scope = scope
+        self.weights = _without(dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude))
+        self._done = -1  # the pruning steps behind us; the one at ``start`` is number 0
+        self._pruned = {name: _count_pruned(weight) for name, weight in self.weights.items()}
+
+    @property
+    def last_step(self) -> int:
+        """The training iteration at which the final sparsity is reached."""
+        return self.start + self.count * self.every
+
+    @property
+    def sparsity(self) -> float:
+        """The part of the prunable weights that are pruned now."""
+        return sum(self._pruned.values()) / sum(weight.size for weight in self.weights.values())
+
+    def layer_sparsity(self) -> dict[str, float]:
+        """The pruned part of each layer, by the layer's name."""
+        return {name: self._pruned[name] / weight.size for name, weight in self.weights.items()}
+
+    def check(self, total_steps: int) -> None:
+        """Raise a ValueError unless the schedule ends within iterations 0 to total_steps - 1."""
+        if self.last_step > total_steps - 1:
+            raise ValueError(
+                f"MagnitudePruner: the schedule cannot reach its final sparsity of {self.final_sparsity:g}: its last "
+                f"pruning step is at iteration start + count * every = {self.start} + {self.count} * {self.every} = "
+                f"{self.last_step}, and training has iterations 0 to {total_steps - 1} only. Train for "
+                f"{self.last_step + 1} iterations or more, or prune earlier"
+            )
+
+    def step(self, t: int) -> None:
+        """Prune, if a pruning step has come since the last call; to be called once in each training iteration.
+
+        Parameters
+        ----------
+        t : int
+            The training iteration, counted from 0. A pruning step that was jumped over, the last one too, is made up
+            for; a model whose training is taken up again gets back the masks that its zeros imply.
+        """
+        done = _pruning_steps(_at_least(0, t, "t", "MagnitudePruner.step"), self.start, self.every, self.count)
+        if done > self._done:
+            self._done = done
+            self._prune(cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count))
+
+    def _prune(self, sparsity: float) -> None:
+        together = self.scope == "global"
+        groups = [list(self.weights)] if together else [[name] for name in self.weights]
+        for names in groups:
+            size = sum(self.weights[name].size for name in names)
+            goal = min(round(sparsity * size), size - 1)  # a layer without any weight would cut the network in two
+            if goal > sum(self._pruned[name] for name in names):
+                _mask_smallest([self.weights[name] for name in names], goal)
+        self._pruned = {name: _count_pruned(weight) for name, weight in self.weights.items()}
+
+
+def sparsity(model: Module) -> float:
+    """The part of a model's kernels (parameters of two axes or more) that are exactly zero, masked or not.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> from minidl.compress import sparsity
+    >>> sparsity(md.models.fc5(image_size=8, channels=1))
+    0.0
+    """
+    weights = [weight.data for _, weight in prunable_weights(model)]
+    return sum(int((w == 0).sum()) for w in weights) / max(1, sum(w.size for w in weights))
+
+
+def prunable_weights(model: Module) -> Iterator[tuple[str, Parameter]]:
+    """(layer's dotted name, kernel) of every convolution and fully-connected layer."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim >= 2:
+            yield name.removesuffix(".weight"), parameter
+
+
+def _mask_smallest(weights: list[Parameter], count: int) -> None:
+    """Mask exactly ``count`` weights in all, those of least magnitude: ties are counted, never compared."""
+    xp = array_module(weights[0].data)
+    magnitudes = xp.concatenate([_ranks(weight).ravel() for weight in weights])
+    threshold = xp.partition(magnitudes, count - 1)[count - 1]
+    keep = magnitudes > threshold
+    ties = xp.flatnonzero(magnitudes == threshold)
+    keep[ties[count - int((magnitudes < threshold).sum()) :]] = True
+    start = 0
+    for weight in weights:
+        weight.mask = keep[start : start + weight.size].reshape(weight.shape)
+        start += weight.size
+
+
+def _ranks(weight: Parameter) -> Array:
+    """Magnitudes, with -1 for pruned weights: below a weight that just happens to be zero."""
+    magnitude = abs(weight.data)
+    if weight.mask is not None:
+        magnitude[~weight.mask] = -1
+    return magnitude
+
+
+def _count_pruned(weight: Parameter) -> int:
+    return 0 if weight.mask is None else int((~weight.mask).sum())
+
+
+def _pruning_steps(t: int, start: int, every: int, count: int) -> int:
+    """How many pruning intervals have passed at iteration t, at most ``count``; negative before ``start``."""
+    return min((t - start) // every, count)
+
+
+def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Parameter]:
+    """The weights that are not in, or within, one of the excluded modules."""
+
+    def within(name: str, module: str) -> bool:
+        return f"{name}.".startswith(f"{module}.")
+
+    unknown = [module for module in exclude if not any(within(name, module) for name in weights)]
+    if unknown:
+        raise ValueError(
+            f"MagnitudePruner: exclude names {', '.join(map(repr, unknown))}, where there is nothing to prune: choose "
+            f"from {', '.join(weights)}, or modules that hold these"
+        )
+    kept = {name: w for name, w in weights.items() if not any(within(name, module) for module in exclude)}
+    if not kept:
+        raise ValueError(
+            "MagnitudePruner: there is nothing to prune: the model has no kernels (parameters of two axes or more)"
+            + (" outside of exclude" if exclude else "")
+        )
+    return kept
+
+
+def _checked_schedule(final: float, start: int, every: int, count: int, name: str) -> tuple[float, int, int, int]:
+    if not 0 <= final < 1:
+        raise ValueError(f"{name}: the final sparsity is {final}, and must be a fraction in [0, 1): 0.9 is 90 %")
+    return (
+        float(final),
+        _at_least(0, start, "start", name),
+        _at_least(1, every, "every", name),
+        _at_least(1, count, "count", name),
+    )
+
+
+def _at_least(least: int, value: Any, what: str, name: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: {what} is {value!r}, and must be a whole number of training iterations") from error
+    if number < least:
+        raise ValueError(f"{name}: {what} is {number}, and must be at least {least}")
+    return number

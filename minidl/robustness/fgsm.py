@@ -1,0 +1,116 @@
+"""The fast gradient sign method: delta = epsilon sign(grad_x L(x, y, theta)) (report, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import Array, array_module, device_of, to_device
+from ..nn import Module
+from .checks import checked_epsilons, checked_images
+from .ray import evaluation_mode, rays, zero_gradient
+
+
+class Attack(NamedTuple):
+    """What ``fgsm`` found, for E epsilons and B images.
+
+    Attributes
+    ----------
+    adversarial : array (E, B, H, W, C)
+        The moved images, in [0, 1], of the images' precision and on their device.
+    success : boolean NumPy array (E, B)
+        Whether the model takes the moved image for another class than its label. An image that is wrong from the
+        start succeeds at epsilon 0; ``1 - success.mean(axis=1)`` is the accuracy over all images.
+    zero_gradient : boolean NumPy array (B,)
+        The images that FGSM cannot move, as no pixel changes their loss.
+    epsilons : NumPy array (E,)
+    """
+
+    adversarial: Array
+    success: np.ndarray
+    zero_gradient: np.ndarray
+    epsilons: np.ndarray
+
+
+def fgsm(
+    model: Module,
+    images: Array,
+    labels: Array,
+    epsilons: float | Sequence[float] | np.ndarray,
+    temperature: float = 1.0,
+    batch_size: int = 64,
+) -> Attack:
+    """Move every pixel by epsilon, up or down, whichever raises the loss; for all epsilons from one gradient.
+
+    The model is attacked in evaluation mode, and every module is left in the mode it was in. Neither the images nor
+    the gradients of the parameters are touched.
+
+    Parameters
+    ----------
+    model : Module
+        From images in [0, 1] to logits (B, classes); normalisation is its first layer. Images move to its device.
+    images : float32 or float64 array (B, H, W, C) in [0, 1]
+    labels : integer array (B,)
+        The true classes, which the attack leads away from.
+    epsilons : float or sequence of E floats in [0, 1]
+        The largest change of a pixel: 8 grey levels are 8 / 255. At 0 the images stay as they are, bit for bit.
+    temperature : float > 0
+        T of the loss that the attacker climbs (report, section 4.3).
+    batch_size : int
+        How many images to attack at a time: bounds the memory, not the result.
+
+    Returns
+    -------
+    Attack
+        A named tuple ``adversarial (E, B, H, W, C), success (E, B), zero_gradient (B,), epsilons (E,)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When images are not real numbers in [0, 1], labels not classes, epsilon outside [0, 1], temperature not above
+        0, or the model's logits not finite.
+
+    Warns
+    -----
+    ZeroGradientWarning
+        When the gradient of some images is exactly zero, with their count.
+
+    Notes
+    -----
+    Success need not grow with epsilon: a larger step may overshoot, and an image that was wrong may even become
+    right. ``success`` says what the model answers at each epsilon, no more; see ``smallest_epsilon`` for the first
+    one that works.
+
+    References
+    ----------
+    Goodfellow, Shlens and Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015, arXiv:1412.6572.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn, robustness
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    >>> model[1].weight.data[...] = [[1, -1], [-1, 1]]  # class 0 where the first pixel is brighter than the second
+    >>> model[1].bias.data[...] = 0
+    >>> image = np.array([0.75, 0.25], np.float32).reshape(1, 1, 2, 1)
+    >>> attack = robustness.fgsm(model, image, np.array([0]), [0, 0.125, 0.5])
+    >>> attack.adversarial.reshape(3, 2)
+    array([[0.75 , 0.25 ],
+           [0.625, 0.375],
+           [0.25 , 0.75 ]], dtype=float32)
+    >>> attack.success.ravel()
+    array([False, False,  True])
+    """
+    images, sizes = checked_images(images, "fgsm"), checked_epsilons(epsilons, "fgsm")
+    adversarial = array_module(images).empty((len(sizes), *images.shape), images.dtype)
+    success = np.empty((len(sizes), len(images)), bool)
+    motionless = np.empty(len(images), bool)
+    with evaluation_mode(model):
+        for part, ray in rays(model, images, labels, temperature, batch_size, "fgsm"):
+            motionless[part] = zero_gradient(ray)
+            for e, epsilon in enumerate(sizes):
+                adversarial[e, part] = to_device(ray.at(epsilon), device_of(images))
+                success[e, part] = ray.misclassified(model, epsilon)
+    return Attack(adversarial, success, motionless, sizes)

@@ -1,0 +1,109 @@
+"""The smallest epsilon that changes the class, along the FGSM ray (report, eq. 10)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..backend import Array
+from ..nn import Module
+from .checks import checked_count, checked_epsilons, checked_images
+from .ray import Ray, evaluation_mode, rays
+
+
+def smallest_epsilon(
+    model: Module,
+    images: Array,
+    labels: Array,
+    max_epsilon: float = 64 / 255,
+    steps: int = 64,
+    tolerance: float = 0.05 / 255,
+    temperature: float = 1.0,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """How far each image lies from another class, in the direction in which its loss grows fastest.
+
+    Equation (10) asks for the smallest perturbation of all. As in the report, epsilon is raised along the gradient's
+    fixed sign instead: first over a grid, as success need not grow with epsilon, until the class changes; then the
+    last step is halved until it is known to ``tolerance``.
+
+    Parameters
+    ----------
+    model, images, labels, temperature, batch_size
+        As for ``fgsm``.
+    max_epsilon : float in (0, 1]
+        The budget: nothing beyond it is tried.
+    steps : int
+        Of the grid between 0 and max_epsilon. A class that changes and changes back within one step may be missed.
+    tolerance : float > 0
+        How much smaller than the answer the true epsilon may be, within the step in which the class first changed.
+
+    Returns
+    -------
+    NumPy array (B,)
+        At this epsilon the class is another one. 0 for images that are wrong from the start; infinity where nothing
+        within the budget changes the class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``fgsm``; when max_epsilon is outside (0, 1], steps below 1, or tolerance not above 0.
+
+    Warns
+    -----
+    ZeroGradientWarning
+        When the gradient of some images is exactly zero, with their count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn, robustness
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    >>> model[1].weight.data[...] = [[1, -1], [-1, 1]]  # class 0 where the first pixel is brighter than the second
+    >>> model[1].bias.data[...] = 0
+    >>> images = np.array([[0.75, 0.25], [0.6, 0.7], [1, 0]], np.float32).reshape(3, 1, 2, 1)
+    >>> robustness.smallest_epsilon(model, images, np.array([0, 0, 0]), max_epsilon=0.4).round(2)
+    array([0.25, 0.  ,  inf])
+    """
+    images = checked_images(images, "smallest_epsilon")
+    checked_epsilons(float(max_epsilon), "smallest_epsilon")
+    steps = checked_count(steps, "steps", "smallest_epsilon")
+    if not max_epsilon > 0 or not tolerance > 0:
+        raise ValueError(
+            f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
+        )
+    smallest = np.empty(len(images))
+    with evaluation_mode(model):
+        for part, ray in rays(model, images, labels, temperature, batch_size, "smallest_epsilon"):
+            step, first = _first_on_grid(model, ray, max_epsilon, steps)
+            smallest[part] = _bisect(model, ray, first, step, tolerance)
+    return smallest
+
+
+def _first_on_grid(model: Module, ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
+    """The grid's step, and for each image (B,) the first point of the grid that breaks it."""
+    grid = np.linspace(0, max_epsilon, steps + 1)
+    first = np.where(ray.wrong, 0.0, math.inf)
+    for epsilon in grid[1:]:
+        standing = np.flatnonzero(np.isinf(first))  # what fell needs no further trial: most of the work is saved here
+        if len(standing) == 0:
+            break
+        fell = ray.take(standing).misclassified(model, epsilon)
+        first[standing[fell]] = epsilon
+    return float(grid[1]), first
+
+
+def _bisect(model: Module, ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.ndarray:
+    """Halve (high - step, high], all images at once; high is broken throughout, and stays so."""
+    open_ = np.flatnonzero(np.isfinite(high) & (high > 0))
+    if len(open_) == 0:
+        return high
+    ray, top = ray.take(open_), high[open_]
+    bottom = top - step
+    for _ in range(math.ceil(max(0.0, math.log2(step / tolerance)))):
+        middle = (bottom + top) / 2
+        broken = ray.misclassified(model, middle)
+        bottom, top = np.where(broken, bottom, middle), np.where(broken, middle, top)
+    high[open_] = top
+    return high
