@@ -97,7 +97,7 @@ def sum(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = Fa
 def mean(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:
     """The mean of all elements, or over some axes."""
     y = x.mean(axis=axis, keepdims=keepdims)
-    return y, (lambda dy: _spread(dy * (y.size / x.size), x, axis, keepdims),)
+    return y, (lambda dy: _spread(dy, x, axis, keepdims) * (y.size / x.size),)
 
 
 def _spread(dy: Array, x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
