@@ -1,0 +1,495 @@
+"""The engine: recording, the chain rule, memory, and what it says when it cannot."""
+
+import contextlib
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import Parameter, Tensor, no_grad
+from minidl import functional as F
+from minidl.backend import gpu_available, to_device, to_numpy
+
+
+def leaf(values, device="cpu", dtype=np.float64):
+    return Tensor(to_device(np.asarray(values, dtype), device), requires_grad=True)
+
+
+@contextlib.contextmanager
+def no_garbage_collection():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@md.op
+def double(x):
+    return 2 * x, (lambda dy: 2 * dy,)
+
+
+# What a tensor is
+
+
+def test_arrays_are_kept_and_not_copied():
+    for dtype in (np.float32, np.float64, np.int64, np.uint8):
+        array = np.ones(3, dtype)
+        assert Tensor(array).data is array
+    assert Tensor(Tensor(array)).data is array
+
+
+def test_numbers_and_lists_become_float32():
+    assert Tensor(1).dtype == Tensor([[1.0, 2.0]]).dtype == np.float32
+    assert Tensor(np.float64(1)).dtype == np.float64  # a NumPy scalar says what it is
+
+
+def test_what_a_tensor_shows():
+    x = leaf([[1.0, 2.0, 3.0]])
+    assert (x.shape, x.ndim, x.size, len(x), x.dtype, x.device) == ((1, 3), 2, 3, 1, np.float64, "cpu")
+    assert repr(x) == "Tensor([[1., 2., 3.]], shape=(1, 3), dtype=float64, requires_grad=True)"
+    assert float(x.sum()) == x.sum().item() == 6.0
+    assert x.numpy() is x.data
+    assert not x.detach().requires_grad
+    assert x.detach().data is x.data
+    assert not hasattr(x, "nonsense")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, complex])
+def test_only_real_numbers_have_gradients(dtype):
+    with pytest.raises(TypeError, match="requires_grad needs real numbers"):
+        Tensor(np.ones(3, dtype), requires_grad=True)
+
+
+# Precision
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float64(2), np.float32(2), np.int64(2)], ids=repr)
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, a: x + a,
+        lambda x, a: a + x,
+        lambda x, a: x - a,
+        lambda x, a: a - x,
+        lambda x, a: x * a,
+        lambda x, a: a * x,
+        lambda x, a: x / a,
+        lambda x, a: a / x,
+        lambda x, a: x**a,
+    ],
+    ids=["x+a", "a+x", "x-a", "a-x", "x*a", "a*x", "x/a", "a/x", "x**a"],
+)
+def test_scalars_do_not_change_the_precision(f, number):
+    x = leaf([1.0, 3.0], dtype=np.float32)
+    y = f(x, number)
+    assert isinstance(y, Tensor)
+    np.testing.assert_allclose(y.data, f(np.array([1.0, 3.0]), float(number)), rtol=1e-6)
+    y.sum().backward()
+    assert y.dtype == x.grad.dtype == np.float32
+
+
+def test_an_array_beside_a_tensor_makes_one_tensor():
+    array, x = np.array([[1.0], [2.0]]), leaf([1.0, 2.0, 3.0])
+    for y, expected in (
+        (array + x, array + x.data),
+        (array - x, array - x.data),
+        (array * x, array * x.data),
+        (array / x, array / x.data),
+        (array.T @ x.reshape(1, 3).transpose().reshape(3, 1)[:2], array.T @ x.data[:2, None]),
+    ):
+        assert isinstance(y, Tensor)
+        assert y.dtype == np.float64
+        np.testing.assert_array_equal(y.data, expected)
+
+
+def test_the_gradient_given_to_backward_takes_the_precision():
+    x = leaf([1.0, 2.0], dtype=np.float32)
+    (x * 3).backward(np.array([1.0, 2.0]))
+    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, [3, 6])
+
+
+# The chain rule
+
+
+def test_broadcasting_is_undone(device):
+    x, y, z = leaf(np.ones((2, 1, 4)), device), leaf(np.ones((3, 1)), device), leaf(2.0, device)
+    (x * y * z).sum().backward()
+    assert (x.grad.shape, y.grad.shape, z.grad.shape) == ((2, 1, 4), (3, 1), ())
+    np.testing.assert_array_equal(to_numpy(x.grad), np.full((2, 1, 4), 6))
+    np.testing.assert_array_equal(to_numpy(y.grad), np.full((3, 1), 16))
+    assert z.grad.item() == 24
+
+
+def test_gradients_accumulate_until_forgotten():
+    x = leaf([1.0, 2.0])
+    for times in (1, 2, 3):
+        (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad, times * 2 * x.data)
+
+
+def test_a_value_used_twice():
+    x = leaf(3.0)
+    y = x * x  # 9
+    z = y * x + y  # x^3 + x^2
+    (z * y).backward()  # x^5 + x^4
+    assert x.grad.item() == 5 * 81 + 4 * 27
+
+
+def test_a_diamond_visits_each_operation_once():
+    visits = []
+
+    @md.op
+    def counted(x):
+        return x, (lambda dy: visits.append(1) or dy,)
+
+    x = leaf(1.0)
+    y = counted(x)
+    for _ in range(10):  # 2^10 paths
+        y = counted(y + y)
+    y.backward()
+    assert len(visits) == 11
+    assert x.grad.item() == 2**10
+
+
+def test_a_deep_graph_needs_no_deep_stack():
+    x = leaf(1.0)
+    y = x
+    for _ in range(20_000):
+        y = y + x
+    y.backward()
+    assert x.grad.item() == 20_001
+    del y
+    y = x
+    for _ in range(20_000):
+        y = double(y) * 0.5
+    del y  # and neither does an unused one
+
+
+def test_leaf_gradient_of_itself():
+    x = leaf([1.0, 2.0])
+    given = np.array([3.0, 4.0])
+    x.backward(given)
+    given[:] = 0
+    np.testing.assert_array_equal(x.grad, [3, 4])
+
+
+def test_constants_get_no_gradient():
+    x, y = leaf([1.0]), Tensor(np.array([2.0]))
+    (x * y).backward()
+    assert y.grad is None
+    assert not (y * y).requires_grad
+
+
+def test_tensors_by_keyword_are_recorded(rng):
+    x, w, b = (leaf(rng.standard_normal(s)) for s in ((2, 3), (3, 4), (4,)))
+    F.linear(bias=b, weight=w, x=x).sum().backward()
+    np.testing.assert_array_equal(b.grad, [2, 2, 2, 2])
+    np.testing.assert_allclose(w.grad, np.broadcast_to(x.data.sum(axis=0)[:, None], (3, 4)))
+
+
+# Not recording
+
+
+def test_no_grad():
+    x = leaf([1.0])
+    with no_grad():
+        with no_grad():
+            pass
+        y = x * 2
+        assert not y.requires_grad  # the inner one has not switched it on again
+    assert (x * 2).requires_grad
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    assert (x * 2).requires_grad
+    with pytest.raises(RuntimeError, match="nothing here requires a gradient"):
+        y.backward()
+
+
+# backward(inputs=...)
+
+
+def test_inputs_leaves_the_others_alone():
+    """The gradient by the images is had without computing those by the weights."""
+
+    def refuse(dy):
+        raise AssertionError("computed a gradient that nobody asked for")
+
+    @md.op
+    def layer(x, w):
+        return x * w, (lambda dy: dy * w, refuse)
+
+    @md.op
+    def penalty(w):
+        return w * w, refuse
+
+    x, w = leaf([2.0]), Parameter(np.array([3.0]))
+    (layer(layer(x, w), w) + penalty(w)).backward(inputs=[x])
+    assert x.grad.item() == 9
+    assert w.grad is None
+    with pytest.raises(AssertionError, match="nobody asked for"):  # so it would have been noticed
+        layer(x, w).backward()
+
+
+def test_inputs_through_a_model(rng):
+    model = md.nn.Sequential(md.nn.Conv2d(3, 4, 3), md.nn.BatchNorm2d(4), md.nn.ReLU(), md.nn.Flatten())
+    images = leaf(rng.uniform(size=(2, 4, 4, 3)), dtype=np.float32)
+    model(images).sum().backward()
+    whole, images.grad = images.grad, None
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        parameter.grad = None
+    model(images).sum().backward(inputs=[images])
+    np.testing.assert_array_equal(images.grad, whole)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_inputs_that_are_no_leaves_of_this_result():
+    x, other = leaf([1.0]), leaf([1.0])
+    y = x * 2
+    for wrong in (other, y, Tensor(np.ones(1))):
+        with pytest.raises(ValueError, match=r"inputs\[1\] is no leaf"):
+            (y * 3).backward(inputs=[x, wrong])
+    assert x.grad is None
+
+
+# What is refused
+
+
+def test_backward_twice():
+    x = leaf([1.0, 2.0])
+    y = double(x)
+    loss = (y * x).sum()
+    loss.backward()
+    first = x.grad.copy()
+    with pytest.raises(RuntimeError, match="graph through 'sum' was used by an earlier backward"):
+        loss.backward()
+    with pytest.raises(RuntimeError, match="graph through 'double' was used"):
+        y.sum().backward()
+    np.testing.assert_array_equal(x.grad, first)
+
+
+def test_backward_from_more_than_one_number():
+    with pytest.raises(RuntimeError, match=r"one number .* shape \(2, 3\): reduce it first"):
+        (leaf(np.ones((2, 3))) * 2).backward()
+
+
+def test_backward_with_a_gradient_of_another_shape():
+    with pytest.raises(ValueError, match=r"gradient has shape \(3,\), the tensor has \(2,\)"):
+        (leaf([1.0, 2.0]) * 2).backward(np.ones(3))
+
+
+def test_backward_without_a_graph():
+    with pytest.raises(RuntimeError, match="nothing here requires a gradient"):
+        Tensor([1.0]).backward()
+
+
+def test_a_wrong_shape_names_the_operation():
+    @md.op
+    def wrong(x):
+        return x.sum(axis=0), (lambda dy: dy,)
+
+    with pytest.raises(RuntimeError, match=r"wrong: the gradient by argument 0 has shape \(3,\).* \(2, 3\)"):
+        wrong(leaf(np.ones((2, 3)))).backward(np.ones(3))
+
+
+def test_a_missing_gradient_names_the_operation():
+    @md.op
+    def half(x, y):
+        return x * y, (lambda dy: dy * y,)
+
+    @md.op
+    def together(x, y):
+        return x * y, lambda dy: (dy * y, None)
+
+    x = leaf([1.0])
+    for f in (half, together):
+        f(x, np.ones(1)).backward()
+        with pytest.raises(RuntimeError, match=f"{f.__name__}: has no gradient by argument 1"):
+            f(x, leaf([1.0])).backward()
+
+
+# Memory
+
+
+def test_a_graph_dies_with_its_result():
+    with no_garbage_collection():
+        x = leaf(np.ones((2, 5, 5, 3)))
+        w, gamma, beta = leaf(np.ones((4, 3, 3, 3))), leaf(np.ones(4)), leaf(np.ones(4))
+        y = F.conv2d(x, w)
+        kept = [weakref.ref(y), weakref.ref(y.data)]
+        y = F.batch_norm(y, gamma, beta, np.zeros(4), np.ones(4), training=True, relu=True)
+        kept += [weakref.ref(y), weakref.ref(y.data)]
+        y = F.dropout(F.local_response_norm(F.max_pool2d(y, 2)), 0.5)
+        kept += [weakref.ref(y), weakref.ref(y.data)]
+        loss = F.cross_entropy(F.flatten(y), np.array([0, 1]))
+        kept.append(weakref.ref(loss))
+        del y
+        assert kept[1]() is not None  # the normalisation's input is needed by its gradient
+        del loss
+        assert [ref() for ref in kept] == [None] * len(kept)
+        assert gc.collect() == 0  # no cycles were left either
+
+
+def test_every_operation_dies_by_reference_count(rng):
+    x = leaf(rng.uniform(1, 2, (2, 4, 4, 3)))
+    for f in (
+        lambda: F.softmax(x) * F.log_softmax(x),
+        lambda: F.sigmoid(x) - F.tanh(x) / x.exp() + x.log() ** 2,
+        lambda: F.normalize(F.avg_pool2d(x, 2), 0.5, 0.5) @ np.ones((3, 2)),
+        lambda: F.adaptive_avg_pool2d(x, 3)[:, np.array([0, 0])].transpose().mean(axis=0),
+        lambda: -F.relu(x).reshape(-1).sum(),
+    ):
+        with no_garbage_collection():
+            y = f()
+            y.backward(np.ones(y.shape))
+            y = f()
+            ref = weakref.ref(y)
+            del y
+            assert ref() is None
+            assert gc.collect() == 0
+
+
+def test_backward_frees_arrays_as_it_goes():
+    """The arrays of the last operation are gone before the first one's gradient is computed."""
+    alive = []
+
+    @md.op
+    def keeping(x, note):
+        saved = x * 1
+        ref = weakref.ref(saved)
+
+        def vjp(dy):
+            alive.append({name: r() is not None for name, r in refs.items() if name != note})
+            return dy * saved
+
+        refs[note] = ref
+        return x * 1, (vjp,)
+
+    refs = {}
+    x = leaf(np.ones(3))
+    y = keeping(keeping(keeping(x, "first"), "second"), "third").sum()
+    y.backward()
+    assert alive == [
+        {"first": True, "second": True},
+        {"first": True, "third": False},
+        {"second": False, "third": False},
+    ]
+
+
+# Whose memory a gradient is
+
+OWN = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "sum": lambda x, y: x.sum() + y.sum(),
+    "mean": lambda x, y: x.mean(axis=0) * y.mean(),
+    "views": lambda x, y: x.reshape(3, 2).transpose() + y[:, :].transpose().reshape(2, 3),
+    "flatten": lambda x, y: F.flatten(x) + F.flatten(y),
+    "dropout off": lambda x, y: F.dropout(x, training=False) + F.dropout(y, p=0.0),
+    "exp": lambda x, y: x.exp() + y.exp(),
+    "linear": lambda x, y: F.linear(x, y.transpose()),
+    "used twice": lambda x, y: x + x + y + y,
+    "itself": lambda x, y: x,
+}
+
+
+@pytest.mark.parametrize("f", OWN.values(), ids=OWN)
+def test_gradients_of_leaves_are_their_own(f, rng):
+    x, y = leaf(rng.standard_normal((2, 3))), leaf(rng.standard_normal((2, 3)))
+    z = f(x, y)
+    given = np.ones(z.shape)
+    z.backward(given)
+    gradients = [g for g in (x.grad, y.grad) if g is not None]
+    for gradient in gradients:
+        assert gradient.flags.writeable
+        others = [given, z.data, x.data, y.data, *(g for g in gradients if g is not gradient)]
+        assert not any(np.shares_memory(gradient, other) for other in others)
+
+
+def test_gradients_stay_when_the_operation_runs_again(rng):
+    """Kernels may reuse buffers, but not those they have given away."""
+    x, w, b = (leaf(rng.standard_normal(s), dtype=np.float32) for s in ((2, 6, 6, 3), (4, 3, 3, 3), (4,)))
+
+    def run():
+        for t in (x, w, b):
+            t.grad = None
+        y = F.max_pool2d(F.relu(F.conv2d(x, w, b, padding=1)), 2)
+        kept = y.data
+        y.sum().backward()
+        return [kept, x.grad, w.grad, b.grad]
+
+    first = run()
+    copies = [a.copy() for a in first]
+    x.data *= -2
+    run()
+    for a, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(a, copy)
+
+
+def test_the_gradient_by_one_number_is_an_array():
+    x = leaf(3.0)
+    (x * x).backward()
+    (x * x).backward()
+    assert isinstance(x.grad, np.ndarray)
+    assert x.grad.shape == ()
+    x.grad[...] = 0
+    assert F.relu(x).data.shape == ()
+    F.relu(x).backward()
+    assert x.grad.item() == 1
+
+
+# Parameters
+
+
+def test_mask_zeroes_and_is_copied():
+    w = Parameter(np.array([1.0, 2.0, 3.0]))
+    assert w.requires_grad
+    assert w.mask is None
+    mask = np.array([1, 0, 1])
+    w.mask = mask
+    mask[:] = 0
+    assert w.mask.dtype == bool
+    np.testing.assert_array_equal(w.mask, [True, False, True])
+    np.testing.assert_array_equal(w.data, [1, 0, 3])
+    w.mask = None
+    np.testing.assert_array_equal(w.data, [1, 0, 3])
+
+
+def test_mask_of_another_shape():
+    w = Parameter(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"mask has shape \(3, 2\), but the parameter has shape \(2, 3\)"):
+        w.mask = np.ones((3, 2), bool)
+    assert w.mask is None
+
+
+# Devices
+
+
+@pytest.mark.skipif(gpu_available(), reason="this machine has a GPU")
+def test_a_gpu_where_there_is_none():
+    model = md.nn.Linear(2, 3)
+    before = model.weight.data
+    for to in (Tensor([1.0]).to, model.to):
+        with pytest.raises(RuntimeError, match="'gpu' was asked for, but .* use device 'cpu'"):
+            to("gpu")
+    assert model.weight.data is before
+
+
+def test_an_unknown_device():
+    for to in (Tensor([1.0]).to, md.nn.Linear(2, 3).to):
+        with pytest.raises(ValueError, match="unknown device 'tpu': choose 'cpu' or 'gpu'"):
+            to("tpu")
+
+
+@pytest.mark.gpu
+def test_there_and_back(rng):
+    x = leaf(rng.standard_normal(3)).to("gpu")
+    assert (x.device, x.requires_grad) == ("gpu", True)
+    (x * x).sum().backward()
+    assert md.backend.is_gpu_array(x.grad)
+    np.testing.assert_allclose(to_numpy(x.grad), 2 * x.numpy())
