@@ -475,7 +475,7 @@ def test_a_gpu_where_there_is_none():
     model = md.nn.Linear(2, 3)
     before = model.weight.data
     for to in (Tensor([1.0]).to, model.to):
-        with pytest.raises(RuntimeError, match="'gpu' was asked for, but .* use device 'cpu'"):
+        with pytest.raises(RuntimeError, match=r"'gpu' was asked for, but .* use device 'cpu'"):
             to("gpu")
     assert model.weight.data is before
 

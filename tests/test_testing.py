@@ -19,7 +19,7 @@ def wrong_product(x, y):
 
 
 def test_a_wrong_gradient_is_caught_with_both_slopes():
-    with pytest.raises(AssertionError, match="by the gradient and .* by finite differences") as caught:
+    with pytest.raises(AssertionError, match=r"by the gradient and .* by finite differences") as caught:
         check_gradients(wrong_square, np.array([1.0, 2.0, 3.0]))
     message = str(caught.value)
     assert "input 0, shape (3,)" in message
