@@ -1,0 +1,336 @@
+"""What the operations mean: as PyTorch has them, at random shapes; and what they say to shapes that do not fit."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minidl as md
+from minidl import Tensor
+from minidl import functional as F
+from minidl.kernels.shapes import output_size
+
+# As in PyTorch, whose images are (B, C, H, W)
+
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
+
+
+def to_torch(x, order=(0, 3, 1, 2)):
+    """A float64 torch tensor that wants a gradient; images and kernels get their channels moved."""
+    torch = pytest.importorskip("torch")
+    x = x.transpose(order) if x.ndim == 4 else x
+    return torch.tensor(np.ascontiguousarray(x), requires_grad=True)
+
+
+def from_torch(x):
+    x = x.detach().numpy()
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def assert_same_as_torch(ours, theirs, *arrays):
+    """Values and all gradients of sum(v * f(*arrays)), with random weights v."""
+    leaves, torch_leaves = [Tensor(x, requires_grad=True) for x in arrays], [to_torch(x) for x in arrays]
+    y, expected = ours(*leaves), theirs(*torch_leaves)
+    np.testing.assert_allclose(y.data, from_torch(expected), **EXACT)
+    v = np.random.default_rng(1).standard_normal(y.shape)
+    y.backward(v)
+    expected.backward(to_torch(v))
+    for leaf, torch_leaf in zip(leaves, torch_leaves, strict=True):
+        np.testing.assert_allclose(leaf.grad, from_torch(torch_leaf.grad), **EXACT)
+
+
+def images(seed, h, w, c):
+    return np.random.default_rng(seed).standard_normal((2, h, w, c))
+
+
+@given(st.integers(4, 9), st.integers(4, 9), st.integers(1, 4), st.integers(1, 4), pairs, pairs, pairs, st.booleans())
+def test_conv2d(h, w, c, n, kernel, stride, padding, with_bias):
+    torch = pytest.importorskip("torch")
+    x, weight = images(0, h, w, c), np.random.default_rng(1).standard_normal((n, *kernel, c))
+    bias = [np.arange(1.0, n + 1)] if with_bias else []
+    assert_same_as_torch(
+        lambda x, weight, *bias: F.conv2d(x, weight, *bias, stride=stride, padding=padding),
+        lambda x, weight, *bias: torch.nn.functional.conv2d(x, weight, *bias, stride=stride, padding=padding),
+        *(x, weight, *bias),
+    )
+
+
+@given(st.integers(4, 9), st.integers(4, 9), pairs, st.none() | pairs, st.data())
+def test_pooling(h, w, kernel, stride, data):
+    torch = pytest.importorskip("torch")
+    padding = tuple(data.draw(st.integers(0, k // 2)) for k in kernel)
+    settings = kernel, stride, padding
+    for ours, theirs in (
+        (F.max_pool2d, torch.nn.functional.max_pool2d),
+        (F.avg_pool2d, torch.nn.functional.avg_pool2d),
+    ):
+        assert_same_as_torch(lambda x, f=ours: f(x, *settings), lambda x, f=theirs: f(x, *settings), images(0, h, w, 3))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 7) | pairs)
+def test_adaptive_avg_pool2d(h, w, out):
+    torch = pytest.importorskip("torch")
+    assert_same_as_torch(
+        lambda x: F.adaptive_avg_pool2d(x, out),
+        lambda x: torch.nn.functional.adaptive_avg_pool2d(x, out),
+        images(0, h, w, 3),
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 3), (6, 3)])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm(shape, training, rng):
+    torch = pytest.importorskip("torch")
+    mean, var = rng.standard_normal(3), rng.uniform(0.5, 2, 3)
+    torch_mean, torch_var = torch.tensor(mean), torch.tensor(var)
+    assert_same_as_torch(
+        lambda x, gamma, beta: F.batch_norm(x, gamma, beta, mean, var, training, momentum=0.3, eps=1e-3),
+        lambda x, *gamma_beta: torch.nn.functional.batch_norm(
+            x, torch_mean, torch_var, *gamma_beta, training=training, momentum=0.3, eps=1e-3
+        ),
+        *(2 + 3 * rng.standard_normal(shape), rng.standard_normal(3), rng.standard_normal(3)),
+    )
+    np.testing.assert_allclose(mean, torch_mean.numpy(), **EXACT)
+    np.testing.assert_allclose(var, torch_var.numpy(), **EXACT)
+
+
+@given(st.integers(1, 7), st.integers(1, 9))
+def test_local_response_norm(size, channels):
+    torch = pytest.importorskip("torch")
+    assert_same_as_torch(
+        lambda x: F.local_response_norm(x, size, alpha=0.3, beta=0.6, k=2.0),
+        lambda x: torch.nn.functional.local_response_norm(x, size, alpha=0.3, beta=0.6, k=2.0),
+        images(0, 2, 3, channels),
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 3), (3,)])
+def test_linear(shape, rng):
+    pytest.importorskip("torch")
+    arrays = [rng.standard_normal(s) for s in (shape, (3, 5), (5,))]
+    assert_same_as_torch(F.linear, lambda x, w, b: x @ w + b, *arrays)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+def test_activations(name, rng):
+    torch = pytest.importorskip("torch")
+    assert_same_as_torch(getattr(F, name), getattr(torch, name), 5 * rng.standard_normal((3, 4)))
+
+
+def test_flatten_channels_first(rng):
+    x = rng.standard_normal((2, 3, 4, 5))
+    np.testing.assert_array_equal(F.flatten(x).data, x.reshape(2, -1))
+    np.testing.assert_array_equal(F.flatten(x, channels_first=True).data, x.transpose(0, 3, 1, 2).reshape(2, -1))
+
+
+# What is particular
+
+
+def test_relu_has_slope_0_at_0():
+    x = Tensor([-1.0, -0.0, 0.0, 1.0], requires_grad=True)
+    F.relu(x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_and_tanh_do_not_overflow(dtype):
+    x = Tensor(np.array([-1e4, -100, 0, 100, 1e4], dtype), requires_grad=True)
+    for f, expected in ((F.sigmoid, [0, np.exp(-100), 0.5, 1, 1]), (F.tanh, [-1, -1, 0, 1, 1])):
+        y = f(x)
+        y.sum().backward()
+        np.testing.assert_allclose(y.data, expected, rtol=1e-5, atol=1e-44 if f is F.sigmoid else 0)
+        assert np.isfinite(x.grad).all()
+        x.grad = None
+
+
+def test_max_pooling_ignores_the_padding():
+    x = -np.ones((1, 2, 2, 1))
+    assert (F.max_pool2d(x, 3, 1, 1).data == -1).all()
+    np.testing.assert_allclose(F.avg_pool2d(x, 3, 1, 1).data, -4 / 9)
+
+
+def test_max_pooling_gives_the_gradient_to_the_first_of_equals():
+    x = Tensor(np.zeros((1, 2, 2, 1)), requires_grad=True)
+    F.max_pool2d(x, 2).backward()
+    np.testing.assert_array_equal(x.grad.ravel(), [1, 0, 0, 0])
+
+
+def test_overlapping_windows_share_a_largest_value():
+    x = Tensor(np.array([0.0, 5, 0, 0]).reshape(1, 1, 4, 1), requires_grad=True)
+    F.max_pool2d(x, (1, 3), (1, 1)).sum().backward()
+    np.testing.assert_array_equal(x.grad.ravel(), [0, 2, 0, 0])
+
+
+def test_batch_norm_normalises_far_from_zero(rng):
+    """The variance is not taken as E[x^2] - E[x]^2, which would lose it in float32."""
+    x = (1e4 + rng.standard_normal((64, 4, 4, 2))).astype(np.float32)
+    ones, zeros = np.ones(2, np.float32), np.zeros(2, np.float32)
+    y = F.batch_norm(x, ones, zeros, zeros.copy(), ones.copy(), training=True).data
+    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-2)
+    np.testing.assert_allclose(y.std(axis=(0, 1, 2)), 1, rtol=1e-2)
+
+
+def test_batch_norm_in_evaluation_remembers_the_statistics_it_used(rng):
+    x, mean, var = Tensor(rng.standard_normal((4, 3)), requires_grad=True), np.zeros(3), np.ones(3)
+    y = F.batch_norm(x, np.ones(3), np.zeros(3), mean, var, training=False, eps=0.0)
+    mean += 5
+    var *= 100  # as another batch in training mode would, before this one's backward
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, 1)
+
+
+def test_dropout_statistics():
+    x = Tensor(np.ones(100_000, np.float32), requires_grad=True)
+    y = F.dropout(x, 0.3, rng=np.random.default_rng(0))
+    assert (y.data == 0).mean() == pytest.approx(0.3, abs=0.01)
+    np.testing.assert_allclose(y.data[y.data != 0], 1 / 0.7, rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, y.data)  # the same values were dropped
+
+
+def test_dropout_is_seeded():
+    x = np.ones(50, np.float32)
+    md.manual_seed(3)
+    first, second = F.dropout(x).data, F.dropout(x).data
+    md.manual_seed(3)
+    np.testing.assert_array_equal(F.dropout(x).data, first)
+    assert (first != second).any()
+
+
+def test_arguments_are_left_as_they_are(rng):
+    """Operations and their gradients may not write to what they were given."""
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((2, 6, 6, 3), (4, 3, 3, 3), (4,), (4,), (2, 6, 6, 4))]
+    for array in arrays:
+        array.setflags(write=False)
+    x, w, gamma, beta, residual = (Tensor(a, requires_grad=True) for a in arrays)
+    statistics = np.zeros(4, np.float32), np.ones(4, np.float32)
+    for training in (True, False):
+        y = F.conv2d(F.normalize(x, 0.5, 0.25), w, beta, padding=1)
+        y = F.batch_norm(y, gamma, beta, *statistics, training, residual=residual, relu=True)
+        y = F.max_pool2d(F.relu(F.local_response_norm(y)), 2) + F.avg_pool2d(y, 2)
+        y = F.linear(F.dropout(F.sigmoid(F.tanh(y)), rng=np.random.default_rng(0)), w[:, 0, 0])
+        y = F.flatten(F.adaptive_avg_pool2d(y, 2), channels_first=True)
+        F.cross_entropy(y, np.array([0, 1])).backward()
+
+
+# Shapes that do not fit
+
+
+def refuses(f, *parts, error=ValueError):
+    """f raises an error whose message has all the parts."""
+    with pytest.raises(error) as caught:
+        f()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+X = np.zeros((2, 5, 6, 3))
+
+
+@pytest.mark.parametrize(
+    ("f", "name"),
+    [
+        (lambda x, **s: F.conv2d(x, np.zeros((4, 7, 2, 3)), **s), "conv2d"),
+        (lambda x, **s: F.max_pool2d(x, (7, 2), **{"stride": 1, **s}), "max_pool2d"),
+        (lambda x, **s: F.avg_pool2d(x, (7, 2), **{"stride": 1, **s}), "avg_pool2d"),
+    ],
+    ids=["conv2d", "max_pool2d", "avg_pool2d"],
+)
+def test_a_window_larger_than_the_image(f, name):
+    numbers = (f"{name}: ", "7 x 2", "(2, 5, 6, 3)")
+    refuses(lambda: f(X), *numbers, "output height would be floor((5 + 2*0 - 7)/1) + 1 = -1")
+    refuses(lambda: f(X[:, :1], stride=(2, 1), padding=(2, 0)), "floor((1 + 2*2 - 7)/2) + 1 = 0")
+    refuses(lambda: f(np.zeros((2, 9, 1, 3))), "output width would be floor((1 + 2*0 - 2)/1) + 1 = 0")
+
+
+@given(*(st.integers(1, n) for n in (9, 9, 4, 3)))
+def test_the_formula_counts_the_windows(size, kernel, stride, padding):
+    count = len(range(-padding, size + padding - kernel + 1, stride))
+    assert max(0, output_size(size, kernel, stride, padding)) == count
+
+
+@pytest.mark.parametrize(
+    ("f", "parts"),
+    [
+        (lambda: F.conv2d(X, np.zeros((4, 3, 3, 2))), ("conv2d", "(2, 5, 6, 3)", "(4, 3, 3, 2)", "(N, KH, KW, C)")),
+        (lambda: F.conv2d(X, np.zeros((3, 3, 3))), ("conv2d", "(2, 5, 6, 3)", "(3, 3, 3)")),
+        (lambda: F.conv2d(X[0], np.zeros((4, 3, 3, 3))), ("conv2d", "(5, 6, 3)", "(B, H, W, C)", "image[None]")),
+        (
+            lambda: F.conv2d(X, np.zeros((4, 3, 3, 3)), np.zeros(3)),
+            ("conv2d: bias has shape (3,), weight (4, 3, 3, 3) asks for (4,)",),
+        ),
+        (lambda: F.linear(np.zeros((2, 3)), np.zeros((4, 5))), ("linear", "(2, 3)", "(4, 5)")),
+        (
+            lambda: F.linear(np.zeros((2, 4)), np.zeros((4, 5)), np.zeros(4)),
+            ("linear: bias has shape (4,), weight (4, 5) asks for (5,)",),
+        ),
+        (lambda: F.linear(X, np.zeros((90, 5))), ("linear", "(2, 5, 6, 3)", "(90, 5)", "Flatten")),
+        (lambda: Tensor(np.zeros((2, 3))) @ np.zeros((2, 3)), ("matmul: shapes (2, 3) and (2, 3) do not fit",)),
+        (lambda: Tensor(np.zeros(3)) @ np.zeros((3, 3)), ("matmul: shapes (3,) and (3, 3)", "two axes")),
+        (lambda: F.max_pool2d(X[0], 2), ("max_pool2d", "(5, 6, 3)", "(B, H, W, C)")),
+        (lambda: F.avg_pool2d(X[0], 2), ("avg_pool2d", "(5, 6, 3)")),
+        (lambda: F.adaptive_avg_pool2d(X[0], 2), ("adaptive_avg_pool2d", "(5, 6, 3)")),
+        (lambda: F.local_response_norm(X[0]), ("local_response_norm", "(5, 6, 3)")),
+        (lambda: F.max_pool2d(X, 3, padding=2), ("max_pool2d: padding (2, 2) is more than half the kernel (3, 3)",)),
+        (lambda: F.avg_pool2d(X, 3, padding=(0, 2)), ("avg_pool2d: padding (0, 2)", "(3, 3)")),
+        (lambda: F.normalize(X[..., :1], [0, 0, 0], [1, 1, 1]), ("normalize: mean has shape (3,)", "(2, 5, 6, 1)")),
+        (lambda: F.normalize(X, 0, [1, 1]), ("normalize: std has shape (2,)", "(2, 5, 6, 3)", "(3,)")),
+        (lambda: F.local_response_norm(X, 0), ("local_response_norm: size is 0",)),
+        (lambda: F.dropout(X, 1.0), ("dropout: p is 1.0", "[0, 1)")),
+        (lambda: F.dropout(X, -0.1), ("dropout: p is -0.1",)),
+        (lambda: Tensor(np.zeros((2, 3))) + np.zeros((2, 4)), ("(2,3)", "(2,4)")),  # NumPy's own message
+    ],
+)
+def test_shapes_that_do_not_fit(f, parts):
+    refuses(f, *parts)
+
+
+@pytest.mark.parametrize("argument", ["gamma", "beta", "running_mean", "running_var"])
+def test_batch_norm_needs_one_number_a_channel(argument):
+    arrays = dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), np.ones(3)) | {argument: np.ones(5)}
+    refuses(lambda: F.batch_norm(X, **arrays, training=True), f"batch_norm: {argument} has shape (5,)", "(2, 5, 6, 3)")
+
+
+def test_batch_norm_other_shapes():
+    three, mean = np.ones(3), np.zeros(3)
+    refuses(lambda: F.batch_norm(three, three, three, mean, three, True), "batch_norm: x has shape (3,)")
+    refuses(
+        lambda: F.batch_norm(X, three, three, mean, three, True, residual=X[:1]),
+        "batch_norm: residual has shape (1, 5, 6, 3), x has (2, 5, 6, 3)",
+    )
+    refuses(lambda: F.batch_norm(X[:1, :1, :1], three, three, mean, three, True), "batch_norm: training on 1 value")
+    np.testing.assert_array_equal(mean, 0)  # a refused batch leaves no trace
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, (1, 0), (1, 2, 3), "2", None, [1, 1.5]], ids=repr)
+def test_settings_are_whole_and_positive(value):
+    weight = np.zeros((4, 2, 2, 3))
+    for f, name in (
+        (lambda: F.conv2d(X, weight, stride=value), "conv2d: stride"),
+        (lambda: F.max_pool2d(X, value), "max_pool2d: kernel_size"),
+        (lambda: F.adaptive_avg_pool2d(X, value), "adaptive_avg_pool2d: output_size"),
+    ):
+        refuses(f, f"{name} is {value!r}, and must be an int or a pair of ints, at least 1")
+    if value not in (0, (1, 0)):
+        refuses(lambda: F.conv2d(X, weight, padding=value), f"conv2d: padding is {value!r}", "at least 0")
+
+
+def test_numpy_integers_are_integers():
+    two = np.int64(2)
+    assert F.conv2d(X, np.zeros((4, 3, 3, 3)), stride=two, padding=(two, np.int8(1))).shape == (2, 4, 3, 4)
+
+
+def test_integer_images_are_refused():
+    """As integers the mean would be rounded to 0, and nobody would notice."""
+    refuses(lambda: F.normalize(X.astype(np.uint8), 0.5, 0.25), "normalize: the images are uint8", error=TypeError)
+
+
+def test_every_operation_is_documented():
+    for name in F.__all__:
+        text = getattr(F, name).__doc__
+        assert text, name
+        if name != "check_labels":
+            assert re.search(r"Parameters\n.*Examples\n", text, re.DOTALL), name
