@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import portable
 from ..shapes import Pair, Windows, index_dtype, output_sizes
 from .memory import empty
 from .parallel import Bytes, Floats, Ints, helper, task
@@ -25,9 +26,11 @@ def _max(part, x: Floats, H, W, C, KH, KW, SH, SW, PH, PW, OH, OW, y: Floats, wh
 
 
 def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> tuple[np.ndarray, np.ndarray]:
+    if index_dtype(kernel) != np.uint8:
+        return portable.max_pool2d(x, kernel, stride, padding)
     b, *size = x.shape
     oh, ow = output_sizes(x.shape, kernel, stride, padding)
-    y, where = (empty((b, oh, ow, size[-1]), dtype) for dtype in (np.float32, index_dtype(kernel)))
+    y, where = (empty((b, oh, ow, size[-1]), dtype) for dtype in (np.float32, np.uint8))
     _max.run(b * oh, x, *size, *kernel, *stride, *padding, oh, ow, y, where)
     return y, where
 

@@ -1,0 +1,281 @@
+"""One table of cases on which all kernel modules agree, and what else is promised of the compiled ones."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import kernels
+from minidl.kernels import loops, portable
+from minidl.kernels.shapes import output_sizes
+
+pytestmark = pytest.mark.skipif(not find_spec("numba"), reason="Numba is not installed")
+cpu = kernels.module("cpu") if find_spec("numba") else portable
+
+rng = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def conv(x_shape, kernel, n, stride, padding):
+    """The three products of a convolution: (name, arguments)."""
+    x, weight, bias = normal(*x_shape), normal(n, *kernel, x_shape[-1]), normal(n)
+    dy = normal(x_shape[0], *output_sizes(x_shape, kernel, stride, padding), n)
+    return [
+        ("conv2d", (x, weight, bias, stride, padding)),
+        ("conv2d", (x, weight, None, stride, padding)),
+        ("conv2d_grad_input", (dy, weight, x.shape, stride, padding)),
+        ("conv2d_grad_weight", (dy, x, weight.shape, stride, padding)),
+    ]
+
+
+def pool(x_shape, kernel, stride, padding):
+    x = normal(*x_shape)
+    y, where = loops.max_pool2d(x, kernel, stride, padding)
+    grad = ("max_pool2d_grad", (normal(*y.shape), where, x_shape, kernel, stride, padding))
+    return [("max_pool2d", (x, kernel, stride, padding)), grad]
+
+
+def mean(x_shape, rows, columns):
+    dy = normal(x_shape[0], len(rows), len(columns), x_shape[-1])
+    return [("avg_pool2d", (normal(*x_shape), rows, columns)), ("avg_pool2d_grad", (dy, x_shape, rows, columns))]
+
+
+def norm(shape, residual, relu, training, centre=1.0):
+    x, c = normal(*shape) + np.float32(centre), shape[-1]
+    mean, var = loops.moments(x) if training else (normal(c), normal(c) ** 2)
+    gamma, beta, extra = normal(c), normal(c), normal(*shape) if residual else None
+    y = loops.normalize(x, mean, var, gamma, beta, 1e-5, extra, relu)
+    return [
+        ("moments", (x,)),
+        ("normalize", (x, mean, var, gamma, beta, 1e-5, extra, relu)),
+        ("normalize_grad", (normal(*shape), x, y, mean, var, gamma, 1e-5, relu, training)),
+    ]
+
+
+def steps(shape, masked, momentum, nesterov):
+    """The optimisers change their arguments: what counts is the arrays afterwards."""
+    weight, grad, velocity, mean, square = (normal(*shape) for _ in range(5))
+    mask = rng.random(shape) < 0.5 if masked else None
+    return [
+        ("sgd_step", (weight, grad, velocity if momentum else None, mask, 0.1, momentum, 0.01, nesterov)),
+        ("adam_step", (weight, grad, mean, square**2, mask, 0.1, 0.9, 0.99, 1e-3, 0.01, 3)),
+    ]
+
+
+CASES = [
+    *conv((2, 5, 4, 3), (3, 3), 2, (1, 1), (1, 1)),
+    *conv((1, 1, 1, 1), (1, 1), 1, (1, 1), (0, 0)),
+    *conv((2, 6, 5, 2), (1, 1), 5, (2, 2), (0, 0)),  # pixels that no window sees
+    *conv((1, 7, 6, 3), (5, 2), 33, (2, 3), (2, 1)),
+    *conv((1, 9, 9, 3), (11, 11), 4, (4, 4), (2, 2)),
+    *conv((1, 3, 2, 35), (2, 2), 3, (3, 1), (0, 1)),
+    *conv((2, 1, 1, 4), (3, 3), 17, (1, 1), (1, 1)),
+    *conv((1, 4, 30, 1), (1, 3), 2, (1, 4), (0, 2)),
+    *pool((2, 5, 6, 3), (3, 3), (2, 2), (1, 1)),
+    *pool((1, 4, 7, 17), (2, 3), (3, 1), (0, 1)),
+    *pool((2, 1, 1, 1), (1, 1), (1, 1), (0, 0)),
+    *pool((1, 17, 17, 1), (17, 17), (1, 1), (0, 0)),  # more places than a byte can number
+    *mean((2, 5, 4, 3), ((0, 5),), ((0, 4),)),
+    *mean((1, 5, 4, 17), ((-1, 2), (1, 4), (3, 6)), ((0, 2), (0, 3))),
+    *norm((2, 3, 2, 3), residual=False, relu=False, training=True),
+    *norm((2, 3, 2, 17), residual=True, relu=True, training=True),
+    *norm((5, 4), residual=True, relu=True, training=False),
+    *norm((3, 1, 1, 1), residual=False, relu=True, training=True),
+    *steps((3, 5), masked=False, momentum=0, nesterov=False),
+    *steps((3, 1, 2, 5), masked=True, momentum=0.9, nesterov=False),
+    *steps((7,), masked=True, momentum=0.9, nesterov=True),
+    ("matmul", (normal(3, 5), normal(5, 4))),
+    ("matmul", (normal(5, 13).T, normal(40, 5).T)),
+    ("matmul", (normal(1, 1), normal(1, 1))),
+    ("matmul", (normal(30, 9)[::-2, 1::3], normal(3, 70)[:, ::-2])),
+    ("relu", (normal(3, 4, 5),)),
+    ("relu_grad", (normal(3, 5), normal(3, 5))),
+]
+
+
+def run(module, name, args, dtype=None):
+    """All arrays that a kernel returns or changes, for copies of its arguments."""
+    args = [a.astype(dtype or a.dtype) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a for a in args]
+    results = getattr(module, name)(*args)
+    if results is None:
+        return [a for a in args if isinstance(a, np.ndarray)]
+    return list(results) if isinstance(results, tuple) else [results]
+
+
+def agree(results, expected, tolerance):
+    assert len(results) == len(expected)
+    for result, value in zip(results, expected, strict=True):
+        assert result.shape == value.shape
+        assert np.abs(result.astype(np.float64) - value).max() <= tolerance * max(1, np.abs(value).max())
+
+
+@pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
+@pytest.mark.parametrize("module", [portable, cpu], ids=["portable", "cpu"])
+def test_agrees_with_the_loops(module, name, args):
+    for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
+        results = run(module, name, args, dtype)
+        assert all(r.dtype == dtype for r in results if r.dtype.kind == "f")  # an operation keeps its input's precision
+        agree(results, run(loops, name, args, np.float64), tolerance)
+
+
+sizes = st.integers(1, 9)
+
+
+@st.composite
+def convolutions(draw):
+    kernel, stride = (draw(st.tuples(sizes, sizes)) for _ in range(2))
+    padding = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    least = (max(1, k - 2 * p) for k, p in zip(kernel, padding, strict=True))
+    height, width = (draw(st.integers(low, low + 20)) for low in least)
+    c, n = (draw(st.one_of(sizes, st.integers(10, 100))) for _ in range(2))
+    return (draw(sizes), height, width, c), kernel, n, stride, padding
+
+
+@given(convolutions())
+def test_convolutions_of_odd_shapes(case):
+    for name, args in conv(*case):
+        agree(run(cpu, name, args), run(portable, name, args, np.float64), 2e-5)
+
+
+def guarded(shape, dtype=np.float32, width=256):
+    """An uninitialised array between two rows of NaN, and those rows."""
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize // 4 + 1
+    memory = np.full(count + 2 * width, np.nan, np.float32)
+    inside = memory[width : width + count].view(np.uint8)[: int(np.prod(shape)) * np.dtype(dtype).itemsize]
+    return inside.view(dtype).reshape(shape), (memory[:width], memory[width + count :])
+
+
+@pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
+def test_neither_reads_nor_writes_beyond_its_arrays(monkeypatch, name, args):
+    """All arrays, scratch included, lie between NaNs: none may be overwritten, none may leak into a result."""
+    fences = []
+
+    def fenced(shape, dtype=np.float32):
+        array, guards = guarded(shape, dtype)
+        fences.extend(guards)
+        return array
+
+    def copy(a):
+        array = fenced(a.shape, a.dtype)
+        array[...] = a
+        return array
+
+    for part in ("convolution", "elementwise", "multiply", "normalization", "pooling"):
+        monkeypatch.setattr(getattr(cpu, part), "empty", fenced)
+    results = run(cpu, name, [copy(a) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a for a in args])
+    assert all(np.isfinite(r).all() for r in results)
+    assert all(np.isnan(fence).all() for fence in fences)
+
+
+@pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
+def test_same_bits_with_any_number_of_threads(name, args):
+    import numba
+
+    before = numba.get_num_threads()
+    many = run(cpu, name, args)
+    try:
+        numba.set_num_threads(1)
+        one = run(cpu, name, args)
+    finally:
+        numba.set_num_threads(before)
+    for a, b, c in zip(many, one, run(cpu, name, args), strict=True):
+        assert a.tobytes() == b.tobytes() == c.tobytes()
+
+
+def test_same_bits_for_a_real_layer():
+    import numba
+
+    for name, args in conv((8, 16, 16, 64), (3, 3), 128, (1, 1), (1, 1)):
+        many = run(cpu, name, args)
+        numba.set_num_threads(1)
+        one = run(cpu, name, args)
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        assert many[0].tobytes() == one[0].tobytes()
+
+
+def test_not_a_number_comes_out():
+    x = normal(2, 4, 4, 20)
+    x[0, 1, 1, 3] = np.nan
+    one, zero = np.ones(20, np.float32), np.zeros(20, np.float32)
+    y, _ = cpu.max_pool2d(x, (2, 2), (2, 2), (0, 0))
+    assert np.isnan(y).sum() == 1
+    assert np.isnan(cpu.relu(x)).sum() == 1
+    assert np.isnan(cpu.normalize(x, zero, one, one, zero, 1e-5, None, True)).sum() == 1
+    assert np.isnan(cpu.moments(x)[0]).sum() == 1
+    assert np.isnan(cpu.conv2d(x, normal(3, 3, 3, 20), None, (1, 1), (1, 1))).any()
+    assert np.isnan(cpu.matmul(x.reshape(32, 20), normal(20, 3))).any()
+    assert np.isinf(cpu.relu(np.full(3, np.inf, np.float32))).all()
+
+
+def test_moments_of_a_channel_far_from_zero():
+    x = normal(64, 8, 8, 2) * np.float32([1e-3, 0]) + np.float32([100, 1e6])
+    mean, var = cpu.moments(x)
+    exact = x.astype(np.float64).var(axis=(0, 1, 2))
+    assert abs(var[0] / exact[0] - 1) < 1e-6
+    assert var[1] == 0
+    assert np.allclose(mean, [100, 1e6], rtol=1e-6)
+
+
+def test_arrays_of_any_layout_are_read():
+    x, weight = normal(2, 6, 6, 5), normal(4, 3, 3, 5)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    expected = cpu.conv2d(x, weight, None, (1, 1), (1, 1))
+    assert (cpu.conv2d(frozen, weight, None, (1, 1), (1, 1)) == expected).all()
+    assert (cpu.conv2d(np.asfortranarray(x), weight, None, (1, 1), (1, 1)) == expected).all()
+    flipped = cpu.conv2d(x[:, ::-1], weight[:, ::-1], None, (1, 1), (1, 1))
+    assert np.allclose(flipped[:, ::-1], expected, atol=1e-5)
+
+
+def test_second_thread():
+    """Only one thread should call kernels, but two must not bring the process down."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    a, b = normal(200, 300), normal(300, 100)
+    with ThreadPoolExecutor(4) as pool:
+        products = list(pool.map(lambda _: cpu.matmul(a, b), range(20)))
+    assert all((p == products[0]).all() for p in products)
+
+
+SCRIPT = """
+import numpy as np
+from minidl.kernels import cpu, portable
+from minidl.kernels.cpu import tile, convolution, parallel
+rng = np.random.default_rng(0)
+x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in ((2, 9, 8, 21), (37, 3, 3, 21), (2, 5, 4, 37)))
+for name, args in (("conv2d", (x, w, None, (2, 2), (1, 1))), ("conv2d_grad_weight", (dy, x, w.shape, (2, 2), (1, 1))),
+                   ("conv2d_grad_input", (dy, w, x.shape, (2, 2), (1, 1)))):
+    exact = getattr(portable, name)(*[a.astype(float) if isinstance(a, np.ndarray) else a for a in args])
+    assert np.abs(getattr(cpu, name)(*args) - exact).max() < 1e-4, name
+print(tile.ROWS, tile.VECTORS, tile.LANES, convolution._grad_weight.compiled.cache_hits)
+"""
+
+
+def in_new_process(folder, **environment):
+    command = [sys.executable, "-c", SCRIPT]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)} | environment
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    first, second = in_new_process(tmp_path), in_new_process(tmp_path)
+    assert first[:3] == second[:3]
+    assert (first[3], second[3]) == ("0", "1")
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="these are x86's instruction sets")
+@pytest.mark.parametrize(
+    ("name", "features", "tile"),
+    [("haswell", "+avx2,+fma", "6 2 8"), ("x86-64", "+sse2", "4 2 4")],
+)
+def test_other_instruction_sets(tmp_path, name, features, tile):
+    found = in_new_process(tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+    assert found[:3] == tile.split()
