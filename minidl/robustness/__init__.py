@@ -3,16 +3,23 @@
 from .curves import AccuracyCurve, accuracy_curve
 from .fgsm import Attack, fgsm
 from .intervals import paired_difference_interval, wilson_interval
+from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
+from .norms import layer_norm, spectral_norm
 from .ray import ZeroGradientWarning
 from .smallest import smallest_epsilon
 
 __all__ = [
     "AccuracyCurve",
     "Attack",
+    "LayerBound",
+    "LipschitzBound",
     "ZeroGradientWarning",
     "accuracy_curve",
     "fgsm",
+    "layer_norm",
+    "lipschitz_bound",
     "paired_difference_interval",
     "smallest_epsilon",
+    "spectral_norm",
     "wilson_interval",
 ]

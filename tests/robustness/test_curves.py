@@ -1,0 +1,169 @@
+"""Accuracy curves and their bands: known numbers, the meaning of the drop, and coverage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import nn
+from minidl.robustness import ZeroGradientWarning, accuracy_curve, fgsm, paired_difference_interval, wilson_interval
+
+
+def brighter_first(margins):
+    """Images of two pixels that a linear model takes for class 0 by the given margin, and that model, in float64."""
+    layer = nn.Linear(2, 2)
+    layer.weight.data, layer.bias.data = np.array([[1.0, -1], [-1, 1]]), np.zeros(2)
+    margins = np.asarray(margins, float)
+    images = np.stack([0.5 + margins / 2, 0.5 - margins / 2], axis=1)
+    return nn.Sequential(nn.Flatten(), layer), images.reshape(-1, 1, 2, 1)
+
+
+# Curves
+
+
+def test_accuracy_counts_all_images_and_wrong_ones_as_broken():
+    margins = [-0.3, 0.05, 0.1, 0.3, 0.5]  # an image of margin m falls at epsilon m / 2; the first is wrong already
+    model, images = brighter_first(margins)
+    curve = accuracy_curve(model, images, np.zeros(5, int), [0, 0.03, 0.06, 0.2, 0.3])
+    np.testing.assert_allclose(curve.accuracy, [0.8, 0.6, 0.4, 0.2, 0])
+    np.testing.assert_allclose(curve.drop, [0, 0.2, 0.4, 0.6, 0.8], atol=1e-15)
+    assert curve.clean_accuracy == 0.8
+    assert curve.count == 5
+    assert curve.zero_gradients == 0
+
+
+def test_drop_is_from_epsilon_zero_even_where_zero_is_not_asked_for():
+    model, images = brighter_first([0.1, 0.3])
+    curve = accuracy_curve(model, images, np.zeros(2, int), 0.1)
+    assert curve.epsilons.tolist() == [0.1]
+    assert curve.clean_accuracy == 1
+    assert curve.drop.tolist() == [0.5]
+
+
+def test_curve_is_what_fgsm_says_in_any_batches():
+    rng = np.random.default_rng(0)
+    model, images = brighter_first(rng.normal(0.2, 0.2, 50).clip(-1, 1))
+    labels, epsilons = rng.integers(0, 2, 50), np.array([0, 0.01, 0.1, 0.4])
+    success = fgsm(model, images, labels, epsilons).success
+    for batch_size in (7, 64):
+        curve = accuracy_curve(model, images, labels, epsilons, batch_size=batch_size)
+        np.testing.assert_array_equal(curve.accuracy, 1 - success.mean(axis=1))
+
+
+def test_bands_are_the_intervals_of_the_counts():
+    rng = np.random.default_rng(0)
+    model, images = brighter_first(rng.uniform(-0.2, 0.8, 40))
+    labels, epsilons = np.zeros(40, int), [0, 0.05, 0.2]
+    curve = accuracy_curve(model, images, labels, epsilons, confidence=0.9)
+    right = ~fgsm(model, images, labels, epsilons).success
+    np.testing.assert_array_equal(curve.accuracy_band, wilson_interval(right.sum(axis=1), 40, 0.9))
+    assert curve.drop_band.shape == (2, 3)
+    np.testing.assert_array_equal(curve.drop_band[:, 0], 0)  # at epsilon 0 the drop is 0 by definition
+    for e in (1, 2):
+        np.testing.assert_array_equal(curve.drop_band[:, e], paired_difference_interval(right[0], right[e], 0.9))
+        assert curve.drop_band[0, e] < curve.drop[e] < curve.drop_band[1, e]
+
+
+def test_temperature_reaches_the_attack():
+    """A cold attacker follows the slope of the second largest logit; a hot one follows the steepest of all."""
+    layer = nn.Linear(2, 3)
+    layer.weight.data = np.array([[0.0, 1.0, -3.0], [0.0, 0.0, 0.0]])
+    layer.bias.data = np.array([1.05, 0.0, 1.2])  # at pixel 0.5 the logits are 1.05, 0.5 and -0.3
+    model, image = nn.Sequential(nn.Flatten(), layer), np.full((1, 1, 2, 1), 0.5)
+    cold, hot = (accuracy_curve(model, image, np.array([0]), [0.5], temperature=t) for t in (0.05, 100))
+    assert cold.accuracy.tolist() == [1.0]  # at pixel 1 they are 1.05, 1 and -1.8
+    assert hot.accuracy.tolist() == [0.0]  # at pixel 0 they are 1.05, 0 and 1.2
+
+
+def test_zero_gradients_warn_and_are_counted():
+    model, images = brighter_first([0.1, 0.2, 0.3])
+    model[1].weight.data[...] = 0
+    with pytest.warns(ZeroGradientWarning, match="accuracy_curve.*3 of 3"):
+        curve = accuracy_curve(model, images, np.zeros(3, int), [0.1])
+    assert curve.zero_gradients == 1
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])
+def test_confidence_is_a_probability(confidence):
+    model, images = brighter_first([0.1])
+    with pytest.raises(ValueError, match="confidence"):
+        accuracy_curve(model, images, np.zeros(1, int), [0.1], confidence=confidence)
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "interval"),
+    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0, 0.1611)), (1, 29, (0.0061, 0.1718))],
+)
+def test_wilson_gives_newcombes_published_numbers(successes, count, interval):
+    np.testing.assert_allclose(wilson_interval(successes, count), interval, atol=5e-5)
+
+
+def test_wilson_ends_are_the_roots_of_the_score_test():
+    """Wilson's ends p are where |k / n - p| = z sqrt(p (1 - p) / n)."""
+    for confidence, z in ((0.95, 1.959964), (0.99, 2.575829)):
+        for k in (1, 17, 39):
+            for p in wilson_interval(k, 40, confidence):
+                assert abs(k / 40 - p) == pytest.approx(z * np.sqrt(p * (1 - p) / 40), rel=1e-6)
+
+
+@given(st.integers(1, 2000), st.floats(0, 1), st.floats(0.01, 0.999))
+def test_wilson_holds_the_proportion_and_stays_in_bounds(count, part, confidence):
+    successes = round(part * count)
+    low, high = wilson_interval(successes, count, confidence)
+    assert 0 <= low <= successes / count <= high <= 1
+    assert (low == 0) == (successes == 0)
+    assert (high == 1) == (successes == count)
+
+
+def test_wilson_refuses_what_cannot_be():
+    for successes, count in ((-1, 5), (6, 5), (0, 0), ([1, 9], 5)):
+        with pytest.raises(ValueError, match=r"cannot be"):
+            wilson_interval(successes, count)
+
+
+def table(both, lost, gained, neither):
+    """The answers before and after, from the four counts of a paired table."""
+    counts = [both, lost, gained, neither]
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "interval"),
+    [
+        ((14, 5, 0, 22), (0.011, 0.226)),  # Altman et al., "Statistics with confidence" (2000), table 6.2
+        ((1, 1, 7, 12), (-0.507, -0.026)),  # Fagerland et al., "Statistical analysis of contingency tables", chapter 8
+    ],
+)
+def test_paired_interval_gives_published_numbers(counts, interval):
+    np.testing.assert_allclose(paired_difference_interval(*table(*counts)), interval, atol=5e-4)
+
+
+@given(st.lists(st.integers(0, 60), min_size=4, max_size=4).filter(any))
+def test_paired_interval_holds_the_difference_and_turns_with_it(counts):
+    before, after = table(*counts)
+    low, high = paired_difference_interval(before, after)
+    difference = before.mean() - after.mean()
+    assert low - 1e-12 <= difference <= high + 1e-12
+    np.testing.assert_allclose(paired_difference_interval(after, before), [-high, -low], atol=1e-12)
+
+
+def test_paired_interval_covers_the_true_difference():
+    """Of the intervals of 1000 random samples, about 95 % hold the truth."""
+    rng, count = np.random.default_rng(0), 150
+    lost, gained = 0.25, 0.02
+    held = 0
+    for _ in range(1000):
+        outcome = rng.choice(4, count, p=[0.8 - lost, lost, gained, 0.2 - gained])
+        low, high = paired_difference_interval(outcome <= 1, (outcome == 0) | (outcome == 2))
+        held += low <= lost - gained <= high
+    assert 0.93 < held / 1000 < 0.98
+
+
+def test_paired_interval_is_narrower_than_that_of_two_samples():
+    before, after = table(80, 20, 1, 49)
+    low, high = paired_difference_interval(before, after)
+    z, p, q = 1.96, before.mean(), after.mean()
+    assert high - low < 2 * z * np.sqrt((p * (1 - p) + q * (1 - q)) / 150)
