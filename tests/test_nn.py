@@ -415,6 +415,15 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
+def test_a_file_is_replaced_and_not_written_over(tmp_path):
+    """Whoever reads the old one while the new one is saved reads the old one to its end."""
+    md.save(Block(seed=0), tmp_path / "w")
+    (tmp_path / "old").hardlink_to(tmp_path / "w")
+    before = (tmp_path / "old").read_bytes()
+    md.save(Block(seed=1), tmp_path / "w")
+    assert (tmp_path / "old").read_bytes() == before != (tmp_path / "w").read_bytes()
+
+
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-1], lambda b: b[:50], lambda b: b"", lambda b: b"PK" + b, lambda b: b + b"x"]
 )
