@@ -1,4 +1,4 @@
-"""Compiled tasks, and the one parallel loop that runs them.
+"""Compiled tasks: a kernel cut into pieces that threads share out.
 
 A kernel is a function of a task's number and of what it computes with, marked ``@task``::
 
@@ -7,14 +7,13 @@ A kernel is a function of a task's number and of what it computes with, marked `
 
     add_one.run(8, x, y, x.size)         # parts 0 ... 7, shared among the threads
 
-It is compiled when first run, on its own and without Numba's parallel machinery, which would triple the time; only
-``_for_each`` below goes through that. Each task's result must depend on its number alone, never on the thread it runs
-on: then results are the same, to the bit, with any number of threads.
+It is compiled when first run, on its own and without Numba's parallel machinery, which would triple the time. Each
+task's result must depend on its number alone, never on the thread it runs on: then results are the same, to the bit,
+with any number of threads.
 """
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,10 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numba
 import numba.extending
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+
+from .threads import run_tasks
 
 # In a task an array is a bare pointer: x[i] is its i-th number, whatever its shape. All other arguments are int64.
 if TYPE_CHECKING:
@@ -39,11 +39,9 @@ else:
 
 # a * b + c may round once instead of twice; NaN and infinity are not assumed away
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-MAX_ARGUMENTS = 28
 
 helper: Any = numba.njit(**OPTIONS)  # a function that tasks call
 intrinsic: Any = numba.extending.intrinsic  # one that writes its own LLVM code
-_lock = threading.RLock()  # not every threading layer survives two parallel loops at once
 
 
 @intrinsic
@@ -63,29 +61,6 @@ def stack(kind: Any, size: int) -> Any:
         return kind(), generate
 
     return room
-
-
-@intrinsic
-def _call(_, address, number, arguments):
-    """Call the C function at that address with the task's number and all the arguments.
-
-    Pointers and int64 travel alike, and a C function ignores arguments beyond those that it knows.
-    """
-
-    def generate(context, builder, signature, args):
-        word = ir.IntType(64)
-        function = ir.FunctionType(ir.VoidType(), [word] * (1 + MAX_ARGUMENTS)).as_pointer()
-        values = [builder.load(builder.gep(args[2], [word(i)])) for i in range(MAX_ARGUMENTS)]
-        builder.call(builder.inttoptr(args[0], function), [args[1], *values])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.CPointer(types.int64)), generate
-
-
-@numba.njit(cache=True, parallel=True, nogil=True)
-def _for_each(address, count, arguments):
-    for number in numba.prange(count):
-        _call(address, np.int64(number), arguments.ctypes)
 
 
 def _source_stamp() -> tuple[tuple[str, int, int], ...]:
@@ -116,10 +91,7 @@ class Task:
 
     def run(self, count: int, *arguments: Any) -> None:
         """Run the tasks 0 ... count - 1 with these arrays and integers."""
-        words = np.zeros(MAX_ARGUMENTS, np.int64)
-        words[: len(arguments)] = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
-        with _lock:
-            _for_each(self.compiled.address, count, words)
+        run_tasks(self.compiled.address, count, [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments])
 
 
 task = Task

@@ -1,0 +1,72 @@
+"""Tables come back as they were written; figures show what the table says."""
+
+import pytest
+
+from minidl import report
+
+
+def row(sparsity, epsilon, accuracy, seed=0):
+    drop = 0.9 - accuracy
+    return {
+        "sparsity": sparsity,
+        "seed": seed,
+        "epsilon": epsilon,
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.02,
+        "accuracy_high": accuracy + 0.02,
+        "drop": drop,
+        "drop_low": drop - 0.02,
+        "drop_high": drop + 0.02,
+    }
+
+
+ROWS = [row(s, e / 255, 0.9 - 0.05 * e - s / 10) for s in (0.0, 0.5, 0.9) for e in (0, 1, 2, 4)]
+
+
+def draw(rows, path):
+    return report.accuracy_and_drop(rows, path, line="sparsity", label="sparsity {:.0%}", title="Figure 9")
+
+
+def test_csv_round_trip(tmp_path):
+    report.write_csv(tmp_path / "deep" / "r.csv", ROWS)
+    assert report.read_csv(tmp_path / "deep" / "r.csv") == ROWS
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["r.csv"]
+
+
+def test_a_failed_write_keeps_the_old_table(tmp_path):
+    path = tmp_path / "r.csv"
+    report.write_csv(path, ROWS)
+    with pytest.raises(ValueError, match="extra"):
+        report.write_csv(path, [{"a": 1}, {"a": 2, "extra": 3}])
+    assert report.read_csv(path) == ROWS
+    assert [p.name for p in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_no_rows_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no rows"):
+        report.write_csv(tmp_path / "r.csv", [])
+    with pytest.raises(ValueError, match="no rows"):
+        draw([], tmp_path / "f")
+
+
+def test_a_figure_has_two_panels_and_a_line_for_each_sparsity(tmp_path):
+    svg, png = draw(ROWS, tmp_path / "figure-9")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = svg.read_text()
+    assert text.count('id="axes_') == 2
+    assert text.count('id="legend_') == 1
+
+
+def test_the_same_results_give_the_same_figure(tmp_path):
+    first, _ = draw(ROWS, tmp_path / "a")
+    second, _ = draw(ROWS, tmp_path / "b")
+    assert first.read_text() == second.read_text()
+
+
+def test_seeds_are_averaged(tmp_path):
+    """Two seeds that lie 0.1 to either side of the mean draw the mean's line."""
+    mean = [row(0.0, e / 255, 0.5) for e in (0, 8)]
+    seeds = [row(0.0, e / 255, 0.5 + d, seed) for seed, d in enumerate((-0.1, 0.1)) for e in (0, 8)]
+    for r in seeds:
+        r["drop"], r["drop_low"], r["drop_high"] = mean[0]["drop"], mean[0]["drop_low"], mean[0]["drop_high"]
+    assert draw(mean, tmp_path / "a")[0].read_text() == draw(seeds, tmp_path / "b")[0].read_text()
