@@ -1,5 +1,6 @@
 """One table of cases on which all kernel modules agree, and what else is promised of the compiled ones."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -79,6 +80,8 @@ CASES = [
     *conv((1, 3, 2, 35), (2, 2), 3, (3, 1), (0, 1)),
     *conv((2, 1, 1, 4), (3, 3), 17, (1, 1), (1, 1)),
     *conv((1, 4, 30, 1), (1, 3), 2, (1, 4), (0, 2)),
+    *conv((1, 6, 5, 16), (3, 3), 16, (1, 1), (1, 1)),  # by Winograd
+    *conv((1, 7, 9, 16), (3, 3), 32, (1, 1), (0, 2)),
     *pool((2, 5, 6, 3), (3, 3), (2, 2), (1, 1)),
     *pool((1, 4, 7, 17), (2, 3), (3, 1), (0, 1)),
     *pool((2, 1, 1, 1), (1, 1), (1, 1), (0, 0)),
@@ -168,8 +171,8 @@ def test_neither_reads_nor_writes_beyond_its_arrays(monkeypatch, name, args):
         array[...] = a
         return array
 
-    for part in ("convolution", "elementwise", "multiply", "normalization", "pooling"):
-        monkeypatch.setattr(getattr(cpu, part), "empty", fenced)
+    for part in ("convolution", "elementwise", "multiply", "normalization", "pooling", "winograd"):
+        monkeypatch.setattr(importlib.import_module(f"{cpu.__name__}.{part}"), "empty", fenced)
     results = run(cpu, name, [copy(a) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a for a in args])
     assert all(np.isfinite(r).all() for r in results)
     assert all(np.isnan(fence).all() for fence in fences)
@@ -199,6 +202,23 @@ def test_same_bits_for_a_real_layer():
         one = run(cpu, name, args)
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
         assert many[0].tobytes() == one[0].tobytes()
+
+
+@pytest.mark.parametrize(("mode", "tolerance"), [("exact", 2e-6), ("fast", 3e-5)])
+def test_precisions(mode, tolerance):
+    before = kernels.precision()
+    kernels.set_precision(mode)
+    try:
+        for name, args in conv((2, 8, 8, 128), (3, 3), 64, (1, 1), (1, 1)):
+            exact = run(portable, name, args, np.float64)
+            agree(run(cpu, name, args), exact, tolerance)
+    finally:
+        kernels.set_precision(before)
+
+
+def test_unknown_precision():
+    with pytest.raises(ValueError, match="choose from exact, fast"):
+        kernels.set_precision("half")
 
 
 def test_not_a_number_comes_out():

@@ -13,28 +13,39 @@ from .tile import COLUMNS, ROWS, multiply_tile
 
 Three = tuple[int, int, int]
 BLOCK = 8  # tiles of rows that one task multiplies with a panel while that is in the cache
+PACKED = 64  # rows of B that one task packs
 TASKS = 32  # enough to keep many cores busy
+CACHED = 1 << 16  # floats of B that stay in the cache while rows of A pass by
 
 
 @task
 def _pack(part, b: Floats, step_j, step_k, step_l, step_n, count_j, count_k, count_l, columns, panels: Floats):
     """panels[panel, j, k, l, lane] = b[(j, k, l) . steps + n * step_n] for n = panel * COLUMNS + lane, or 0."""
-    jk = count_j * count_k
-    panel, j, k = part // jk, part % jk // count_k, part % count_k
-    n0 = panel * COLUMNS
-    valid = min(COLUMNS, columns - n0)
-    source = at(b, j * step_j + k * step_k + n0 * step_n)
-    out = at(panels, part * count_l * COLUMNS)
-    for l0 in range(0, count_l, 64):  # a block that stays in the cache: one side is read or written across
-        for lane in range(COLUMNS):
-            for l in range(l0, min(l0 + 64, count_l)):  # noqa: E741
-                out[l * COLUMNS + lane] = source[l * step_l + lane * step_n] if lane < valid else np.float32(0)
+    blocks = -(-count_l // PACKED)
+    jk, first = part // blocks, part % blocks * PACKED
+    last = min(first + PACKED, count_l)
+    source = at(b, jk // count_k * step_j + jk % count_k * step_k)
+    for n0 in range(0, columns, COLUMNS):
+        out = at(panels, (n0 * count_j * count_k + jk * COLUMNS) * count_l)
+        valid = min(COLUMNS, columns - n0)
+        if step_n == 1:  # read along n, else along l
+            for l in range(first, last):  # noqa: E741
+                for lane in range(valid):
+                    out[l * COLUMNS + lane] = source[l * step_l + n0 + lane]
+        else:
+            for lane in range(valid):
+                for l in range(first, last):  # noqa: E741
+                    out[l * COLUMNS + lane] = source[l * step_l + (n0 + lane) * step_n]
+        for lane in range(valid, COLUMNS):
+            for l in range(first, last):  # noqa: E741
+                out[l * COLUMNS + lane] = 0
 
 
 def pack(b: np.ndarray, steps: Three, step_n: int, counts: Three, columns: int) -> np.ndarray:
     """The panels of a matrix B whose row (j, k, l) and column n lie at b[(j, k, l) . steps + n * step_n]."""
-    parts = -(-columns // COLUMNS) * counts[0] * counts[1]
-    panels = empty(parts * counts[2] * COLUMNS)
+    depth = counts[0] * counts[1] * counts[2]
+    panels = empty(-(-columns // COLUMNS) * depth * COLUMNS)
+    parts = counts[0] * counts[1] * -(-counts[2] // PACKED)
     _pack.run(parts, b, *steps, step_n, *counts, columns, panels)
     return panels
 
@@ -85,13 +96,15 @@ def _multiply(
         c_rows[r] = place(pixel, height, width, c_image, c_row, c_column)
     depth = count_j * count_k * count_l
     b_steps = (count_k * count_l * COLUMNS, count_l * COLUMNS, COLUMNS)
-    for panel in range(first_panel, last_panel):
-        n = panel * COLUMNS
-        for r in range(0, size, ROWS):
-            multiply_part(
-                a, at(a_rows, r), (a_j, a_k, a_l), at(panels, n * depth), b_steps, (count_j, count_k, count_l),
-                at(c, n), at(c_rows, r), at(start, n), add, columns - n,
-            )  # fmt: skip
+    panels_outside = (last_panel - first_panel) * depth * COLUMNS > CACHED
+    inner = size // ROWS if panels_outside else last_panel - first_panel
+    for i in range(size // ROWS * (last_panel - first_panel)):
+        tile, panel = (i % inner, i // inner) if panels_outside else (i // inner, i % inner)
+        n, r = (first_panel + panel) * COLUMNS, tile * ROWS
+        multiply_part(
+            a, at(a_rows, r), (a_j, a_k, a_l), at(panels, n * depth), b_steps, (count_j, count_k, count_l),
+            at(c, n), at(c_rows, r), at(start, n), add, columns - n,
+        )  # fmt: skip
 
 
 def multiply(

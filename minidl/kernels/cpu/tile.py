@@ -18,51 +18,18 @@ rows, columns and channels. So each row has its own place, and k is three indice
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 
 from .parallel import Floats, Ints, intrinsic
+from .vector import LANES, LLVM, emit_load, emit_spread, emit_store
 
-
-def _shape() -> tuple[int, int, int]:
-    """(rows, vectors, floats in a vector) for the instruction set that Numba compiles for.
-
-    Set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES to try another.
-    """
-    machine, _, features = cpu_target.target_context.codegen().magic_tuple()
-    have = set(features.split(","))
-    if "+avx512f" in have:  # 32 registers of 16
-        return 12, 2, 16
-    if {"+avx2", "+fma"} <= have:  # 16 registers of 8
-        return 6, 2, 8
-    if machine.startswith(("aarch64", "arm64")):  # NEON: 32 registers of 4
-        return 12, 2, 4
-    return 4, 2, 4  # SSE and others: 16 registers of 4, and no fused multiply-add
-
-
-ROWS, VECTORS, LANES = _shape()
+# 32 registers with AVX-512 (and with NEON, whose vectors are the narrowest); 16 before it, where AVX2 has fused
+# multiply-adds and SSE needs one register more for the product
+ROWS = {16: 12, 8: 6, 4: 4}[LANES]
+VECTORS = 2
 COLUMNS = VECTORS * LANES
 
-_WORD, _FLOAT = ir.IntType(64), ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+_WORD = ir.IntType(64)
 _Three = types.UniTuple(types.int64, 3)
-
-
-def _load(builder, pointer, index):
-    """The vector pointer[index : index + LANES]."""
-    place = builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
-    return builder.load(place, align=4)
-
-
-def _store(builder, vector, pointer, index):
-    place = builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
-    builder.store(vector, place, align=4)
-
-
-def _spread(builder, number):
-    """A vector with that number in each lane."""
-    anything, lanes = ir.Constant(_VECTOR, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
-    first = builder.insert_element(anything, number, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, anything, ir.Constant(lanes, [0] * LANES))
 
 
 @intrinsic
@@ -82,16 +49,16 @@ def _generate(context, builder, signature, arguments):
     a_steps, b_steps, counts = (cgutils.unpack_tuple(builder, t, 3) for t in (a_steps, b_steps, counts))
     a_row = [builder.gep(a, [builder.load(builder.gep(a_rows, [_WORD(r)]))]) for r in range(ROWS)]
     c_row = [builder.gep(c, [builder.load(builder.gep(c_rows, [_WORD(r)]))]) for r in range(ROWS)]
-    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(VECTORS)] for _ in range(ROWS)]  # LLVM: registers
+    sums = [[cgutils.alloca_once(builder, LLVM) for _ in range(VECTORS)] for _ in range(ROWS)]  # LLVM: registers
     places = [(r, v, _WORD(v * LANES)) for r in range(ROWS) for v in range(VECTORS)]
 
     with builder.if_else(cgutils.is_not_null(builder, add)) as (adding, starting):
         with adding:
             for r, v, column in places:
-                builder.store(_load(builder, c_row[r], column), sums[r][v])
+                builder.store(emit_load(builder, c_row[r], column), sums[r][v])
         with starting:
             for r, v, column in places:
-                builder.store(_load(builder, start, column), sums[r][v])
+                builder.store(emit_load(builder, start, column), sums[r][v])
 
     def offset(indices, steps):
         first, *others = (builder.mul(index, step) for index, step in zip(indices, steps, strict=True))
@@ -103,15 +70,15 @@ def _generate(context, builder, signature, arguments):
         with cgutils.for_range(builder, counts[2]) as k:
             indices = (i.index, j.index, k.index)
             b_k = builder.gep(b, [offset(indices, b_steps)])
-            b_vectors = [_load(builder, b_k, _WORD(v * LANES)) for v in range(VECTORS)]
+            b_vectors = [emit_load(builder, b_k, _WORD(v * LANES)) for v in range(VECTORS)]
             a_k = offset(indices, a_steps)
             for r in range(ROWS):
-                number = _spread(builder, builder.load(builder.gep(a_row[r], [a_k])))
+                number = emit_spread(builder, builder.load(builder.gep(a_row[r], [a_k])))
                 for v in range(VECTORS):
                     product = builder.fmul(number, b_vectors[v], flags=("contract",))
                     total = builder.fadd(product, builder.load(sums[r][v]), flags=("contract",))
                     builder.store(total, sums[r][v])
 
     for r, v, column in places:
-        _store(builder, builder.load(sums[r][v]), c_row[r], column)
+        emit_store(builder, c_row[r], column, builder.load(sums[r][v]))
     return context.get_dummy_value()
