@@ -381,6 +381,25 @@ def test_backward_frees_arrays_as_it_goes():
     ]
 
 
+def test_results_that_no_gradient_needs_are_freed_at_once(rng):
+    """The sums before a ReLU, say: what holds them holds the memory of a whole layer."""
+    x = leaf(rng.standard_normal((2, 4, 4, 3)))
+    for f in (
+        lambda: F.linear(x, np.ones((3, 2)), np.ones(2)),
+        lambda: F.conv2d(x, np.ones((2, 3, 3, 3))),
+        lambda: F.normalize(x, 0.5, 0.25),
+        lambda: F.local_response_norm(x),
+        lambda: F.max_pool2d(x, 2),
+        lambda: x + 1,
+    ):
+        y = f()
+        ref = weakref.ref(y.data if y.data.base is None else y.data.base)
+        z = y + 1
+        del y
+        assert ref() is None
+        z.backward(np.ones(z.shape))
+
+
 # Whose memory a gradient is
 
 OWN = {

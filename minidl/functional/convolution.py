@@ -48,10 +48,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     y = k.matmul(rows, weight)  # (rows, out)
     if bias is not None:
         y += bias
+    shape = y.shape  # the gradients keep no hold of y itself
     return y.reshape(*x.shape[:-1], -1), (
-        lambda dy: k.matmul(dy.reshape(y.shape), weight.T).reshape(x.shape),
-        lambda dy: k.matmul(rows.T, dy.reshape(y.shape)),
-        lambda dy: dy.reshape(y.shape).sum(axis=0),
+        lambda dy: k.matmul(dy.reshape(shape), weight.T).reshape(x.shape),
+        lambda dy: k.matmul(rows.T, dy.reshape(shape)),
+        lambda dy: dy.reshape(shape).sum(axis=0),
     )
 
 
