@@ -100,6 +100,28 @@ PRESETS = {
 }
 
 
+def check(settings: Settings) -> None:
+    """Refuse what cannot work now, rather than after hours of training."""
+    for sparsity in settings.sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
+    for epsilon in settings.epsilons:
+        if not 0 <= epsilon <= 255:
+            raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
+    if not 0 < settings.attack_part <= 1:
+        raise ValueError(f"--attack-part: {settings.attack_part} is not in (0, 1]")
+    first, last = settings.prune_between
+    if not 0 <= first < last <= 1 or settings.prune_steps < 1:
+        raise ValueError(
+            f"--prune-between: {first} {last} with --prune-steps {settings.prune_steps}: pruning needs a step, and two "
+            "parts of the training in order, within [0, 1]"
+        )
+    for figure in settings.figures:
+        if FIGURES[figure][0] == "alexnet" and settings.crop < 63:
+            raise ValueError(f"--figures {figure}: AlexNet needs --crop 63 or more, and it is {settings.crop}")
+    md.backend.check_device(settings.device)
+
+
 def train(settings: Settings, problem: Problem, figure: Figure, sparsity: float, seed: int) -> md.nn.Module:
     """A network of the figure's kind, trained and pruned on the way; its curve is written beside the results."""
     name, batch_size = FIGURES[figure]
@@ -132,25 +154,22 @@ def attack(settings: Settings, problem: Problem, model: md.nn.Module, rng: np.ra
     images, labels = problem.sample(round(settings.attack_part * len(problem.val)), rng)
     curve = md.robustness.accuracy_curve(model, images, labels, np.array(settings.epsilons) / 255)
     clean = md.evaluate(model, problem.validation()).accuracy
-    return [
-        {
-            "epsilon": curve.epsilons[i],
-            "accuracy": curve.accuracy[i],
-            "accuracy_low": curve.accuracy_low[i],
-            "accuracy_high": curve.accuracy_high[i],
-            "drop": curve.drop[i],
-            "drop_low": curve.drop_low[i],
-            "drop_high": curve.drop_high[i],
-            "images": len(labels),
-            "zero_gradients": curve.zero_gradients,
-            "val_accuracy": clean,
-        }
-        for i in range(len(curve.epsilons))
-    ]
+    measured = {
+        "epsilon": curve.epsilons,
+        "accuracy": curve.accuracy,
+        "accuracy_low": curve.accuracy_band[0],
+        "accuracy_high": curve.accuracy_band[1],
+        "drop": curve.drop,
+        "drop_low": curve.drop_band[0],
+        "drop_high": curve.drop_band[1],
+    }
+    whole = {"images": curve.count, "zero_gradients": curve.zero_gradients, "val_accuracy": clean}
+    return [{name: float(values[i]) for name, values in measured.items()} | whole for i in range(len(curve.epsilons))]
 
 
 def main() -> None:
     settings = settings_from_command_line(Settings, PRESETS, __doc__ or "")
+    check(settings)
     started = time.perf_counter()
     problem = load_problem(settings.data, settings.pixels, settings.crop, settings.root)
     rows: list[dict] = []

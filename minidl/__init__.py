@@ -7,8 +7,9 @@
 array([6.])
 """
 
-from . import data, functional, kernels, models, nn, optim, testing
+from . import backend, compress, data, functional, kernels, models, nn, optim, robustness, testing
 from .backend import gpu_available, manual_seed
+from .kernels import precision, set_precision
 from .tensor import Parameter, Tensor, no_grad, op
 from .train import evaluate, fit
 from .weights import load, save
@@ -17,6 +18,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Parameter",
     "Tensor",
+    "backend",
+    "compress",
     "data",
     "evaluate",
     "fit",
@@ -30,6 +33,9 @@ __all__ = [
     "no_grad",
     "op",
     "optim",
+    "precision",
+    "robustness",
     "save",
+    "set_precision",
     "testing",
 ]
