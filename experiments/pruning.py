@@ -31,6 +31,8 @@ FIGURES: dict[str, tuple[ModelName, int]] = {  # the report's figures: which mod
     "11": ("fc5", 512),
 }
 
+TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -185,7 +187,7 @@ def main() -> None:
                 rows += [found | row for row in attack(settings, problem, model, attacks)]
                 report.write_csv(settings.out / "results.csv", rows)  # after each model: nothing finished is lost
         mine = [row for row in rows if row["figure"] == figure]
-        title = f"Figure {figure}: {name}, batch {batch_size}, {settings.data} at {settings.crop} px"
+        title = f"Figure {figure}: {TITLES[name]}, batch {batch_size}, {settings.data} at {settings.crop} px"
         path = settings.out / f"figure-{figure}"
         report.accuracy_and_drop(mine, path, line="sparsity", label="sparsity {:.0%}", title=title)
     print_summary(settings, rows, time.perf_counter() - started)

@@ -89,7 +89,7 @@ def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
         return [sum(group) / len(group) for group in groups]
 
     x = [255 * e for e in epsilons]
-    axes.plot(x, means(what), **style)
+    axes.plot(x, means(what), clip_on=False, zorder=3, **style)
     axes.fill_between(x, means(f"{what}_low"), means(f"{what}_high"), color=style["color"], alpha=0.1, linewidth=0)
 
 
