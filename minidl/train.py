@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from . import functional as F
-from .backend import Array, to_device, to_numpy
+from .backend import Array, device_of, to_device, to_numpy
 from .nn import Module
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
@@ -102,7 +102,7 @@ def evaluate(model: Module, batches: Iterable[tuple[Any, Any]], temperature: flo
     try:
         with no_grad():
             for images, labels in batches:
-                logits = model(Tensor(to_device(images, _device(model))))
+                logits = model(_as_input(images, model))
                 tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
     finally:
         for module, mode in modes:
@@ -221,7 +221,7 @@ def _train_step(
     model: Module, optimizer: Optimizer, images: Array, labels: Array, temperature: float, t: int
 ) -> tuple[float, Array]:
     """One step down the gradient; the loss and the logits from before it."""
-    logits = model(Tensor(to_device(images, _device(model))))
+    logits = model(_as_input(images, model))
     loss = F.cross_entropy(logits, labels, temperature)
     if not math.isfinite(loss.item()):
         raise NonFiniteLossError(
@@ -235,9 +235,10 @@ def _train_step(
     return loss.item(), logits.data
 
 
-def _device(model: Module) -> str:
-    """Where the model's parameters are."""
-    return next((parameter.device for parameter in model.parameters()), "cpu")
+def _as_input(images: Array, model: Module) -> Tensor:
+    """Images where the model's parameters are, and in their precision."""
+    like = next((parameter.data for parameter in model.parameters()), images)
+    return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))
 
 
 class _Tally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import kernels
 from ..backend import Array
 from ..kernels.shapes import Pair
@@ -44,12 +46,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")
     k = kernels.of(x)
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = k.matmul(rows, weight)  # (rows, out)
     if bias is not None:
         y += bias
     shape = y.shape  # the gradients keep no hold of y itself
-    return y.reshape(*x.shape[:-1], -1), (
+    return y.reshape(*x.shape[:-1], weight.shape[1]), (
         lambda dy: k.matmul(dy.reshape(shape), weight.T).reshape(x.shape),
         lambda dy: k.matmul(rows.T, dy.reshape(shape)),
         lambda dy: dy.reshape(shape).sum(axis=0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..backend import Array
 from ..tensor import op
 from .arithmetic import Result
@@ -29,6 +31,6 @@ def flatten(x: Array, channels_first: bool = False) -> Result:
     (2, 192)
     """
     if not channels_first:
-        return x.reshape(len(x), -1), (lambda dy: dy.reshape(x.shape),)
+        return x.reshape(len(x), math.prod(x.shape[1:])), (lambda dy: dy.reshape(x.shape),)
     moved = x.transpose(0, 3, 1, 2)  # (B, C, H, W)
-    return moved.reshape(len(x), -1), (lambda dy: dy.reshape(moved.shape).transpose(0, 2, 3, 1),)
+    return moved.reshape(len(x), math.prod(x.shape[1:])), (lambda dy: dy.reshape(moved.shape).transpose(0, 2, 3, 1),)

@@ -65,8 +65,8 @@ class Module:
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> Iterator[Parameter]:
-        """All parameters."""
-        return (parameter for _, parameter in self.named_parameters())
+        """All parameters; one that has two names comes once."""
+        return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def train(self, mode: bool = True) -> Module:
         """Switch to training mode: dropout drops, batch normalisation uses the batch's own statistics."""
@@ -91,12 +91,28 @@ class Module:
                     setattr(module, name, to_device(value, device))
         return self
 
+    def astype(self, dtype: Any) -> Module:
+        """Turn all parameters and running statistics to float32 or, for checks, float64; returns the model itself."""
+        for module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    value.data, value.grad = value.data.astype(dtype), None
+                elif name in module.buffers and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(dtype))
+        return self
+
     def replace_modules(self, change: Callable[[str, Module], Module]) -> None:
         """Put change(name, module) in the place of every module within this one: one walk does all layer surgery."""
-        for prefix, module in list(self.named_modules()):
-            for name, value in list(vars(module).items()):
-                if isinstance(value, Module):
-                    setattr(module, name, change(f"{prefix}.{name}" if prefix else name, value))
+        self._replace(change, "")
+
+    def _replace(self, change: Callable[[str, Module], Module], prefix: str) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Module):
+                dotted = f"{prefix}.{name}" if prefix else name
+                new = change(dotted, value)
+                setattr(self, name, new)
+                if new is value:  # what was put in as a replacement is left as it is
+                    new._replace(change, dotted)
 
     def _state(self) -> Iterator[tuple[str, Module, str, Array]]:
         """(dotted name, owner, attribute, array) of everything that is saved."""
