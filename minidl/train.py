@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from . import functional as F
 from .backend import Array, device_of, to_device, to_numpy
-from .nn import Module
+from .nn import Module, evaluation_mode
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
 from .tensor import Tensor, no_grad
@@ -96,17 +96,11 @@ def evaluate(model: Module, batches: Iterable[tuple[Any, Any]], temperature: flo
     >>> 0 <= score.accuracy <= 1
     True
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     tally = _Tally()
-    try:
-        with no_grad():
-            for images, labels in batches:
-                logits = model(_as_input(images, model))
-                tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluation_mode(model), no_grad():
+        for images, labels in batches:
+            logits = model(_as_input(images, model))
+            tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
     if not tally.count:
         raise ValueError("evaluate: there are no batches to evaluate on")
     return Score(tally.mean_loss, tally.accuracy)

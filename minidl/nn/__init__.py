@@ -16,7 +16,7 @@ from .layers import (
     Sigmoid,
     Tanh,
 )
-from .module import Module, Sequential
+from .module import Module, Sequential, evaluation_mode
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -27,6 +27,7 @@ __all__ = [
     "Flatten",
     "Linear",
     "LocalResponseNorm",
+    "LowRankConv2d",
     "MaxPool2d",
     "Module",
     "Normalize",
@@ -34,5 +35,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "evaluation_mode",
     "init",
 ]

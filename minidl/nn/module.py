@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -184,6 +185,20 @@ class Module:
         array[...] = to_device(value, "gpu") if not isinstance(array, np.ndarray) else value
         if isinstance(current, Parameter):
             current.mask = current.mask  # pruned weights stay pruned
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: Module) -> Iterator[None]:
+    """Within the block every module is in evaluation mode; after it each is back in its own, whatever happened."""
+    if not isinstance(model, Module):
+        raise TypeError(f"the model must be a minidl.nn.Module, whose mode can be set, and is a {type(model).__name__}")
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class Sequential(Module):

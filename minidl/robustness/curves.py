@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import Array
-from ..nn import Module
+from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
-from .ray import evaluation_mode, rays, zero_gradient
+from .ray import rays, zero_gradient
 
 
 @dataclass(frozen=True, eq=False)

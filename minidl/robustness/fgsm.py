@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, device_of, to_device
-from ..nn import Module
+from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
-from .ray import evaluation_mode, rays, zero_gradient
+from .ray import rays, zero_gradient
 
 
 class Attack(NamedTuple):

@@ -16,10 +16,9 @@ import numpy as np
 
 from ..functional.shape_errors import check_images
 from ..graph import Node
-from ..nn import BatchNorm2d, Module
+from ..nn import BatchNorm2d, Module, evaluation_mode
 from ..tensor import Tensor
 from .norms import has_rule, layer_norm
-from .ray import evaluation_mode
 
 # What a model may do between its layers, and what it does to a difference: nothing grows, and sums add up.
 _PASSES_ON = ("relu", "tanh", "flatten", "reshape", "transpose", "negative", "dropout")

@@ -6,7 +6,6 @@ direction takes a single backward pass however many points of it are tried.
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,24 +16,11 @@ from .. import functional as F
 from ..backend import Array, array_module, device_of, to_device, to_numpy
 from ..nn import Module
 from ..tensor import Tensor, no_grad
-from .checks import check_model, checked_count
+from .checks import checked_count
 
 
 class ZeroGradientWarning(UserWarning):
     """The gradient of some images is exactly zero: FGSM cannot move them, and the model only looks robust."""
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: Module) -> Iterator[None]:
-    """Within the block every module is in evaluation mode; after it each is back in its own, whatever happened."""
-    check_model(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class Ray(NamedTuple):

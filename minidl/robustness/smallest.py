@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from ..backend import Array
-from ..nn import Module
+from ..nn import Module, evaluation_mode
 from .checks import checked_count, checked_epsilons, checked_images
-from .ray import Ray, evaluation_mode, rays
+from .ray import Ray, rays
 
 
 def smallest_epsilon(
