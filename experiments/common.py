@@ -49,11 +49,12 @@ class Problem:
 
     def batches(self, batch_size: int, seed: int) -> md.data.Loader:
         """Training batches, shuffled and augmented."""
-        return md.data.Loader(*self.train, batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=seed)
+        images, labels = self.train
+        return md.data.Loader(images, labels, batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=seed)
 
     def validation(self) -> md.data.Loader:
         """All validation images, from their centres."""
-        return md.data.Loader(*self.val, 256, crop=self.crop, shuffle=False)
+        return md.data.Loader(self.val.images, self.val.labels, 256, crop=self.crop, shuffle=False)
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """``count`` random validation images, float32 (count, crop, crop, C) in [0, 1], and their labels."""

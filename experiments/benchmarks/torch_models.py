@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -54,6 +56,6 @@ def alexnet(num_classes: int = 10) -> nn.Module:
 def fc5(num_classes: int = 10, image_size: int = 64) -> nn.Module:
     sizes = (3 * image_size**2, 1344, 672, 588, 294)
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))

@@ -21,10 +21,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..backend import Array
-from .shapes import Pair, Windows, index_dtype, output_sizes
+from .shapes import Pair, Shape, Windows, index_dtype, output_sizes
 
 
-def _taps(x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> Iterator[tuple[int, ...]]:
+def _taps(x_shape: Shape, kernel: Shape, stride: Pair, padding: Pair) -> Iterator[tuple[int, ...]]:
     """(oh, ow, kh, kw, h, w): output pixel (oh, ow) sees input pixel (h, w) through the kernel's place (kh, kw)."""
     _, height, width, _ = x_shape
     oh_size, ow_size = output_sizes(x_shape, kernel, stride, padding)
@@ -45,7 +45,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: P
     return y if bias is None else y + bias
 
 
-def conv2d_grad_input(dy: Array, weight: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+def conv2d_grad_input(dy: Array, weight: Array, x_shape: Shape, stride: Pair, padding: Pair) -> Array:
     """dx: each term of conv2d's sum gives dy * weight to the pixel it read."""
     dx = np.zeros(x_shape, dy.dtype)
     for oh, ow, kh, kw, h, w in _taps(x_shape, weight.shape[1:3], stride, padding):
@@ -54,7 +54,7 @@ def conv2d_grad_input(dy: Array, weight: Array, x_shape: tuple[int, ...], stride
     return dx
 
 
-def conv2d_grad_weight(dy: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, padding: Pair) -> Array:
     """dw: each term of conv2d's sum gives dy * x to the weight it used."""
     dw = np.zeros(w_shape, dy.dtype)
     for oh, ow, kh, kw, h, w in _taps(x.shape, w_shape[1:3], stride, padding):
@@ -76,9 +76,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Arr
     return y, where
 
 
-def max_pool2d_grad(
-    dy: Array, where: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
-) -> Array:
+def max_pool2d_grad(dy: Array, where: Array, x_shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """dx: the whole gradient of a window goes to its largest value."""
     dx = np.zeros(x_shape, dy.dtype)
     for oh, ow, kh, kw, h, w in _taps(x_shape, kernel, stride, padding):
@@ -98,7 +96,7 @@ def avg_pool2d(x: Array, rows: Windows, columns: Windows) -> Array:
     return y
 
 
-def avg_pool2d_grad(dy: Array, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> Array:
+def avg_pool2d_grad(dy: Array, x_shape: Shape, rows: Windows, columns: Windows) -> Array:
     """dx: each pixel of a window gets its share of the window's gradient."""
     _, height, width, _ = x_shape
     dx = np.zeros(x_shape, dy.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 Pair = tuple[int, int]
+Shape = tuple[int, ...]
 Windows = tuple[tuple[int, int], ...]  # (start, stop) of each window along one axis
 
 
@@ -13,7 +14,7 @@ def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
-def output_sizes(x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+def output_sizes(x_shape: Shape, kernel: Shape, stride: Pair, padding: Pair) -> Pair:
     """(OH, OW) for windows of ``kernel`` over images of shape (B, H, W, C)."""
     oh, ow = (output_size(*numbers) for numbers in zip(x_shape[1:3], kernel, stride, padding, strict=True))
     return oh, ow

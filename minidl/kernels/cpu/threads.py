@@ -22,9 +22,10 @@ SPINS = 2000  # looks at the count of finished tasks, some microseconds in all, 
 _lock = threading.RLock()  # one kernel at a time
 _jobs: SimpleQueue[tuple[int, int, np.ndarray, np.ndarray]] = SimpleQueue()
 _threads: list[threading.Thread] = []
+intrinsic: Any = numba.extending.intrinsic
 
 
-@numba.extending.intrinsic
+@intrinsic
 def _call(_, address, number, arguments):
     """Call the C function at that address with the task's number and all the arguments.
 
@@ -41,7 +42,7 @@ def _call(_, address, number, arguments):
     return types.void(types.int64, types.int64, types.CPointer(types.int64)), generate
 
 
-@numba.extending.intrinsic
+@intrinsic
 def _fetch_add(_, counters, index, amount):
     """Add to counters[index] and give what it was, in one indivisible step."""
 
@@ -64,7 +65,7 @@ def _take_tasks(address, count, arguments, counters):
 @numba.njit("boolean(int64, int64[::1])", cache=True, nogil=True)
 def _all_finished(count, counters):
     """Wait a little for the last tasks; whether they came to an end."""
-    for _ in range(SPINS):
+    for _ in range(SPINS):  # noqa: SIM110  Numba compiles the loop, not its shorter form
         if _fetch_add(counters.ctypes, 1, 0) >= count:
             return True
     return False
