@@ -9,7 +9,7 @@ array([6.])
 
 from . import backend, compress, data, functional, kernels, models, nn, optim, robustness, testing
 from .backend import gpu_available, manual_seed
-from .kernels import precision, set_precision
+from .kernels import num_threads, precision, set_num_threads, set_precision
 from .tensor import Parameter, Tensor, no_grad, op
 from .train import evaluate, fit
 from .weights import load, save
@@ -31,11 +31,13 @@ __all__ = [
     "models",
     "nn",
     "no_grad",
+    "num_threads",
     "op",
     "optim",
     "precision",
     "robustness",
     "save",
+    "set_num_threads",
     "set_precision",
     "testing",
 ]

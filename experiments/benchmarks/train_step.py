@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import resource
 import statistics
 import time
@@ -40,10 +39,10 @@ def random_batch(pixels: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def minidl_jobs(name: str, pixels: int, batch: int, threads: int) -> dict[str, Job]:
-    os.environ["NUMBA_NUM_THREADS"] = str(threads)
     import minidl as md
     from minidl import functional as F
 
+    md.set_num_threads(threads)
     images, labels = random_batch(pixels, batch)
     model = md.models.fc5(image_size=pixels) if name == "fc5" else getattr(md.models, name)()
     optimizer = md.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ PRECISIONS = ("exact", "fast")
 
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
 _precision = "fast"
+_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
@@ -83,3 +85,28 @@ def set_precision(mode: str) -> None:
 def precision() -> str:
     """What ``set_precision`` chose last: "exact" or "fast"."""
     return _precision
+
+
+def set_num_threads(count: int) -> None:
+    """How many threads the compiled kernels share their work among; by default the processors this process may use.
+
+    Results are the same, to the bit, with any number.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> before = md.num_threads()
+    >>> md.set_num_threads(1)
+    >>> md.num_threads()
+    1
+    >>> md.set_num_threads(before)
+    """
+    global _threads
+    if count < 1:
+        raise ValueError(f"set_num_threads: {count} threads can do nothing: give 1 or more")
+    _threads = int(count)
+
+
+def num_threads() -> int:
+    """What ``set_num_threads`` chose last."""
+    return _threads

@@ -180,27 +180,26 @@ def test_neither_reads_nor_writes_beyond_its_arrays(monkeypatch, name, args):
 
 @pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
 def test_same_bits_with_any_number_of_threads(name, args):
-    import numba
-
-    before = numba.get_num_threads()
-    many = run(cpu, name, args)
+    before = kernels.num_threads()
     try:
-        numba.set_num_threads(1)
+        kernels.set_num_threads(3)
+        many = run(cpu, name, args)
+        kernels.set_num_threads(1)
         one = run(cpu, name, args)
     finally:
-        numba.set_num_threads(before)
+        kernels.set_num_threads(before)
     for a, b, c in zip(many, one, run(cpu, name, args), strict=True):
         assert a.tobytes() == b.tobytes() == c.tobytes()
 
 
 def test_same_bits_for_a_real_layer():
-    import numba
-
+    before = kernels.num_threads()
     for name, args in conv((8, 16, 16, 64), (3, 3), 128, (1, 1), (1, 1)):
+        kernels.set_num_threads(3)
         many = run(cpu, name, args)
-        numba.set_num_threads(1)
+        kernels.set_num_threads(1)
         one = run(cpu, name, args)
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        kernels.set_num_threads(before)
         assert many[0].tobytes() == one[0].tobytes()
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .. import num_threads
+
 MAX_ARGUMENTS = 28
 SPINS = 2000  # looks at the count of finished tasks, some microseconds in all, before giving up the processor
 
@@ -82,7 +84,7 @@ def run_tasks(address: int, count: int, arguments: list[Any]) -> None:
     words[: len(arguments)] = arguments
     job = (address, count, words, np.zeros(2, np.int64))
     with _lock:
-        helpers = min(numba.get_num_threads(), count) - 1
+        helpers = min(num_threads(), count) - 1
         while len(_threads) < helpers:
             _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
             _threads[-1].start()
