@@ -16,6 +16,7 @@ from .layers import (
     Sigmoid,
     Tanh,
 )
+from .low_rank import LowRankConv2d
 from .module import Module, Sequential, evaluation_mode
 
 __all__ = [

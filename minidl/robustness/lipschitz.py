@@ -7,16 +7,13 @@ their bounds.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..functional.shape_errors import check_images
 from ..graph import Node
 from ..nn import BatchNorm2d, Module, evaluation_mode
+from ..nn.trace import grey_image, watching
 from ..tensor import Tensor
 from .norms import has_rule, layer_norm
 
@@ -110,12 +107,9 @@ def lipschitz_bound(model: Module, input_shape: Sequence[int]) -> LipschitzBound
     2      Linear                      3          12
     logits                                        12
     """
-    shape = (1, *input_shape) if len(input_shape) == 3 else (1, *input_shape[1:])
-    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
-    image = Tensor(np.full(shape, 0.5, dtype), requires_grad=True).to(device)
-    check_images(image.data, "lipschitz_bound")
+    image = grey_image(model, input_shape, "lipschitz_bound")
     trace = _Trace(image)
-    with evaluation_mode(model), trace.watching(model):
+    with evaluation_mode(model), watching(model, trace.watch):
         logits = model(image)
     if not logits.requires_grad:
         raise ValueError("lipschitz_bound: the logits do not depend on the image. Call it outside no_grad()")
@@ -130,22 +124,10 @@ class _Trace:
         self.layers: list[LayerBound] = []
         self.measuring = False  # measuring a layer's norm calls it too, and that is no part of the forward pass
 
-    @contextlib.contextmanager
-    def watching(self, model: Module) -> Iterator[None]:
-        """Within the block each call of a layer of the model leaves a row, and the bound of its result."""
-        watched = []
-        try:
-            for name, module in model.named_modules():
-                if "forward" not in vars(module) and (has_rule(module) or module is not model):
-                    module.forward = self._watch(name, module)  # type: ignore[method-assign]
-                    watched.append(module)
-            yield
-        finally:
-            for module in watched:
-                del module.forward
-
-    def _watch(self, name: str, layer: Module) -> Any:
-        """The layer's forward, which tells this trace what came of it."""
+    def watch(self, name: str, layer: Module) -> Any:
+        """The layer's forward, which leaves a row and the bound of its result here."""
+        if not name and not has_rule(layer):  # the model as a whole: its output is looked at when all is done
+            return None
         forward, where = layer.forward, f"layer {name!r} ({type(layer).__name__})"
 
         def watched(x: Tensor, *others: Any, **settings: Any) -> Any:

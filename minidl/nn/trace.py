@@ -1,0 +1,61 @@
+"""Watching a forward pass: only the model itself knows which layer is called with what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..functional.shape_errors import check_images
+from ..tensor import Tensor
+from .module import Module
+
+Forward = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def watching(model: Module, watch: Callable[[str, Module], Forward | None]) -> Iterator[None]:
+    """Within the block each module's forward is what ``watch(name, module)`` returns; None leaves it as it is.
+
+    What ``watch`` returns usually calls the forward that the module has when it is asked, and takes notes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> from minidl.nn.trace import watching
+    >>> def shapes(name, layer, forward):
+    ...     return lambda x: print(name, x.shape) or forward(x)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    >>> with watching(model, lambda name, layer: shapes(name, layer, layer.forward) if name else None):
+    ...     y = model(np.zeros((1, 2, 2, 3), np.float32))
+    0 (1, 2, 2, 3)
+    1 (1, 12)
+    """
+    watched = []
+    try:
+        for name, module in model.named_modules():
+            if "forward" in vars(module):  # a layer that is used in two places is watched once
+                continue
+            forward = watch(name, module)
+            if forward is not None:
+                module.forward = forward  # type: ignore[method-assign]
+                watched.append(module)
+        yield
+    finally:
+        for module in watched:
+            del module.forward
+
+
+def grey_image(model: Module, input_shape: Sequence[int], name: str) -> Tensor:
+    """An image to try a model with: (1, H, W, C) of 0.5 in the model's precision, on its device, wanting a gradient.
+
+    ``input_shape`` is (H, W, C), or that of a batch; ``name`` is who asks, for the error when it is neither.
+    """
+    shape = (1, *input_shape) if len(input_shape) == 3 else (1, *input_shape[1:])
+    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
+    image = Tensor(np.full(shape, 0.5, dtype), requires_grad=True).to(device)
+    check_images(image.data, name)
+    return image
