@@ -71,5 +71,5 @@ adam_step = _compiled(elementwise.adam_step, also=np.bool_, in_place=True)
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b."""
-    plain = a.ndim == b.ndim == 2 and _is_float32(a) and _is_float32(b)
+    plain = all(m.ndim == 2 and _is_float32(m) and all(step % 4 == 0 for step in m.strides) for m in (a, b))
     return multiply.matmul(a, b) if plain else portable.matmul(a, b)
