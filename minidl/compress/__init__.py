@@ -1,5 +1,19 @@
-"""Smaller networks: magnitude pruning."""
+"""Smaller networks: magnitude pruning, low-rank convolutions, and what a network costs."""
 
+from .cost import Cost, LayerCost, cost
+from .low_rank import LR1, LR2, factorize, largest_ranks, low_rank
 from .magnitude import MagnitudePruner, cubic_sparsity, sparsity
 
-__all__ = ["MagnitudePruner", "cubic_sparsity", "sparsity"]
+__all__ = [
+    "LR1",
+    "LR2",
+    "Cost",
+    "LayerCost",
+    "MagnitudePruner",
+    "cost",
+    "cubic_sparsity",
+    "factorize",
+    "largest_ranks",
+    "low_rank",
+    "sparsity",
+]
