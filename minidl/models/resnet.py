@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..backend import streams
 from ..nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
-from ..nn.init import he_normal
 from ..tensor import Tensor
 from .standard import standard_normalize
 
@@ -62,10 +59,6 @@ class ResNet(Module):
         self.avgpool = AdaptiveAvgPool2d(1)
         self.flatten = Flatten()
         self.fc = Linear(512, num_classes, rng=rng)
-        for module in self.modules():
-            if isinstance(module, Conv2d):  # He's initialisation by fan-out keeps the gradients' scale
-                n, kh, kw, _ = module.weight.shape
-                module.weight.data[...] = he_normal(rng, module.weight.shape, math.prod((n, kh, kw)))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(self.normalize(x)), relu=True)  # (B, H / 2, W / 2, 64)
