@@ -14,14 +14,14 @@ class ProgressBar:
 
     Parameters
     ----------
-    total : int
-        Steps.
+    total : int or None
+        Steps, where their number is known.
     title : str
     shown : bool
         False: nothing is written anywhere.
     """
 
-    def __init__(self, total: int, title: str, shown: bool) -> None:
+    def __init__(self, total: int | None, title: str, shown: bool) -> None:
         self._title, self._shown = title, shown
         self._bar: Any = None
         self._due = 0.0

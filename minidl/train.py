@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from . import functional as F
-from .backend import Array, device_of, to_device, to_numpy
+from .backend import Array, device_of, is_array, to_device, to_numpy
 from .nn import Module, evaluation_mode
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
@@ -61,11 +62,16 @@ class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite. ``fit`` puts the model back to its last good state; ``step`` is when."""
 
     def __init__(self, message: str, step: int) -> None:
-        super().__init__(message)
+        super().__init__(message, step)  # both, so that it can be pickled, as between processes
         self.step = step
 
+    def __str__(self) -> str:
+        return self.args[0]
 
-def evaluate(model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0) -> Score:
+
+def evaluate(
+    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, *, progress: bool = True
+) -> Score:
     """Mean loss and accuracy over batches, in evaluation mode.
 
     Parameters
@@ -76,6 +82,8 @@ def evaluate(model: Module, batches: Iterable[tuple[Any, Any]], temperature: flo
         A ``data.Loader`` with ``shuffle=False``, say.
     temperature : float > 0
         Of the loss; it does not change the accuracy.
+    progress : bool
+        A bar on a terminal or in a notebook, elsewhere a line at the end. False: silence.
 
     Returns
     -------
@@ -92,17 +100,20 @@ def evaluate(model: Module, batches: Iterable[tuple[Any, Any]], temperature: flo
     >>> import minidl as md
     >>> images, labels = md.data.digits("val")
     >>> model = md.models.fc5(image_size=8, channels=1)
-    >>> score = md.evaluate(model, md.data.Loader(images, labels, batch_size=180, shuffle=False))
+    >>> score = md.evaluate(model, md.data.Loader(images, labels, batch_size=180, shuffle=False), progress=False)
     >>> 0 <= score.accuracy <= 1
     True
     """
     tally = _Tally()
-    with evaluation_mode(model), no_grad():
+    total = len(batches) if isinstance(batches, Sized) else None
+    with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
         for images, labels in batches:
             logits = model(_as_input(images, model))
             tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
-    if not tally.count:
-        raise ValueError("evaluate: there are no batches to evaluate on")
+            bar.advance()
+        if not tally.count:
+            raise ValueError("evaluate: there are no batches to evaluate on")
+        bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
     return Score(tally.mean_loss, tally.accuracy)
 
 
@@ -153,7 +164,8 @@ def fit(
     Raises
     ------
     NonFiniteLossError
-        When the loss is NaN or infinite: at which step. The model is put back to the start of its epoch.
+        When the loss is NaN or infinite: at which step. The model, its masks and the optimiser are put back to the
+        start of an epoch from which the loss was still finite.
     ValueError
         When the pruning schedule does not end before the training does.
 
@@ -173,79 +185,129 @@ def fit(
         raise ValueError(f"fit: there is nothing to train on: {epochs} epochs of {steps} batches")
     if pruner is not None:
         pruner.check(epochs * steps)
+    training = _Training(model, optimizer, schedule, temperature, pruner)
     curve: list[Epoch] = []
-    for epoch in range(epochs):
-        good = model.state_dict()
-        model.train()
-        started, tally = time.perf_counter(), _Tally()
-        with ProgressBar(steps, f"{name} epoch {epoch + 1}/{epochs}".strip(), progress) as bar:
-            for t, (images, labels) in enumerate(batches, start=epoch * steps):
-                optimizer.lr = optimizer.lr if schedule is None else schedule(t)
-                try:
-                    tally.add(*_train_step(model, optimizer, images, labels, temperature, t), labels)
-                except NonFiniteLossError:
-                    model.load_state_dict(good)
-                    raise
-                if pruner is not None:
-                    pruner.step(t)
-                bar.advance()
-                if bar.due:
-                    bar.show(**_figures(tally, optimizer.lr, pruner, time.perf_counter() - started))
-            seconds = time.perf_counter() - started
-            score = None if validation is None else evaluate(model, validation, temperature)
-            bar.finish(**_figures(tally, optimizer.lr, pruner, seconds, score))
-        row = Epoch(
-            epoch=epoch,
-            loss=tally.mean_loss,
-            accuracy=tally.accuracy,
-            lr=optimizer.lr,
-            sparsity=0.0 if pruner is None else pruner.sparsity,
-            images_per_second=tally.count / seconds,
-            val_loss=score and score.loss,
-            val_accuracy=score and score.accuracy,
-        )
-        curve.append(row)
-        if on_epoch is not None:
-            on_epoch(row)
-    model.eval()
+    try:
+        for epoch in range(epochs):
+            with ProgressBar(steps, f"{name} epoch {epoch + 1}/{epochs}".strip(), progress) as bar:
+                tally = training.epoch(batches, epoch * steps, bar)
+                score = None if validation is None else evaluate(model, validation, temperature, progress=False)
+                bar.finish(**training.figures(tally, score))
+            row = training.row(epoch, tally, score)
+            curve.append(row)
+            if on_epoch is not None:
+                on_epoch(row)
+    finally:
+        model.eval()
     return curve
 
 
-def _train_step(
-    model: Module, optimizer: Optimizer, images: Array, labels: Array, temperature: float, t: int
-) -> tuple[float, Array]:
-    """One step down the gradient; the loss and the logits from before it."""
-    logits = model(_as_input(images, model))
-    loss = F.cross_entropy(logits, labels, temperature)
-    if not math.isfinite(loss.item()):
+class _Training:
+    """A training in progress, and the last state of it that is known to be good."""
+
+    def __init__(
+        self, model: Module, optimizer: Optimizer, schedule: Schedule | None, temperature: float, pruner: Pruner | None
+    ) -> None:
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.temperature, self.pruner = temperature, pruner
+
+    def epoch(self, batches: Batches, first: int, bar: ProgressBar) -> _Tally:
+        """One pass over the batches, whose first is step number ``first``."""
+        self.model.train()
+        tally = _Tally()
+        for t, (images, labels) in enumerate(batches, start=first):
+            if self.schedule is not None:
+                self.optimizer.lr = self.schedule(t)
+            tally.add(*self._step(images, labels, t, t == first), labels)
+            if self.pruner is not None:
+                self.pruner.step(t)
+            bar.advance()
+            if bar.due:
+                bar.show(**self.figures(tally))
+        # the last step too must leave a model that still gives a loss
+        self._check(evaluate(self.model, [(images, labels)], self.temperature, progress=False).loss, t)
+        return tally
+
+    def _step(self, images: Array, labels: Array, t: int, keep: bool) -> tuple[float, Array]:
+        """One step down the gradient; the loss and the logits from before it."""
+        logits = self.model(_as_input(images, self.model))
+        loss = F.cross_entropy(logits, labels, self.temperature)
+        self._check(loss.item(), t)
+        if keep:  # only now are these weights known to give a finite loss
+            self._keep()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item(), logits.data
+
+    def _keep(self) -> None:
+        self._good_state = self.model.state_dict()
+        self._good_masks = [parameter.mask for parameter in self.model.parameters()]
+        self._good_optimizer = {k: copy.deepcopy(v) for k, v in vars(self.optimizer).items() if k != "parameters"}
+
+    def _check(self, loss: float, t: int) -> None:
+        """Put everything back and raise, unless the loss is finite."""
+        if math.isfinite(loss):
+            return
+        lr = self.optimizer.lr
+        if hasattr(self, "_good_state"):
+            for parameter, mask in zip(self.model.parameters(), self._good_masks, strict=True):
+                parameter.mask = mask
+            self.model.load_state_dict(self._good_state)
+            vars(self.optimizer).update(self._good_optimizer)
         raise NonFiniteLossError(
-            f"fit: the loss is {loss.item()} at step {t} (learning rate {optimizer.lr:g}); the model was put back to "
-            "the start of this epoch. A lower learning rate or a warm-up usually helps",
-            step=t,
+            f"fit: the loss is {loss} at step {t} (learning rate {lr:g}); the model was put back to the start of the "
+            "last epoch that began with a finite loss. A lower learning rate or a warm-up usually helps",
+            t,
         )
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item(), logits.data
+
+    def figures(self, tally: _Tally, score: Score | None = None) -> dict[str, str]:
+        """What the progress bar shows."""
+        figures = {"loss": f"{tally.mean_loss:.3f}", "accuracy": f"{tally.accuracy:.1%}"}
+        figures["lr"] = f"{self.optimizer.lr:.2g}"
+        if self.pruner is not None:
+            figures["sparsity"] = f"{self.pruner.sparsity:.1%}"
+        if score is not None:
+            figures |= {"val_loss": f"{score.loss:.3f}", "val_accuracy": f"{score.accuracy:.1%}"}
+        return figures | {"images/s": f"{tally.images_per_second:.0f}"}
+
+    def row(self, epoch: int, tally: _Tally, score: Score | None) -> Epoch:
+        return Epoch(
+            epoch=epoch,
+            loss=tally.mean_loss,
+            accuracy=tally.accuracy,
+            lr=self.optimizer.lr,
+            sparsity=0.0 if self.pruner is None else self.pruner.sparsity,
+            images_per_second=tally.images_per_second,
+            val_loss=None if score is None else score.loss,
+            val_accuracy=None if score is None else score.accuracy,
+        )
 
 
 def _as_input(images: Array, model: Module) -> Tensor:
     """Images where the model's parameters are, and in their precision."""
+    if not is_array(images) or images.dtype.kind != "f":
+        raise TypeError(
+            f"images are {getattr(images, 'dtype', type(images).__name__)}, and must be an array of real numbers in "
+            "[0, 1]: for pixels from 0 to 255, use images.astype(np.float32) / 255, or data.Loader"
+        )
     like = next((parameter.data for parameter in model.parameters()), images)
     return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))
 
 
 class _Tally:
-    """Running sums of the loss and of right answers."""
+    """Running sums of the loss and of right answers, and the time they took."""
 
     def __init__(self) -> None:
         self.count, self.loss_sum, self.right = 0, 0.0, 0
+        self._started, self._seconds = time.perf_counter(), 0.0
 
     def add(self, loss: float, logits: Array, labels: Array) -> None:
         count = len(labels)
         self.count += count
         self.loss_sum += loss * count
         self.right += int((to_numpy(logits).argmax(axis=1) == to_numpy(labels)).sum())  # report, eq. (8)
+        self._seconds = time.perf_counter() - self._started
 
     @property
     def mean_loss(self) -> float:
@@ -255,13 +317,7 @@ class _Tally:
     def accuracy(self) -> float:
         return self.right / self.count
 
-
-def _figures(
-    tally: _Tally, lr: float, pruner: Pruner | None, seconds: float, score: Score | None = None
-) -> dict[str, str]:
-    figures = {"loss": f"{tally.mean_loss:.3f}", "accuracy": f"{tally.accuracy:.1%}", "lr": f"{lr:.2g}"}
-    if pruner is not None:
-        figures["sparsity"] = f"{pruner.sparsity:.1%}"
-    if score is not None:
-        figures |= {"val_loss": f"{score.loss:.3f}", "val_accuracy": f"{score.accuracy:.1%}"}
-    return figures | {"images/s": f"{tally.count / max(seconds, 1e-9):.0f}"}
+    @property
+    def images_per_second(self) -> float:
+        """Up to the last batch that was added."""
+        return self.count / max(self._seconds, 1e-9)

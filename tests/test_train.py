@@ -1,6 +1,7 @@
 """fit and evaluate: the curve, the modes, the schedule, the pruner, and a loss that is not finite."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_the_curve_holds_the_mean_loss_of_its_epoch():
     """One batch, learning rate 0: the loss of the epoch is evaluate's loss."""
     images, labels = two_blobs()
     model, curve = train(1, lr=0.0, batches=md.data.Loader(images, labels, 64))
-    score = md.evaluate(model, [(images, labels)])
+    score = md.evaluate(model, [(images, labels)], progress=False)
     assert curve[0].loss == pytest.approx(score.loss, rel=1e-6)
     assert curve[0].accuracy == score.accuracy
 
@@ -144,33 +145,70 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state():
             yield images, labels
             yield (images if self.epoch == 1 else poisoned), labels
 
-    with pytest.raises(NonFiniteLossError, match=r"nan at step 3 \(learning rate 0.1\).*start of this epoch") as caught:
-        md.fit(
-            model,
-            Batches(),
-            optim.SGD(model.parameters(), 0.1),
-            2,
-            progress=False,
-            on_epoch=lambda row: states.append(model.state_dict()),
-        )
+    optimizer = optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    momenta = []
+
+    def keep(row):
+        states.append(model.state_dict())
+        momenta.append([velocity.copy() for (velocity,) in optimizer.state])
+
+    with pytest.raises(NonFiniteLossError, match=r"nan at step 3 \(learning rate 0.1\).*put back") as caught:
+        md.fit(model, Batches(), optimizer, 2, progress=False, on_epoch=keep)
     assert caught.value.step == 3
+    assert not model.training
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, states[0][name])
+    for (velocity,), before in zip(optimizer.state, momenta[0], strict=True):
+        np.testing.assert_array_equal(velocity, before)
+
+
+@pytest.mark.filterwarnings("ignore:overflow|invalid:RuntimeWarning")
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_step_too_far_is_noticed_even_when_it_is_the_last(epochs):
+    """One batch an epoch: weights that the last step of an epoch destroyed are never taken for good."""
+    model = small_model()
+    start = model.state_dict()
+    with pytest.raises(NonFiniteLossError, match="at step 0"):
+        md.fit(model, [two_blobs()], optim.SGD(model.parameters(), 1e30), epochs, progress=False)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, start[name])
+
+
+def test_masks_are_put_back_with_the_weights():
+    images, labels = two_blobs()
+    model = small_model()
+    pruner = md.compress.MagnitudePruner(model, 0.9, start=0, every=1, count=1)
+    batches = [(images, labels), (images, labels), (np.full_like(images, np.nan), labels)]
+    with pytest.raises(NonFiniteLossError):
+        md.fit(model, batches, optim.SGD(model.parameters(), 0.1), 1, pruner=pruner, progress=False)
+    assert md.compress.sparsity(model) == 0
+    assert all(parameter.mask is None for parameter in model.parameters())
+
+
+def test_the_error_travels_between_processes():
+    error = pickle.loads(pickle.dumps(NonFiniteLossError("lost", 7)))
+    assert (str(error), error.step) == ("lost", 7)
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, 4, 4, 1), np.uint8), [[0.5]]])
+def test_images_that_are_no_real_numbers_are_refused(images):
+    with pytest.raises(TypeError, match=r"\[0, 1\].*255"):
+        md.evaluate(small_model(), [(images, np.array([0, 1]))], progress=False)
 
 
 def test_evaluate_restores_every_mode():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 2))
     model.train()
     model[1].training = False
-    md.evaluate(model, [two_blobs()])
+    md.evaluate(model, [two_blobs()], progress=False)
     assert [module.training for module in model.modules()] == [True, True, False, True]
 
 
 def test_evaluate_counts_images_not_batches():
     images, labels = two_blobs(10)
     model = small_model()
-    whole = md.evaluate(model, [(images, labels)])
-    parts = md.evaluate(model, [(images[:7], labels[:7]), (images[7:], labels[7:])])
+    whole = md.evaluate(model, [(images, labels)], progress=False)
+    parts = md.evaluate(model, [(images[:7], labels[:7]), (images[7:], labels[7:])], progress=False)
     assert parts.accuracy == whole.accuracy
     assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
 
@@ -179,7 +217,7 @@ def test_nothing_to_do_is_an_error():
     with pytest.raises(ValueError, match="0 epochs of 4 batches"):
         train(0)
     with pytest.raises(ValueError, match="no batches"):
-        md.evaluate(small_model(), [])
+        md.evaluate(small_model(), [], progress=False)
 
 
 def test_without_a_terminal_an_epoch_is_a_line(capsys):
@@ -190,6 +228,13 @@ def test_without_a_terminal_an_epoch_is_a_line(capsys):
     assert lines[1].startswith("blobs: epoch 2/2: loss=")
     for figure in ("accuracy=", "lr=0.1", "images/s="):
         assert figure in lines[1]
+
+
+def test_evaluate_without_a_terminal_says_one_line(capsys):
+    md.evaluate(small_model(), [two_blobs()])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("evaluate: loss=")
+    assert "accuracy=" in line
 
 
 def test_progress_off_is_silent(capsys):

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..backend import Array, array_module, is_array
 from ..functional.shape_errors import check_images
-from ..nn import Module
 from ..tensor import Tensor
 
 
@@ -66,9 +65,3 @@ def checked_count(value: int, what: str, name: str) -> int:
     if count < 1:
         raise ValueError(f"{name}: {what} is {count}, and must be at least 1")
     return count
-
-
-def check_model(model: Any) -> None:
-    """An attack must put the model into evaluation mode, so it wants a Module and no bare function."""
-    if not isinstance(model, Module):
-        raise TypeError(f"the model must be a minidl.nn.Module, whose mode can be set, and is a {type(model).__name__}")

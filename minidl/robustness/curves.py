@@ -56,7 +56,7 @@ def accuracy_curve(
     batch_size: int = 64,
     confidence: float = 0.95,
 ) -> AccuracyCurve:
-    """Accuracy under FGSM at each epsilon, over all images: one that is wrong from the start counts as broken.
+    """Accuracy under FGSM at each epsilon, over all images: one that is wrong from the start is broken at epsilon 0.
 
     Parameters
     ----------

@@ -91,8 +91,8 @@ def lipschitz_bound(model: Module, input_shape: Sequence[int]) -> LipschitzBound
 
     Notes
     -----
-    Norms of linear layers are those of the operator at its input's size, approached from below to about five digits.
-    The bound holds everywhere, and is far from tight: real networks stretch differences much less.
+    Norms of linear layers are those of the operator at its input's size, approached from below to about five digits,
+    so that the bound may be too small by as little. It is far from tight: real networks stretch differences much less.
 
     Examples
     --------

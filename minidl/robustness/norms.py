@@ -87,7 +87,7 @@ def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps:
             y.backward(u, inputs=[image])
             v = image.grad - diagonal[-1] * v  # A^T u, made orthogonal to the last v
             beta = _length(v)
-        if beta == 0 or step % 5 == 0:  # nowhere left to go, or time to look where we are
+        if beta == 0 or step % 5 == 0 or step == most_steps:  # nowhere left to go, or time to look where we are
             left, values, _ = np.linalg.svd(np.diag(diagonal) + np.diag(above, k=1))
             if beta * abs(left[-1, 0]) <= tolerance * values[0]:
                 break
