@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,9 @@ class Problem:
         return next(iter(some))
 
 
-def load_problem(data: Literal["digits", "imagenette"], pixels: int, crop: int, root: Path | None) -> Problem:
+def load_problem(
+    data: Literal["digits", "imagenette"], pixels: int, crop: int, root: Path | None, download: bool
+) -> Problem:
     """Digits enlarged to ``pixels``, or Imagenette decoded to ``pixels``."""
     if data == "digits":
         times, rest = divmod(pixels, 8)
@@ -74,7 +78,7 @@ def load_problem(data: Literal["digits", "imagenette"], pixels: int, crop: int, 
             for part in (md.data.digits("train"), md.data.digits("val"))
         )
         return Problem(train, val, crop, flip=False)
-    train, val = (md.data.Imagenette(root, split=split).at(pixels) for split in ("train", "val"))
+    train, val = (md.data.Imagenette(root, split=split, download=download).at(pixels) for split in ("train", "val"))
     return Problem(train, val, crop, flip=True)
 
 
@@ -86,6 +90,13 @@ def settings_from_command_line(
     chooser.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
     chosen, _ = chooser.parse_known_args(args)
     return tyro.cli(kind, default=presets[chosen.preset], args=args, description=doc)
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """All settings of a study, and the version that ran them, beside its results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"minidl": md.__version__, "numpy": np.__version__, **dataclasses.asdict(settings)}
+    path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def run_or_exit(main: Callable[[], Any]) -> None:

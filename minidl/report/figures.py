@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     rows : sequence of mappings
         With ``epsilon`` in [0, 1] pixel units, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``drop``,
         ``drop_low``, ``drop_high``, and the column that tells the lines apart. Rows that agree in that column and in
-        epsilon (several seeds) are averaged.
+        epsilon are seeds: the line is their mean, the band one standard deviation to either side. A single seed's
+        band is its confidence interval, from ``_low`` to ``_high``.
     path : str or Path
         Without ending: an SVG and a PNG are written.
     line : str
@@ -81,16 +83,20 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
 
 
 def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
-    """One line with its confidence band; at each epsilon the mean over the rows that have it."""
+    """One line with its band: of one seed the confidence interval, of several their mean and standard deviation."""
     epsilons = sorted({float(row["epsilon"]) for row in rows})
-
-    def means(column: str) -> list[float]:
-        groups = [[100 * row[column] for row in rows if row["epsilon"] == e] for e in epsilons]
-        return [sum(group) / len(group) for group in groups]
-
-    x = [255 * e for e in epsilons]
-    axes.plot(x, means(what), clip_on=False, zorder=3, **style)
-    axes.fill_between(x, means(f"{what}_low"), means(f"{what}_high"), color=style["color"], alpha=0.1, linewidth=0)
+    middle, low, high = [], [], []
+    for epsilon in epsilons:
+        seeds = [row for row in rows if row["epsilon"] == epsilon]
+        values = [100 * row[what] for row in seeds]
+        mean = statistics.fmean(values)
+        spread = statistics.stdev(values) if len(seeds) > 1 else 0.0
+        middle.append(mean)
+        low.append(mean - spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_low"])
+        high.append(mean + spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_high"])
+    x = [255 * epsilon for epsilon in epsilons]
+    axes.plot(x, middle, clip_on=False, zorder=3, **style)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.1, linewidth=0)
 
 
 def _finish(axes: Axes, ylabel: str, panel: str) -> None:

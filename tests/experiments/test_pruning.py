@@ -1,5 +1,6 @@
 """The main job from its command line: what it writes, what it says, and what it refuses."""
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,14 @@ def test_the_training_curves_are_kept(finished):
     assert curve[-1]["sparsity"] == pytest.approx(0.9, abs=1e-5)
 
 
+def test_the_settings_are_kept(finished):
+    _, out = finished
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["sparsities"] == [0.0, 0.9]
+    assert settings["fc5"] == {"epochs": 2, "lr": 0.1}
+    assert "minidl" in settings
+
+
 def test_the_same_command_gives_the_same_numbers(finished, tmp_path):
     _, out = finished
     assert pruning(*TINY, "--out", str(tmp_path)).returncode == 0
@@ -83,6 +92,12 @@ def test_help_names_the_presets_and_options():
         (["--pixels", "12"], ["12", "8 x 8"]),
         (["--device", "tpu"], ["tpu", "cpu", "gpu"]),
         (["--figures", "10a"], ["AlexNet", "63"]),
+        (["--batch-size", "0"], ["batch_size", "0"]),
+        (["--batch-size", "2000"], ["2000", "1437"]),
+        (["--epsilons"], ["--epsilons", "at least one"]),
+        (["--attack-part", "0.001"], ["--attack-part", "0.001", "360"]),
+        (["--fc5.epochs", "0"], ["--fc5.epochs", "0"]),
+        (["--prune-between", "0.7", "0.2"], ["--prune-between", "0.7"]),
     ],
 )
 def test_bad_settings_are_refused_before_training(args, words, tmp_path):

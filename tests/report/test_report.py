@@ -63,10 +63,12 @@ def test_the_same_results_give_the_same_figure(tmp_path):
     assert first.read_text() == second.read_text()
 
 
-def test_seeds_are_averaged(tmp_path):
-    """Two seeds that lie 0.1 to either side of the mean draw the mean's line."""
-    mean = [row(0.0, e / 255, 0.5) for e in (0, 8)]
-    seeds = [row(0.0, e / 255, 0.5 + d, seed) for seed, d in enumerate((-0.1, 0.1)) for e in (0, 8)]
-    for r in seeds:
-        r["drop"], r["drop_low"], r["drop_high"] = mean[0]["drop"], mean[0]["drop_low"], mean[0]["drop_high"]
-    assert draw(mean, tmp_path / "a")[0].read_text() == draw(seeds, tmp_path / "b")[0].read_text()
+def test_the_band_of_several_seeds_is_their_standard_deviation(tmp_path):
+    """Seeds at 0.4 and 0.6 draw the line of 0.5 with a band of 0.5 -+ 0.1 sqrt(2), whatever their intervals."""
+    spread = 0.1 * 2**0.5
+    one = [row(0.0, e / 255, 0.5) for e in (0, 8)]
+    two = [row(0.0, e / 255, accuracy, seed) for seed, accuracy in enumerate((0.4, 0.6)) for e in (0, 8)]
+    for r in one:
+        r["accuracy_low"], r["accuracy_high"] = 0.5 - spread, 0.5 + spread
+        r["drop_low"], r["drop_high"] = r["drop"] - spread, r["drop"] + spread
+    assert draw(one, tmp_path / "a")[0].read_text() == draw(two, tmp_path / "b")[0].read_text()
