@@ -132,9 +132,8 @@ def plan(settings: Settings) -> list[Run]:
         model, batch_size = FIGURES[figure]
         batch_size = batch_size if settings.batch_size is None else settings.batch_size
         recipe = getattr(settings, model)
-        runs += [
-            Run(figure, seed, s, model, batch_size, recipe) for seed in settings.seeds for s in settings.sparsities
-        ]
+        for seed, sparsity in itertools.product(settings.seeds, settings.sparsities):
+            runs.append(Run(figure, seed, sparsity, model, batch_size, recipe))
     return runs
 
 
