@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 
 import minidl as md
+from minidl.files import whole_file
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
 Settings = TypeVar("Settings")
@@ -94,9 +95,9 @@ def settings_from_command_line(
 
 def write_settings(path: Path, settings: Any) -> None:
     """All settings of a study, and the version that ran them, beside its results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     record = {"minidl": md.__version__, "numpy": np.__version__, **dataclasses.asdict(settings)}
-    path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(json.dumps(record, indent=2, default=str).encode() + b"\n")
 
 
 def run_or_exit(main: Callable[[], Any]) -> None:

@@ -10,8 +10,9 @@ array([6.])
 from . import backend, compress, data, functional, kernels, models, nn, optim, robustness, testing
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
+from .measure import evaluate
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import evaluate, fit
+from .train import fit
 from .weights import load, save
 
 __version__ = "0.1.0"

@@ -1,24 +1,23 @@
-"""Training: gradient descent over batches, watched; and measuring what came of it."""
+"""Training: gradient descent over batches, watched."""
 
 from __future__ import annotations
 
 import copy
 import math
-import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from . import functional as F
-from .backend import Array, device_of, is_array, to_device, to_numpy
-from .nn import Module, evaluation_mode
+from .backend import Array
+from .measure import Score, Tally, as_input, evaluate
+from .nn import Module
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
-from .tensor import Tensor, no_grad
 
 
 class Batches(Protocol):
-    """What ``fit`` and ``evaluate`` read: ``len`` batches of (images, labels); ``data.Loader`` is one."""
+    """What ``fit`` reads: ``len`` batches of (images, labels); ``data.Loader`` is one."""
 
     def __iter__(self) -> Any: ...
     def __len__(self) -> int: ...
@@ -31,13 +30,6 @@ class Pruner(Protocol):
     def sparsity(self) -> float: ...
     def check(self, total_steps: int) -> None: ...
     def step(self, t: int) -> None: ...
-
-
-class Score(NamedTuple):
-    """What ``evaluate`` measures: the mean loss, and the part of the images that the model classifies rightly."""
-
-    loss: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -67,54 +59,6 @@ class NonFiniteLossError(ArithmeticError):
 
     def __str__(self) -> str:
         return self.args[0]
-
-
-def evaluate(
-    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, *, progress: bool = True
-) -> Score:
-    """Mean loss and accuracy over batches, in evaluation mode.
-
-    Parameters
-    ----------
-    model : Module
-        From images to logits. Its mode is restored afterwards.
-    batches : iterable of (images (B, H, W, C) in [0, 1], integer labels (B,))
-        A ``data.Loader`` with ``shuffle=False``, say.
-    temperature : float > 0
-        Of the loss; it does not change the accuracy.
-    progress : bool
-        A bar on a terminal or in a notebook, elsewhere a line at the end. False: silence.
-
-    Returns
-    -------
-    Score
-        ``loss`` and ``accuracy``, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        When there are no batches.
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> images, labels = md.data.digits("val")
-    >>> model = md.models.fc5(image_size=8, channels=1)
-    >>> score = md.evaluate(model, md.data.Loader(images, labels, batch_size=180, shuffle=False), progress=False)
-    >>> 0 <= score.accuracy <= 1
-    True
-    """
-    tally = _Tally()
-    total = len(batches) if isinstance(batches, Sized) else None
-    with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
-        for images, labels in batches:
-            logits = model(_as_input(images, model))
-            tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
-            bar.advance()
-        if not tally.count:
-            raise ValueError("evaluate: there are no batches to evaluate on")
-        bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
-    return Score(tally.mean_loss, tally.accuracy)
 
 
 def fit(
@@ -211,10 +155,10 @@ class _Training:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.temperature, self.pruner = temperature, pruner
 
-    def epoch(self, batches: Batches, first: int, bar: ProgressBar) -> _Tally:
+    def epoch(self, batches: Batches, first: int, bar: ProgressBar) -> Tally:
         """One pass over the batches, whose first is step number ``first``."""
         self.model.train()
-        tally = _Tally()
+        tally = Tally()
         for t, (images, labels) in enumerate(batches, start=first):
             if self.schedule is not None:
                 self.optimizer.lr = self.schedule(t)
@@ -230,7 +174,7 @@ class _Training:
 
     def _step(self, images: Array, labels: Array, t: int, keep: bool) -> tuple[float, Array]:
         """One step down the gradient; the loss and the logits from before it."""
-        logits = self.model(_as_input(images, self.model))
+        logits = self.model(as_input(images, self.model))
         loss = F.cross_entropy(logits, labels, self.temperature)
         self._check(loss.item(), t)
         if keep:  # only now are these weights known to give a finite loss
@@ -261,7 +205,7 @@ class _Training:
             t,
         )
 
-    def figures(self, tally: _Tally, score: Score | None = None) -> dict[str, str]:
+    def figures(self, tally: Tally, score: Score | None = None) -> dict[str, str]:
         """What the progress bar shows."""
         figures = {"loss": f"{tally.mean_loss:.3f}", "accuracy": f"{tally.accuracy:.1%}"}
         figures["lr"] = f"{self.optimizer.lr:.2g}"
@@ -271,7 +215,7 @@ class _Training:
             figures |= {"val_loss": f"{score.loss:.3f}", "val_accuracy": f"{score.accuracy:.1%}"}
         return figures | {"images/s": f"{tally.images_per_second:.0f}"}
 
-    def row(self, epoch: int, tally: _Tally, score: Score | None) -> Epoch:
+    def row(self, epoch: int, tally: Tally, score: Score | None) -> Epoch:
         return Epoch(
             epoch=epoch,
             loss=tally.mean_loss,
@@ -282,42 +226,3 @@ class _Training:
             val_loss=None if score is None else score.loss,
             val_accuracy=None if score is None else score.accuracy,
         )
-
-
-def _as_input(images: Array, model: Module) -> Tensor:
-    """Images where the model's parameters are, and in their precision."""
-    if not is_array(images) or images.dtype.kind != "f":
-        raise TypeError(
-            f"images are {getattr(images, 'dtype', type(images).__name__)}, and must be an array of real numbers in "
-            "[0, 1]: for pixels from 0 to 255, use images.astype(np.float32) / 255, or data.Loader"
-        )
-    like = next((parameter.data for parameter in model.parameters()), images)
-    return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))
-
-
-class _Tally:
-    """Running sums of the loss and of right answers, and the time they took."""
-
-    def __init__(self) -> None:
-        self.count, self.loss_sum, self.right = 0, 0.0, 0
-        self._started, self._seconds = time.perf_counter(), 0.0
-
-    def add(self, loss: float, logits: Array, labels: Array) -> None:
-        count = len(labels)
-        self.count += count
-        self.loss_sum += loss * count
-        self.right += int((to_numpy(logits).argmax(axis=1) == to_numpy(labels)).sum())  # report, eq. (8)
-        self._seconds = time.perf_counter() - self._started
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss_sum / self.count
-
-    @property
-    def accuracy(self) -> float:
-        return self.right / self.count
-
-    @property
-    def images_per_second(self) -> float:
-        """Up to the last batch that was added."""
-        return self.count / max(self._seconds, 1e-9)

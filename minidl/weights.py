@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from .files import whole_file
 from .nn import Module
 
 
@@ -28,16 +28,8 @@ def save(model: Module, path: str | Path) -> None:
 
     # safetensors writes the memory of an array whatever its strides: it needs the contiguous copies of state_dict
     content = to_bytes(model.state_dict())
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def load(model: Module, path: str | Path, strict: bool = True) -> None:

@@ -16,14 +16,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A part of minidl imports only from the layers below its own.
 LAYERS = [
-    {"backend", "progress"},
+    {"backend", "files", "progress"},
     {"kernels"},
     {"graph"},
     {"tensor"},
     {"functional", "testing"},
     {"nn", "optim"},
     {"models", "robustness", "compress", "data"},
-    {"weights"},
+    {"measure", "weights"},
     {"report", "train"},
 ]
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import whole_file
 from .tables import Row
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
         frameon=False,
     )
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.parent / f"{path.name}.{ending}" for ending in ("svg", "png")]
     with rc_context({"svg.hashsalt": "minidl"}):  # fixed ids and no date: the same results give the same bytes
-        for file in files:
-            figure.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
+        for name in files:
+            kind = name.suffix[1:]
+            with whole_file(name) as file:
+                figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
     return files
 
 

@@ -1,0 +1,107 @@
+"""Measuring a model: mean loss and accuracy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sized
+from typing import Any, NamedTuple
+
+from . import functional as F
+from .backend import Array, device_of, is_array, to_device, to_numpy
+from .nn import Module, evaluation_mode
+from .progress import ProgressBar
+from .tensor import Tensor, no_grad
+
+
+class Score(NamedTuple):
+    """What ``evaluate`` measures: the mean loss, and the part of the images that the model classifies rightly."""
+
+    loss: float
+    accuracy: float
+
+
+class Tally:
+    """Running sums of the loss and of right answers, and the time they took."""
+
+    def __init__(self) -> None:
+        self.count, self.loss_sum, self.right = 0, 0.0, 0
+        self._started, self._seconds = time.perf_counter(), 0.0
+
+    def add(self, loss: float, logits: Array, labels: Array) -> None:
+        count = len(labels)
+        self.count += count
+        self.loss_sum += loss * count
+        self.right += int((to_numpy(logits).argmax(axis=1) == to_numpy(labels)).sum())  # report, eq. (8)
+        self._seconds = time.perf_counter() - self._started
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss_sum / self.count
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.count
+
+    @property
+    def images_per_second(self) -> float:
+        """Up to the last batch that was added."""
+        return self.count / max(self._seconds, 1e-9)
+
+
+def evaluate(
+    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, *, progress: bool = True
+) -> Score:
+    """Mean loss and accuracy over batches, in evaluation mode.
+
+    Parameters
+    ----------
+    model : Module
+        From images to logits. Its mode is restored afterwards.
+    batches : iterable of (images (B, H, W, C) in [0, 1], integer labels (B,))
+        A ``data.Loader`` with ``shuffle=False``, say.
+    temperature : float > 0
+        Of the loss; it does not change the accuracy.
+    progress : bool
+        A bar on a terminal or in a notebook, elsewhere a line at the end. False: silence.
+
+    Returns
+    -------
+    Score
+        ``loss`` and ``accuracy``, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        When there are no batches.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> images, labels = md.data.digits("val")
+    >>> model = md.models.fc5(image_size=8, channels=1)
+    >>> score = md.evaluate(model, md.data.Loader(images, labels, batch_size=180, shuffle=False), progress=False)
+    >>> 0 <= score.accuracy <= 1
+    True
+    """
+    tally = Tally()
+    total = len(batches) if isinstance(batches, Sized) else None
+    with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
+        for images, labels in batches:
+            logits = model(as_input(images, model))
+            tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
+            bar.advance()
+        if not tally.count:
+            raise ValueError("evaluate: there are no batches to evaluate on")
+        bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
+    return Score(tally.mean_loss, tally.accuracy)
+
+
+def as_input(images: Array, model: Module) -> Tensor:
+    """Images where the model's parameters are, and in their precision."""
+    if not is_array(images) or images.dtype.kind != "f":
+        raise TypeError(
+            f"images are {getattr(images, 'dtype', type(images).__name__)}, and must be an array of real numbers in "
+            "[0, 1]: for pixels from 0 to 255, use images.astype(np.float32) / 255, or data.Loader"
+        )
+    like = next((parameter.data for parameter in model.parameters()), images)
+    return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))
