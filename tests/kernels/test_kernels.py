@@ -264,6 +264,20 @@ def test_second_thread():
     assert all((p == products[0]).all() for p in products)
 
 
+def test_compiles_where_nothing_can_be_cached(monkeypatch):
+    from numba.core.ccallback import CFunc
+
+    from minidl.kernels.cpu import elementwise, parallel
+
+    def nowhere(self):
+        raise RuntimeError("no locator available")
+
+    monkeypatch.setattr(CFunc, "enable_caching", nowhere)
+    x, y = normal(10), np.empty(10, np.float32)
+    parallel.Task(elementwise._relu.function).run(1, x, x.size, y)
+    assert (y == np.maximum(x, 0)).all()
+
+
 SCRIPT = """
 import numpy as np
 from minidl.kernels import cpu, portable

@@ -54,7 +54,19 @@ def _fetch_add(_, counters, index, amount):
     return types.int64(types.CPointer(types.int64), types.int64, types.int64), generate
 
 
-@numba.njit("void(int64, int64, int64[::1], int64[::1])", cache=True, nogil=True)
+def _compiled(signature: str) -> Any:
+    """Compile a function that lets other threads run meanwhile; keep it on disk where some folder can be written."""
+
+    def decorate(function: Any) -> Any:
+        try:
+            return numba.njit(signature, cache=True, nogil=True)(function)
+        except RuntimeError:  # no folder, not even the user's own
+            return numba.njit(signature, nogil=True)(function)
+
+    return decorate
+
+
+@_compiled("void(int64, int64, int64[::1], int64[::1])")
 def _take_tasks(address, count, arguments, counters):
     """Run tasks until none is left; counters holds how many are taken, and how many finished."""
     number = _fetch_add(counters.ctypes, 0, 1)
@@ -64,7 +76,7 @@ def _take_tasks(address, count, arguments, counters):
         number = _fetch_add(counters.ctypes, 0, 1)
 
 
-@numba.njit("boolean(int64, int64[::1])", cache=True, nogil=True)
+@_compiled("boolean(int64, int64[::1])")
 def _all_finished(count, counters):
     """Wait a little for the last tasks; whether they came to an end."""
     for _ in range(SPINS):  # noqa: SIM110  Numba compiles the loop, not its shorter form

@@ -212,7 +212,7 @@ def _round(channels: int) -> int:
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
     """The rule: 3 x 3 kernels at stride 1, channels that fill vectors, and results that fill most of their tiles."""
     tiles = -(-out[0] // 4) * -(-out[1] // 4)
-    return kernel == (3, 3) and stride == (1, 1) and C % LANES == N % LANES == 0 and out[0] * out[1] >= 6 * tiles
+    return kernel == (3, 3) and stride == (1, 1) and C % LANES == N % LANES == 0 and out[0] * out[1] >= 10 * tiles
 
 
 def _planes(rows: int, row: int) -> tuple[int, np.ndarray]:
