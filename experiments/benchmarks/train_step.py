@@ -101,14 +101,13 @@ def torch_jobs(name: str, pixels: int, batch: int, threads: int, channels_last: 
 
 def work(pipe: Connection, library: str, case: tuple[str, int, int], threads: int) -> None:
     """In a process of its own: do the task that the pipe names and answer with its seconds, until told None."""
-    before = peak_memory()
     if library == "minidl":
         jobs = minidl_jobs(*case, threads)
     else:
         jobs = torch_jobs(*case, threads, channels_last=library == "torch channels_last")
     while (task := pipe.recv()) is not None:
         if task == "peak memory":
-            pipe.send((peak_memory(), before))
+            pipe.send(peak_memory())
             continue
         started = time.perf_counter()
         jobs[task]()
@@ -154,7 +153,7 @@ def measure(case: tuple[str, int, int], libraries: list[str], rounds: int, threa
             results[library][task] = statistics.median(times[library])
         if task == TASKS[0]:  # of training alone
             for library, worker in workers.items():
-                results[library]["peak memory"] = worker.ask("peak memory")[0]
+                results[library]["peak memory"] = worker.ask("peak memory")
     for worker in workers.values():
         worker.stop()
     return results

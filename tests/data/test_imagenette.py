@@ -344,10 +344,8 @@ def test_bad_pixels(root, pixels):
 
 # The real one
 
-real = pytest.mark.skipif(not os.environ.get("MINIDL_DATA"), reason="needs MINIDL_DATA")
 
-
-@real
+@pytest.mark.imagenette
 @pytest.mark.parametrize(("split", "count"), [("train", 9469), ("val", 3925)])
 def test_real_images(split, count, decodings):
     data = Imagenette(split=split)
@@ -360,7 +358,7 @@ def test_real_images(split, count, decodings):
     assert decodings == []
 
 
-@real
+@pytest.mark.imagenette
 def test_real_greyscale_images():
     grey = 0
     for split in ("train", "val"):
