@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from numbers import Real
 
 from . import kernels
 from .backend import Array, array_module
@@ -16,19 +17,44 @@ Schedule = Callable[[int], float]  # the learning rate at a step, counted from 0
 class Optimizer:
     """What SGD and Adam share: the parameters, their state, and which of them decay.
 
+    A method of your own is a subclass with an ``_update``, which moves one parameter in place, keeping its masked
+    weights at zero.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``, or some of them.
+    lr, weight_decay : float
+    decay_all : bool
+        False spares biases and BatchNorm's parameters: all that have one axis.
+
     Attributes
     ----------
     lr : float
         May be changed between steps, as a schedule does.
+    parameters : list of Parameter
     state : for each parameter, the list of arrays that the method remembers from step to step.
+
+    Raises
+    ------
+    TypeError
+        When something else than a Parameter is among the parameters, or a setting is no number.
+    ValueError
+        When there are no parameters, or a setting is negative or not finite.
     """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
+        name = type(self).__name__
+        if not isinstance(parameters, Iterable):
+            raise TypeError(f"{name}: wants model.parameters(), and got a {type(parameters).__name__}")
         self.parameters = list(parameters)
         if not self.parameters:
-            raise ValueError(f"{type(self).__name__}: there are no parameters to optimise")
-        if lr < 0 or weight_decay < 0:
-            raise ValueError(f"{type(self).__name__}: lr ({lr}) and weight_decay ({weight_decay}) must not be negative")
+            raise ValueError(f"{name}: there are no parameters to optimise")
+        for i, parameter in enumerate(self.parameters):
+            if not isinstance(parameter, Parameter):
+                kind = type(parameter).__name__
+                raise TypeError(f"{name}: parameter {i} is a {kind}, and must be a Parameter: use model.parameters()")
+        _check_numbers(name, lr=lr, weight_decay=weight_decay)
         self.lr, self.weight_decay, self.decay_all = lr, weight_decay, decay_all
         self.state: list[list[Array]] = [[] for _ in self.parameters]
 
@@ -84,7 +110,8 @@ class SGD(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        if not 0 <= momentum < 1:
+        _check_numbers("SGD", momentum=momentum)
+        if not momentum < 1:
             raise ValueError(f"SGD: momentum is {momentum}, and must be in [0, 1)")
         if nesterov and momentum == 0:
             raise ValueError("SGD: nesterov=True needs a momentum above 0")
@@ -135,8 +162,14 @@ class Adam(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"Adam: betas are {betas}, and must be in [0, 1)")
+        _check_numbers("Adam", eps=eps)
+        try:
+            first, second = betas
+            ok = 0 <= first < 1 and 0 <= second < 1
+        except (TypeError, ValueError):
+            ok = False
+        if not ok:
+            raise ValueError(f"Adam: betas are {betas!r}, and must be two numbers in [0, 1)")
         self.betas, self.eps, self.steps = betas, eps, 0
 
     def step(self) -> None:
@@ -152,11 +185,12 @@ class Adam(Optimizer):
 
 def constant(lr: float, warmup: int = 0) -> Schedule:
     """The same learning rate at every step, after ``warmup`` steps of rising to it in a straight line."""
-    return _warm(lambda step: lr, warmup)
+    _check_numbers("constant", lr=lr)
+    return _warm(lambda step: lr, _steps("constant", "warmup", warmup, 0))
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> Schedule:
-    """lr times ``factor`` for each ``every`` steps gone by.
+    """lr times ``factor`` for each ``every`` steps gone by; the first ``warmup`` of them as in ``constant``.
 
     Examples
     --------
@@ -165,13 +199,15 @@ def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> S
     >>> rate(0), rate(10), rate(25)
     (1.0, 0.5, 0.25)
     """
-    if every < 1:
-        raise ValueError(f"step_decay: every is {every}, and must be at least 1 step")
-    return _warm(lambda step: lr * factor ** (step // every), warmup)
+    _check_numbers("step_decay", lr=lr, factor=factor)
+    every = _steps("step_decay", "every", every, 1)
+    return _warm(lambda step: lr * factor ** (step // every), _steps("step_decay", "warmup", warmup, 0))
 
 
 def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedule:
     """From lr down to ``final`` along half a cosine that ends with the last of ``steps`` steps.
+
+    The first ``warmup`` of them, fewer than all, rise to lr in a straight line.
 
     Examples
     --------
@@ -180,10 +216,16 @@ def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedu
     >>> [round(rate(step), 3) for step in (0, 5, 10)]
     [1.0, 0.5, 0.0]
     """
+    _check_numbers("cosine", lr=lr, final=final)
+    steps, warmup = _steps("cosine", "steps", steps, 1), _steps("cosine", "warmup", warmup, 0)
+    if warmup >= steps:
+        raise ValueError(
+            f"cosine: warmup is {warmup} of {steps} steps, and must be fewer: the rate would never come down"
+        )
     return _warm(lambda step: _half_cosine(lr, final, (step - warmup) / max(1, steps - 1 - warmup)), warmup)
 
 
-def one_cycle(lr: float, steps: int, warmup: float = 0.25, start: float = 0.04, final: float = 4e-6) -> Schedule:
+def one_cycle(lr: float, steps: int, pct_start: float = 0.25, start: float = 0.04, final: float = 4e-6) -> Schedule:
     """Up to lr and down again, each along half a cosine (Smith 2018).
 
     Parameters
@@ -192,8 +234,8 @@ def one_cycle(lr: float, steps: int, warmup: float = 0.25, start: float = 0.04, 
         The peak.
     steps : int
         Of the whole cycle.
-    warmup : float in [0, 1]
-        The part of the steps that goes up.
+    pct_start : float in [0, 1]
+        The part of the steps that goes up, by PyTorch's name.
     start, final : float
         Where it starts and ends, as parts of lr (PyTorch's 1/25 and 1/25 of 1e-4).
 
@@ -204,9 +246,13 @@ def one_cycle(lr: float, steps: int, warmup: float = 0.25, start: float = 0.04, 
     >>> [round(rate(step), 3) for step in (0, 24, 99)]
     [0.04, 1.0, 0.0]
     """
-    if not 0 <= warmup <= 1:
-        raise ValueError(f"one_cycle: warmup is {warmup}, the part of the steps that go up, and must be in [0, 1]")
-    top = max(0.0, warmup * steps - 1)  # the step at the peak, as PyTorch counts
+    _check_numbers("one_cycle", lr=lr, pct_start=pct_start, start=start, final=final)
+    steps = _steps("one_cycle", "steps", steps, 1)
+    if pct_start > 1:
+        raise ValueError(
+            f"one_cycle: pct_start is {pct_start}, the part of the steps that go up, and must be in [0, 1]"
+        )
+    top = max(0.0, pct_start * steps - 1)  # the step at the peak, as PyTorch counts
 
     def rate(step: int) -> float:
         if step < top:
@@ -226,4 +272,21 @@ def _warm(schedule: Schedule, warmup: int) -> Schedule:
     return lambda step: schedule(step) * min(1.0, (step + 1) / warmup if warmup else 1.0)
 
 
-SCHEDULES: dict[str, Any] = {"constant": constant, "step": step_decay, "cosine": cosine, "one_cycle": one_cycle}
+def _check_numbers(where: str, **settings: float) -> None:
+    """Each setting must be a finite number of at least 0."""
+    for name, value in settings.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{where}: {name} is {value!r}, and must be a number")
+        if not 0 <= value < math.inf:  # also true of NaN
+            raise ValueError(f"{where}: {name} is {value}, and must be finite and not negative")
+
+
+def _steps(where: str, name: str, value: int, least: int) -> int:
+    """A whole number of steps."""
+    try:
+        count = operator.index(value)
+    except TypeError as error:
+        raise TypeError(f"{where}: {name} is {value!r}, and must be a whole number of steps") from error
+    if count < least:
+        raise ValueError(f"{where}: {name} is {count}, and must be at least {least}")
+    return count
