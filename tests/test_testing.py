@@ -69,3 +69,24 @@ def test_tolerance_is_of_the_slope(rng):
     with pytest.raises(AssertionError):
         check_gradients(wrong_square, x, tolerance=1e-9)
     check_gradients(wrong_square, x, tolerance=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-30, 1e30])
+def test_every_scale_is_checked_as_strictly(scale, rng):
+    @md.op
+    def five_times(x):
+        return scale * x * x, (lambda dy: dy * scale * 10 * x,)
+
+    x = rng.standard_normal(5)
+    assert check_gradients(lambda x: scale * (x * x), x) is True
+    with pytest.raises(AssertionError):
+        check_gradients(five_times, x)
+
+
+def test_infinities_prove_nothing():
+    @md.op
+    def pole(x):
+        return x * 1, (lambda dy: dy * np.inf,)
+
+    with pytest.raises(AssertionError):
+        check_gradients(pole, np.ones(3))
