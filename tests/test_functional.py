@@ -129,6 +129,23 @@ def test_flatten_channels_first(rng):
 # What is particular
 
 
+@pytest.mark.parametrize(("x", "y"), [(1e30, 1e25), (1e-25, 1e-30)])
+def test_the_gradient_of_a_quotient_does_not_overflow(x, y):
+    x, y = (Tensor(np.float32([a]), requires_grad=True) for a in (x, y))
+    (x / y).backward()
+    np.testing.assert_allclose(x.grad, 1 / np.float64(y.data), rtol=1e-6)
+    np.testing.assert_allclose(y.grad, -np.float64(x.data) / np.float64(y.data) ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("zero", [0, 0.0])
+def test_the_power_0_is_flat_at_0_too(zero):
+    x = Tensor([0.0, -2.0, 3.0], requires_grad=True)
+    y = x**zero
+    y.sum().backward()
+    np.testing.assert_array_equal(y.data, 1)
+    np.testing.assert_array_equal(x.grad, 0)
+
+
 def test_relu_has_slope_0_at_0():
     x = Tensor([-1.0, -0.0, 0.0, 1.0], requires_grad=True)
     F.relu(x).sum().backward()
@@ -189,6 +206,15 @@ def test_dropout_statistics():
     np.testing.assert_allclose(y.data[y.data != 0], 1 / 0.7, rtol=1e-6)
     y.sum().backward()
     np.testing.assert_array_equal(x.grad, y.data)  # the same values were dropped
+
+
+def test_dropout_of_everything():
+    x = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    y = F.dropout(x, p=1.0)
+    y.sum().backward()
+    for array in (y.data, x.grad):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, 0)
 
 
 def test_dropout_is_seeded():
@@ -279,7 +305,10 @@ def test_the_formula_counts_the_windows(size, kernel, stride, padding):
         (lambda: F.normalize(X[..., :1], [0, 0, 0], [1, 1, 1]), ("normalize: mean has shape (3,)", "(2, 5, 6, 1)")),
         (lambda: F.normalize(X, 0, [1, 1]), ("normalize: std has shape (2,)", "(2, 5, 6, 3)", "(3,)")),
         (lambda: F.local_response_norm(X, 0), ("local_response_norm: size is 0",)),
-        (lambda: F.dropout(X, 1.0), ("dropout: p is 1.0", "[0, 1)")),
+        (lambda: F.local_response_norm(X, k=0.0), ("local_response_norm: k is 0.0", "k must be above 0")),
+        (lambda: F.local_response_norm(X, alpha=-1.0), ("local_response_norm: ", "alpha is -1.0")),
+        (lambda: F.local_response_norm(X, beta=float("nan")), ("local_response_norm: ", "beta nan")),
+        (lambda: F.dropout(X, 1.5), ("dropout: p is 1.5", "[0, 1]")),
         (lambda: F.dropout(X, -0.1), ("dropout: p is -0.1",)),
         (lambda: Tensor(np.zeros((2, 3))) + np.zeros((2, 4)), ("(2,3)", "(2,4)")),  # NumPy's own message
     ],

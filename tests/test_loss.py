@@ -4,6 +4,7 @@ The oracle is the textbook formula in decimal numbers of 400 digits: they do not
 cancellation loses of them lies below float64's smallest number.
 """
 
+import re
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -169,6 +170,26 @@ def test_the_true_class_keeps_its_sign_where_p_rounds_to_1():
     assert gradient.sum() == 0
 
 
+@pytest.mark.parametrize("logits", [(40.0, 0.0, 0.0), (0.0, 39.0, 1.0), (2.0, 2.0, 0.0), (-1.0, 0.5, 0.0)])
+@pytest.mark.parametrize("dy", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.5, -2.0, 1.0), (3.0, 3.0, 2.0)])
+@pytest.mark.parametrize("T", [1.0, 0.5, 10.0])
+def test_gradients_through_softmax_keep_their_digits(logits, dy, T):
+    """Against the textbook formulas in decimals: p (dy - sum(p dy)) / T, and (dy - p sum(dy)) / T."""
+    with localcontext(prec=400):
+        e = [(Decimal(x) / Decimal(T)).exp() for x in logits]
+        p, d = [x / sum(e) for x in e], [Decimal(x) for x in dy]
+        mean = sum(a * b for a, b in zip(p, d, strict=True))
+        expected = {
+            F.softmax: [float(a * (b - mean) / Decimal(T)) for a, b in zip(p, d, strict=True)],
+            F.log_softmax: [float((b - a * sum(d)) / Decimal(T)) for a, b in zip(p, d, strict=True)],
+        }
+    for f, exact in expected.items():
+        g = Tensor(np.float32([logits]), requires_grad=True)
+        f(g, T).backward(np.float32([dy]))
+        assert g.grad.dtype == np.float32
+        np.testing.assert_allclose(g.grad[0], exact, rtol=1e-4, atol=1e-37, err_msg=f.__name__)
+
+
 @given(
     hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e4, 1e4)),
     hnp.arrays(np.int64, 3, elements=st.integers(0, 3)),
@@ -192,9 +213,14 @@ class TestBadLogits:
         labels = [np.array([0])] if operation == "cross_entropy" else []
         return getattr(F, operation)(logits, *labels, **settings)
 
-    @pytest.mark.parametrize("T", [0, 0.0, -1, float("nan")])
+    @pytest.mark.parametrize("T", [0, 0.0, -1, float("nan"), float("inf")])
     def test_temperature(self, operation, T):
-        with pytest.raises(ValueError, match=f"^{operation}: temperature is {T}, and must be above 0"):
+        with pytest.raises(ValueError, match=f"^{operation}: temperature is {T}, and must be above 0 and finite"):
+            self.call(operation, np.ones((1, 3)), temperature=T)
+
+    @pytest.mark.parametrize("T", ["1", None, [1.0]], ids=repr)
+    def test_temperature_is_a_number(self, operation, T):
+        with pytest.raises(TypeError, match=f"^{operation}: temperature is {re.escape(repr(T))}, and must be a number"):
             self.call(operation, np.ones((1, 3)), temperature=T)
 
     @pytest.mark.parametrize("logits", [np.ones((1, 3), int), [[1.0, 2.0]], np.array(1.0)], ids=repr)

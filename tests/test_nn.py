@@ -125,7 +125,7 @@ def test_layers_are_their_operations(rng):
     [
         (lambda: nn.Normalize(0.5, 0), "Normalize: std is 0, and must be above 0"),
         (lambda: nn.Normalize([0, 0], [1, -1]), "Normalize: std is"),
-        (lambda: nn.Dropout(1), "Dropout: p is 1"),
+        (lambda: nn.Dropout(1.5), "Dropout: p is 1.5"),
         (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size is 0"),
         (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride is 0"),
         (lambda: nn.Conv2d(3, 4, 3, padding=-1), "Conv2d: padding is -1"),

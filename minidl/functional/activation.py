@@ -74,7 +74,8 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     Parameters
     ----------
     x : Tensor of any shape
-    p : float in [0, 1)
+    p : float in [0, 1]
+        1 leaves zeros only.
     training : bool
     rng : numpy.random.Generator
         Where the zeros come from; by default the "dropout" stream that ``md.manual_seed`` resets.
@@ -82,7 +83,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     Raises
     ------
     ValueError
-        When p is outside [0, 1).
+        When p is outside [0, 1].
 
     References
     ----------
@@ -96,10 +97,10 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     >>> sorted(set(y.data.tolist()))
     [0.0, 2.0]
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1)")
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1]")
     if not training or p == 0:
         return x, (lambda dy: dy,)
     kept = (rng or default_rng("dropout")).random(x.shape, dtype=np.float32) >= p
-    scale = array_module(x).asarray(kept * np.asarray(1 / (1 - p), x.dtype))  # 0 or 1 / (1 - p)
+    scale = array_module(x).asarray(kept * np.asarray(1 / (1 - p) if p < 1 else 0, x.dtype))  # 0 or 1 / (1 - p)
     return x * scale, (lambda dy: dy * scale,)

@@ -27,7 +27,7 @@ def multiply(x: Array, y: Array) -> Result:
 
 @op
 def divide(x: Array, y: Array) -> Result:
-    return x / y, (lambda dz: dz / y, lambda dz: -dz * x / (y * y))
+    return x / y, (lambda dz: dz / y, lambda dz: -dz * (x / y) / y)  # y * y could overflow
 
 
 @op
@@ -38,7 +38,8 @@ def negative(x: Array) -> Result:
 @op
 def power(x: Array, exponent: float) -> Result:
     """x to a constant power."""
-    return x**exponent, (lambda dy: dy * exponent * x ** (exponent - 1),)
+    lower = exponent - 1 + (exponent == 0)  # x**0 has slope 0 everywhere, and 0 * 0**-1 would have none at 0
+    return x**exponent, (lambda dy: dy * exponent * x**lower,)
 
 
 @op

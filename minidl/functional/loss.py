@@ -7,6 +7,9 @@ log p near p = 1, are sums over the *other* classes.
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import numpy as np
 
 from ..backend import Array, array_module, is_array, to_numpy
@@ -16,8 +19,10 @@ from .arithmetic import Result
 
 def _scaled(logits: Array, temperature: float, name: str) -> Array:
     """(g - max g) / T along the last axis: the largest becomes exactly 0, and no exponential of it can overflow."""
-    if not temperature > 0:
-        raise ValueError(f"{name}: temperature is {temperature}, and must be above 0 (1 is the plain softmax)")
+    if not isinstance(temperature, Real):
+        raise TypeError(f"{name}: temperature is {temperature!r}, and must be a number")
+    if not 0 < temperature < math.inf:  # also true of NaN
+        raise ValueError(f"{name}: temperature is {temperature}, and must be above 0 and finite (1: the plain softmax)")
     if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
         raise TypeError(f"{name}: logits must be an array of real numbers, such as (B, classes), and got {logits!r}")
     return (logits - logits.max(axis=-1, keepdims=True)) / temperature
@@ -36,7 +41,12 @@ def softmax(logits: Array, temperature: float = 1.0) -> Result:
     Raises
     ------
     ValueError
-        When the temperature is not above 0.
+        When the temperature is not above 0 and finite.
+
+    Notes
+    -----
+    The gradient is p (dy - sum(p dy)) / T, and a number added to all of dy changes nothing in it. It is computed with
+    dy measured from its value at the largest logit, so that the sum has its digits where that class's p rounds to 1.
 
     Examples
     --------
@@ -44,9 +54,17 @@ def softmax(logits: Array, temperature: float = 1.0) -> Result:
     >>> F.softmax(Tensor([1e4, 0.0])).data
     array([1., 0.], dtype=float32)
     """
-    p = array_module(logits).exp(_scaled(logits, temperature, "softmax"))
+    xp = array_module(logits)
+    z = _scaled(logits, temperature, "softmax")
+    largest = z.argmax(axis=-1)[..., None]
+    p = xp.exp(z)
     p /= p.sum(axis=-1, keepdims=True)
-    return p, (lambda dy: p * (dy - (dy * p).sum(axis=-1, keepdims=True)) / temperature,)
+
+    def grad_logits(dy: Array) -> Array:
+        dy = dy - xp.take_along_axis(dy, largest, axis=-1)
+        return p * (dy - (dy * p).sum(axis=-1, keepdims=True)) / temperature
+
+    return p, (grad_logits,)
 
 
 @op
@@ -61,7 +79,12 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
     Raises
     ------
     ValueError
-        When the temperature is not above 0.
+        When the temperature is not above 0 and finite.
+
+    Notes
+    -----
+    The gradient is (dy - p sum(dy)) / T. For the largest logit's class it is computed as q dy - p times the sum of the
+    other dy, where q = 1 - p is a sum over the other classes.
 
     Examples
     --------
@@ -74,7 +97,13 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
     first = z.argmax(axis=-1)[..., None] == xp.arange(z.shape[-1])  # one largest logit in each row
     others = xp.where(first, 0, xp.exp(z)).sum(axis=-1, keepdims=True)
     y = z - xp.log1p(others)  # log sum exp = 0 + log(1 + the others), exact to the last digit where they are tiny
-    return y, (lambda dy: (dy - xp.exp(y) * dy.sum(axis=-1, keepdims=True)) / temperature,)
+
+    def grad_logits(dy: Array) -> Array:
+        p, q = xp.exp(y), others / (1 + others)  # q = 1 - p of the largest
+        rest = xp.where(first, 0, dy).sum(axis=-1, keepdims=True)
+        return xp.where(first, q * dy - p * rest, dy - p * dy.sum(axis=-1, keepdims=True)) / temperature
+
+    return y, (grad_logits,)
 
 
 @op
@@ -93,7 +122,8 @@ def cross_entropy(logits: Array, labels: Array, temperature: float = 1.0, reduct
     Raises
     ------
     TypeError, ValueError
-        When labels are not integers, not of shape (B,), or out of range; when the temperature is not above 0.
+        When labels are not integers, not of shape (B,), or out of range; when the temperature is not above 0 and
+        finite.
 
     Notes
     -----

@@ -152,7 +152,12 @@ def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: floa
     size : int
         Channels c - size // 2 to c + (size - 1) // 2 are neighbours of c.
     alpha, beta, k : float
-        PyTorch's meaning: alpha is divided by size.
+        PyTorch's meaning: alpha is divided by size. alpha and beta at least 0, k above 0.
+
+    Raises
+    ------
+    ValueError
+        When the images are not (B, H, W, C), or a setting is out of its range.
 
     Examples
     --------
@@ -164,6 +169,10 @@ def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: floa
     check_images(x, "local_response_norm")
     if size < 1:
         raise ValueError(f"local_response_norm: size is {size}, and must be at least 1")
+    if not (k > 0 and alpha >= 0 and beta >= 0):  # nothing is divided by zero, nor a negative number given a root
+        raise ValueError(
+            f"local_response_norm: k is {k}, alpha is {alpha} and beta {beta}: k must be above 0, the others at least 0"
+        )
     below, above = size // 2, (size - 1) // 2
     scale = k + alpha / size * _sum_neighbours(x * x, below, above)
     shrink = scale**-beta

@@ -64,7 +64,7 @@ def alexnet(num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed
     Parameters
     ----------
     num_classes, channels : int
-    dropout : float in [0, 1)
+    dropout : float in [0, 1]
         Of the first two fully-connected layers.
     seed : int
         Of the initial weights and of dropout.

@@ -200,14 +200,14 @@ class Dropout(Module):
 
     Parameters
     ----------
-    p : float in [0, 1)
+    p : float in [0, 1]
     rng : numpy.random.Generator
         By default the "dropout" stream that ``md.manual_seed`` resets.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1)")
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1]")
         self.p, self.rng = p, rng
 
     def forward(self, x: Tensor) -> Tensor:
