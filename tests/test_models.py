@@ -151,6 +151,18 @@ def test_the_seed_gives_the_same_weights(name):
         assert p.ndim == 1 or not np.array_equal(p.data, r.data)
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_without_a_seed_the_default_streams_draw_the_weights(name):
+    drawn = []
+    for seed in (1, 1, 2):
+        md.manual_seed(seed)
+        drawn.append(SMALL[name]())
+    for p, q, r in zip(*(model.parameters() for model in drawn), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+        assert p.ndim == 1 or not np.array_equal(p.data, r.data)
+    assert not np.array_equal(next(SMALL[name]().parameters()).data, next(drawn[2].parameters()).data)
+
+
 def test_images_in_the_unit_interval_are_normalised_within(alexnet):
     for model in (models.fc5(), models.resnet18(), alexnet):
         first = next(iter(vars(model).values()))

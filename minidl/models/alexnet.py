@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..backend import streams
 from ..nn import AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from ..tensor import Tensor
-from .standard import standard_normalize
+from .standard import standard_normalize, stream
 
 SMALLEST = 63  # pixels: what the strides and poolings need
 
@@ -15,9 +14,8 @@ SMALLEST = 63  # pixels: what the strides and poolings need
 class AlexNet(Module):
     """Five convolutions and three fully-connected layers; see ``alexnet``."""
 
-    def __init__(self, num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int = 0) -> None:
-        random = streams(seed)
-        init, drop = random["init"], random["dropout"]
+    def __init__(self, num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int | None = None) -> None:
+        init, drop = stream("init", seed), stream("dropout", seed)
         self.normalize = standard_normalize(channels)
         self.features = _features(channels, init)
         self.avgpool = AdaptiveAvgPool2d(6)
@@ -39,7 +37,7 @@ class AlexNet(Module):
         return self.classifier(self.flatten(x))
 
 
-def _features(channels: int, rng: np.random.Generator) -> Sequential:
+def _features(channels: int, rng: np.random.Generator | None) -> Sequential:
     """The convolutions, from (B, H, W, channels) to (B, H / 32, W / 32, 256)."""
     return Sequential(
         Conv2d(channels, 64, kernel_size=11, stride=4, padding=2, rng=rng),
@@ -58,7 +56,7 @@ def _features(channels: int, rng: np.random.Generator) -> Sequential:
     )
 
 
-def alexnet(num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int = 0) -> AlexNet:
+def alexnet(num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int | None = None) -> AlexNet:
     """AlexNet, with torchvision's names and shapes in its ``state_dict``.
 
     Parameters
@@ -66,8 +64,8 @@ def alexnet(num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed
     num_classes, channels : int
     dropout : float in [0, 1]
         Of the first two fully-connected layers.
-    seed : int
-        Of the initial weights and of dropout.
+    seed : int, optional
+        Of the initial weights and of dropout; by default the streams that ``md.manual_seed`` resets draw both.
 
     Returns
     -------

@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..backend import streams
 from ..functional.shape_errors import pair
 from ..kernels.shapes import Pair
 from ..nn import Flatten, Linear, ReLU, Sequential
-from .standard import standard_normalize
+from .standard import standard_normalize, stream
 
 HIDDEN = (1344, 672, 588, 294)
 
 
-def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, seed: int = 0) -> Sequential:
+def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, seed: int | None = None) -> Sequential:
     """Five fully-connected layers of 1344, 672, 588, 294 and ``num_classes`` neurons (report, section 4).
 
     Parameters
@@ -23,8 +22,8 @@ def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, s
     image_size : int or (H, W) pair, in pixels
         A perceptron takes images of one size only.
     channels : int
-    seed : int
-        Of the initial weights.
+    seed : int, optional
+        Of the initial weights; by default the "init" stream that ``md.manual_seed`` resets draws them.
 
     Returns
     -------
@@ -37,7 +36,7 @@ def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, s
     >>> md.models.fc5(image_size=8, channels=1)(np.zeros((2, 8, 8, 1), np.float32)).shape
     (2, 10)
     """
-    rng = streams(seed)["init"]
+    rng = stream("init", seed)
     sizes = (channels * math.prod(pair(image_size, "image_size", 1, "fc5")), *HIDDEN, num_classes)
     layers = {"normalize": standard_normalize(channels), "flatten": Flatten()}
     for i, (before, after) in enumerate(itertools.pairwise(sizes), start=1):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..backend import streams
 from ..nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
 from ..tensor import Tensor
-from .standard import standard_normalize
+from .standard import standard_normalize, stream
 
 
 class BasicBlock(Module):
@@ -20,7 +19,7 @@ class BasicBlock(Module):
         Of the first convolution. Where the shape changes, a 1 x 1 convolution and a normalisation are the shortcut.
     """
 
-    def __init__(self, channels: int, out_channels: int, stride: int, rng: np.random.Generator) -> None:
+    def __init__(self, channels: int, out_channels: int, stride: int, rng: np.random.Generator | None) -> None:
         self.conv1 = Conv2d(channels, out_channels, 3, stride, padding=1, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(out_channels)
         self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1, bias=False, rng=rng)
@@ -43,11 +42,12 @@ class ResNet(Module):
     ----------
     blocks : four ints
         How many blocks each stage has.
-    num_classes, channels, seed : int
+    num_classes, channels : int
+    seed : int or None
     """
 
-    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, channels: int, seed: int) -> None:
-        rng = streams(seed)["init"]
+    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, channels: int, seed: int | None) -> None:
+        rng = stream("init", seed)
         self.normalize = standard_normalize(channels)
         self.conv1 = Conv2d(channels, 64, 7, stride=2, padding=3, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(64)
@@ -67,20 +67,20 @@ class ResNet(Module):
         return self.fc(self.flatten(self.avgpool(x)))
 
 
-def _stage(channels: int, out_channels: int, blocks: int, stride: int, rng: np.random.Generator) -> Sequential:
+def _stage(channels: int, out_channels: int, blocks: int, stride: int, rng: np.random.Generator | None) -> Sequential:
     """Blocks at one resolution; the first one changes it."""
     first = BasicBlock(channels, out_channels, stride, rng)
     return Sequential(first, *(BasicBlock(out_channels, out_channels, 1, rng) for _ in range(blocks - 1)))
 
 
-def resnet18(num_classes: int = 10, channels: int = 3, seed: int = 0) -> ResNet:
+def resnet18(num_classes: int = 10, channels: int = 3, seed: int | None = None) -> ResNet:
     """ResNet18, with torchvision's names and shapes in its ``state_dict``.
 
     Parameters
     ----------
     num_classes, channels : int
-    seed : int
-        Of the initial weights.
+    seed : int, optional
+        Of the initial weights; by default the "init" stream that ``md.manual_seed`` resets draws them.
 
     Returns
     -------
