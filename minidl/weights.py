@@ -7,6 +7,8 @@ from pathlib import Path
 from .files import whole_file
 from .nn import Module
 
+NUMPYS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")  # and not BF16, F8_E4M3
+
 
 def save(model: Module, path: str | Path) -> None:
     """Write a model's ``state_dict`` to a safetensors file, which appears whole or not at all.
@@ -47,16 +49,26 @@ def load(model: Module, path: str | Path, strict: bool = True) -> None:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is no safetensors file, or its entries do not fit: all of them are listed, and the model is left
-        as it was.
+        When the file is no safetensors file, has numbers that NumPy has not, or its entries do not fit: all of them
+        are listed, and the model is left as it was.
+
+    Notes
+    -----
+    A pruned model keeps its masks: see ``Module.load_state_dict``.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"load: there is no weights file {path}")
     try:
-        state = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            foreign = [f"{name} is {kind}" for name, kind in kinds.items() if kind not in NUMPYS]
+            if foreign:
+                raise ValueError(
+                    f"load: NumPy has no such numbers as {path} holds; save them as float32:\n  " + "\n  ".join(foreign)
+                )
+            state = {name: file.get_tensor(name) for name in kinds}
     except SafetensorError as error:
         raise ValueError(f"load: {path} is damaged, or no safetensors file ({error})") from error
     model.load_state_dict(state, strict)

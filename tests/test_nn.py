@@ -1,8 +1,10 @@
 """Modules: what belongs to them, their two modes, surgery, and weights in and out of files."""
 
 import copy
+import json
 import os
 import pickle
+import struct
 
 import numpy as np
 import pytest
@@ -90,6 +92,70 @@ def test_sequential():
     expected = np.maximum(x @ layers[0].weight.data + layers[0].bias.data, 0) @ layers[2].weight.data
     np.testing.assert_allclose(model(x).data, expected + layers[2].bias.data, rtol=1e-6)
     np.testing.assert_array_equal(named(x).data, model(x).data)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: nn.Sequential(nn.Linear(2, 2), F.relu), "layer 1 is a function"),
+        (lambda: nn.Sequential([nn.Linear(2, 2)]), "layer 0 is a list"),
+        (lambda: nn.Sequential(nn.Linear(2, 2), act=nn.ReLU), "layer act is a type"),
+        (lambda: nn.Sequential(None), "layer 0 is a NoneType"),
+    ],
+)
+def test_sequential_takes_modules_only(make, kind):
+    with pytest.raises(TypeError, match=rf"Sequential: {kind}, and must be a Module \(nn\.ReLU\(\) for F\.relu\)"):
+        make()
+
+
+def test_slices_of_sequential():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), last=nn.Linear(4, 2))
+    part = model[1:]
+    assert isinstance(part, nn.Sequential)
+    assert list(part) == [model[1], model[2]]
+    assert [name for name, _ in part.named_modules()] == ["", "1", "last"]
+    x = np.ones((1, 4), np.float32)
+    np.testing.assert_array_equal(part(x).data, model[2](np.maximum(x, 0)).data)
+    assert len(model[3:]) == 0
+
+
+def test_children():
+    model = Block()
+    assert list(model.children()) == [model.conv, model.norm, model.head]
+    relu = nn.ReLU()
+    twice = nn.Sequential(relu, nn.Linear(2, 2), relu)
+    assert list(twice.children()) == [relu, twice[1]]
+    assert len(twice) == 3
+
+
+def test_zero_grad():
+    model = Block()
+    model(IMAGES).sum().backward()
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_what_a_module_shows():
+    model = Block().eval()
+    model.drop = nn.Dropout(0.25)
+    assert repr(model) == (
+        "Block(scale: (1,)\n"
+        "  (conv): Conv2d(stride=(1, 1), padding=(0, 0), weight: (4, 3, 2, 3), bias: (4,))\n"
+        "  (norm): BatchNorm2d(eps=1e-05, momentum=0.1, weight: (4,), bias: (4,))\n"
+        "  (head): Sequential(\n"
+        "    (0): ReLU()\n"
+        "    (1): Flatten(channels_first=False)\n"
+        "    (2): Linear(weight: (24, 5))\n"
+        "  )\n"
+        "  (drop): Dropout(p=0.25)\n"
+        ")"
+    )
+    assert repr(nn.Normalize([0.5, 0.25], 1)) == "Normalize(mean=[0.5, 0.25], std=[1.0])"
+
+
+def test_layers_are_of_their_own_kind_only():
+    assert not isinstance(nn.AvgPool2d(2), nn.MaxPool2d)
+    assert nn.BatchNorm2d(num_features=3).weight.shape == (3,)
 
 
 # The layers call their operations
@@ -296,6 +362,32 @@ def test_pruned_weights_stay_pruned():
     assert model.conv.weight.data[model.conv.weight.mask].all()
 
 
+def test_a_state_from_before_batches_were_counted():
+    model, state = Block(), Block(seed=1).state_dict()
+    del state["norm.num_batches_tracked"]
+    model.norm.num_batches_tracked += 3
+    model.load_state_dict(state)
+    assert_same_state(model.state_dict(), {**Block(seed=1).state_dict(), "norm.num_batches_tracked": np.array(3)})
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_values_that_are_no_numbers(strict):
+    model, state = Block(), Block(seed=1).state_dict()
+    before = model.state_dict()
+    state["scale"], state["norm.bias"] = np.array(["2.0"]), np.ones(4, complex)
+    state["norm.weight"], state["conv.bias"] = np.array([None] * 4), [[1.0], [2.0, 3.0]]
+    with pytest.raises(ValueError, match="nothing was loaded") as caught:
+        model.load_state_dict(state, strict)
+    lines = sorted(str(caught.value).split("\n  ")[1:])
+    assert lines[0].startswith("no array: conv.bias (")
+    assert lines[1:] == [
+        "wrong type: norm.bias is complex128, and the model needs float32",
+        "wrong type: norm.weight is object, and the model needs float32",
+        "wrong type: scale is <U3, and the model needs float32",
+    ]
+    assert_same_state(model.state_dict(), before)
+
+
 def broken_state():
     """Three kinds of trouble, two of each."""
     state = Block(seed=1).state_dict()
@@ -441,3 +533,12 @@ def test_no_file(tmp_path):
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(FileNotFoundError, match=f"load: there is no weights file {path}"):
             md.load(Block(), path)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("BF16", 2), ("F8_E4M3", 1)])
+def test_numbers_that_numpy_has_not(tmp_path, kind, size):
+    path, model = tmp_path / "w", Block()
+    header = json.dumps({"scale": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with pytest.raises(ValueError, match=rf"load: NumPy has no such numbers as {path} holds.*\n  scale is {kind}$"):
+        md.load(model, path, strict=False)

@@ -91,27 +91,29 @@ class BatchNorm2d(Module):
 
     Parameters
     ----------
-    channels : int
+    num_features : int
+        C, the channels.
     eps, momentum : float
         As for ``functional.batch_norm``.
 
     Attributes
     ----------
-    weight, bias : Parameter (channels,)
+    weight, bias : Parameter (C,)
         gamma and beta.
-    running_mean, running_var : array (channels,)
+    running_mean, running_var : array (C,)
         What evaluation uses.
     """
 
     buffers: ClassVar = ("running_mean", "running_var", "num_batches_tracked")
+    optional_buffers: ClassVar = ("num_batches_tracked",)
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         self.eps, self.momentum = eps, momentum
-        self.weight = Parameter(np.ones(channels, np.float32))
-        self.bias = Parameter(np.zeros(channels, np.float32))
-        self.running_mean = np.zeros(channels, np.float32)
-        self.running_var = np.ones(channels, np.float32)
-        self.num_batches_tracked = np.zeros((), np.int64)  # in PyTorch's files
+        self.weight = Parameter(np.ones(num_features, np.float32))
+        self.bias = Parameter(np.zeros(num_features, np.float32))
+        self.running_mean = np.zeros(num_features, np.float32)
+        self.running_var = np.ones(num_features, np.float32)
+        self.num_batches_tracked = np.zeros((), np.int64)  # in PyTorch's files, but for the oldest
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         if self.training:
@@ -147,17 +149,21 @@ class Normalize(Module):
         return F.normalize(x, self.mean, self.std)
 
 
-class MaxPool2d(Module):
-    """The largest value of each window; ``stride`` is the kernel's size by default."""
+class _Pool2d(Module):
+    """Windows slid over images; ``stride`` is the kernel's size by default."""
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window; ``stride`` is the kernel's size by default."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
-class AvgPool2d(MaxPool2d):
+class AvgPool2d(_Pool2d):
     """The mean of each window; ``stride`` is the kernel's size by default."""
 
     def forward(self, x: Tensor) -> Tensor:

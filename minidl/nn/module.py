@@ -23,6 +23,7 @@ class Module:
     training : bool
         Dropout and batch normalisation behave differently in training: see ``train`` and ``eval``.
     buffers : names of array attributes that are not trained but belong to the saved state (running statistics).
+    optional_buffers : those of them that a file may lack.
     exchange_axes : for a parameter's name, the order of its axes in PyTorch's layout, where that differs from ours.
 
     Examples
@@ -39,6 +40,7 @@ class Module:
 
     training = True
     buffers: ClassVar[tuple[str, ...]] = ()
+    optional_buffers: ClassVar[tuple[str, ...]] = ()
     exchange_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     def forward(self, *args: Any) -> Any:
@@ -46,6 +48,25 @@ class Module:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         return self.forward(*args, **settings)
+
+    def __repr__(self) -> str:
+        """The settings, the shapes of the parameters, and the modules within on lines of their own."""
+        settings, lines = [], []
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                settings.append(f"{name}: {value.shape}")
+            elif isinstance(value, Module):
+                lines.append(f"  ({name}): {value!r}".replace("\n", "\n  "))
+            elif isinstance(value, int | float | str | tuple) and name != "training":
+                settings.append(f"{name}={value!r}")
+            elif isinstance(value, np.ndarray) and value.size <= 4 and name not in self.buffers:
+                settings.append(f"{name}={value.tolist()}")
+        first = f"{type(self).__name__}({', '.join(settings)}"
+        return "\n".join([first, *lines, ")"]) if lines else f"{first})"
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly within this one; one that has two names comes once."""
+        return iter(dict.fromkeys(value for value in vars(self).values() if isinstance(value, Module)))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(dotted name, module) of this module, whose name is "", and of all within, in order of assignment."""
@@ -68,6 +89,11 @@ class Module:
     def parameters(self) -> Iterator[Parameter]:
         """All parameters; one that has two names comes once."""
         return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters, as an optimiser's ``zero_grad`` does for its own."""
+        for parameter in self.parameters():
+            parameter.grad = None
 
     def train(self, mode: bool = True) -> Module:
         """Switch to training mode: dropout drops, batch normalisation uses the batch's own statistics."""
@@ -138,17 +164,21 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Set parameters and buffers from a mapping as ``state_dict`` returns it; all of them, or nothing.
 
+        Values take the model's precision and device. A pruned model keeps its masks: weights that they hide become
+        zero, whatever the state has for them. A state from before PyTorch 0.4.1 lacks ``num_batches_tracked``, which
+        then stays as it is.
+
         Parameters
         ----------
         state : mapping from names to arrays of PyTorch's shapes
         strict : bool
-            Whether entries that are missing, or that the model does not have, are an error. Entries of a wrong shape
-            always are.
+            Whether entries that are missing, or that the model does not have, are an error. Entries that are no
+            numbers, or of a wrong shape, always are.
 
         Raises
         ------
         ValueError
-            Lists every missing, unknown and misshapen entry; the model is left as it was.
+            Lists every missing, unknown, misshapen and unreadable entry; the model is left as it was.
         """
         new: list[tuple[Module, str, np.ndarray]] = []
         missing, problems = [], []
@@ -158,15 +188,21 @@ class Module:
             axes = owner.exchange_axes.get(attribute)
             there = array.shape if axes is None else tuple(array.shape[i] for i in axes)
             if name not in state:
-                missing.append(f"missing: {name} {there}")
+                if attribute not in owner.optional_buffers:
+                    missing.append(f"missing: {name} {there}")
                 continue
-            value = np.asarray(state[name])
+            try:
+                value = to_numpy(state[name])
+            except (TypeError, ValueError, RuntimeError) as error:
+                problems.append(f"no array: {name} ({error})")
+                continue
             if value.shape != there:
                 problems.append(f"wrong shape: {name} is {value.shape}, and the model needs {there}")
-                continue
-            if axes is not None:
-                value = value.transpose(np.argsort(axes))
-            new.append((owner, attribute, value))
+            elif value.dtype.kind not in "biuf":
+                problems.append(f"wrong type: {name} is {value.dtype}, and the model needs {array.dtype}")
+            else:
+                value = value if axes is None else value.transpose(np.argsort(axes))
+                new.append((owner, attribute, np.array(value, dtype=array.dtype, order="C")))
         if strict:
             problems = missing + [f"unknown: {name} {np.shape(state[name])}" for name in unknown] + problems
         if problems:
@@ -178,10 +214,9 @@ class Module:
 
     @staticmethod
     def _set_state(owner: Module, attribute: str, value: np.ndarray) -> None:
-        """Copy a value into a parameter or buffer, in its own precision and on its own device."""
+        """Copy a value of the right shape and type into a parameter or buffer, on its own device."""
         current = getattr(owner, attribute)
         array = current.data if isinstance(current, Parameter) else current
-        value = np.array(value, dtype=array.dtype, order="C")
         array[...] = to_device(value, "gpu") if not isinstance(array, np.ndarray) else value
         if isinstance(current, Parameter):
             current.mask = current.mask  # pruned weights stay pruned
@@ -211,6 +246,15 @@ class Sequential(Module):
     **named : Module
         Further layers, with names.
 
+    Raises
+    ------
+    TypeError
+        When a layer is no Module, such as a function.
+
+    Notes
+    -----
+    model[1] is a layer, and model[1:3] a Sequential of the same layers under the same names.
+
     Examples
     --------
     >>> import numpy as np
@@ -221,9 +265,10 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module, **named: Module) -> None:
-        for i, layer in enumerate(layers):
-            setattr(self, str(i), layer)
-        for name, layer in named.items():
+        for name, layer in ({str(i): layer for i, layer in enumerate(layers)} | named).items():
+            if not isinstance(layer, Module):
+                kind = type(layer).__name__
+                raise TypeError(f"Sequential: layer {name} is a {kind}, and must be a Module (nn.ReLU() for F.relu)")
             setattr(self, name, layer)
 
     def __iter__(self) -> Iterator[Module]:
@@ -232,7 +277,10 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def __getitem__(self, index: int) -> Module:
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            names = [name for name, value in vars(self).items() if isinstance(value, Module)]
+            return Sequential(**{name: getattr(self, name) for name in names[index]})
         return list(self)[index]
 
     def forward(self, x: Tensor) -> Tensor:
