@@ -20,7 +20,7 @@ from .parallel import Floats, Ints, at, share, stack, task
 from .tile import COLUMNS, LANES, ROWS
 
 CHUNK = 1 << 20  # bytes of images that one step of the weight gradient keeps in the cache
-PARTIALS = 1 << 20  # floats in all partial sums of a weight gradient
+PARTIALS = 1 << 21  # floats in all partial sums of a weight gradient
 CLIP = 0.8  # part of the work, from which on zeros around the images are dearer than to treat their edges apart
 
 
