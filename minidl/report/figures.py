@@ -102,10 +102,13 @@ def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
 
 
 def _finish(axes: Axes, ylabel: str, panel: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_xlabel("epsilon, in 1/255 of the pixel range")
     axes.set_ylabel(f"{ylabel} (%)")
     axes.set_title(panel, loc="left", fontsize=10, fontweight="bold")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if ylabel.startswith("drop") else 0, top=100)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
