@@ -1,20 +1,49 @@
 """The chain rule over a recorded computation: df/dX = df/dY dY/dX, from the result back to the leaves.
 
 A graph is nodes that point at the nodes, and leaf tensors, their inputs came from: never forward, so there are no
-cycles and a graph dies by reference counting as soon as nobody holds its result. ``tensor.py`` records it.
+cycles and a graph dies by reference counting as soon as nobody holds its result. ``tensor.py`` records it, but for what
+is computed within ``no_grad``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from .backend import Array, array_module
 
 Vjp = Callable[[Array], Sequence[Array | None]] | Sequence[Callable[[Array], Array] | None]
-Leaf = Any  # a Tensor that was not computed: it has ``grad``. This file needs to know no more of tensors
+Leaf = Any  # a Tensor that was not computed: it has ``grad`` and ``dtype``. This file needs to know no more of tensors
 Vertex = Any  # a Node or a Leaf
+
+_grad_enabled: ContextVar[bool] = ContextVar("grad enabled", default=True)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording a graph: quicker and lighter where no gradient is wanted.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> x = md.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with md.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether operations record what they do: everywhere but within ``no_grad``."""
+    return _grad_enabled.get()
 
 
 class Node:
@@ -91,8 +120,9 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
                 gradients[source] = dx
     for leaf, dx in gradients.items():
         if leaf in wanted and not isinstance(leaf, Node):
-            # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays
-            leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx)
+            # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met
+            # on the way does not change the precision of a float32 leaf's gradient
+            leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx, dtype=leaf.dtype)
 
 
 def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:

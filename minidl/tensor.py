@@ -8,45 +8,44 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .backend import Array, array_module, device_of, is_array, to_device, to_numpy
-from .graph import Node, Vjp, backward
+from .graph import Node, Vjp, backward, is_recording
+from .graph import no_grad as no_grad
 
-_grad_enabled: ContextVar[bool] = ContextVar("grad enabled", default=True)
 
+def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
+    """What an operation computes with.
 
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Compute without recording a graph: quicker and lighter where no gradient is wanted.
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> x = md.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with md.no_grad():
-    ...     (x * 2).requires_grad
-    False
+    NumPy's scalars, and arrays without axes beside others, become Python's numbers, which do not turn float32 into
+    float64. A list where an array belongs becomes one, of the others' precision.
     """
-    token = _grad_enabled.set(False)
-    try:
-        yield
-    finally:
-        _grad_enabled.reset(token)
-
-
-def _array(argument: Any) -> Any:
-    """What an operation computes with. NumPy's scalars become Python's, which do not turn float32 into float64."""
     if isinstance(argument, Tensor):
         return argument.data
-    return argument.item() if isinstance(argument, np.generic) else argument
+    if listed and isinstance(argument, list | tuple):
+        return np.asarray(argument, np.float32 if precision is None else precision)
+    if isinstance(argument, np.generic) or (precision is not None and isinstance(argument, np.ndarray)):
+        return argument if argument.ndim else argument.item()
+    return argument
+
+
+def _precision(arguments: Sequence[Any]) -> Any:
+    """That of the first tensor, or array with axes, of real numbers; None where there is none."""
+    arrays = (a for a in arguments if isinstance(a, Tensor) or (is_array(a) and a.ndim))
+    return next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
+
+
+def _explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueError:
+    """NumPy's complaint, with the name of the operation and the shapes it was given."""
+    shapes = " and ".join(str(a.shape) for a in arguments if hasattr(a, "shape"))
+    shapes = f"shapes {shapes}{' do not fit' if 'shape' in str(error) else ''}: " if shapes else ""
+    return ValueError(f"{name}: {shapes}{error}")
 
 
 def _source(argument: object) -> Node | Tensor | None:
@@ -70,7 +69,9 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
     Returns
     -------
     callable
-        The same function over tensors. Arguments that are not tensors pass through as constants.
+        The same function over tensors. Arguments that are not tensors pass through as constants; lists become arrays
+        where the parameter's annotation says ``"Array"``. A ValueError that does not start with the operation's name
+        gets that and the shapes put before it.
 
     Examples
     --------
@@ -85,6 +86,7 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
     """
     signature = inspect.signature(function)
     name = function.__name__
+    listed = [str(p.annotation).startswith("Array") for p in signature.parameters.values()]
 
     @functools.wraps(function)
     def apply(*args: Any, **settings: Any) -> Tensor:
@@ -92,9 +94,16 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
             bound = signature.bind(*args, **settings)
             bound.apply_defaults()
             args, settings = bound.args, bound.kwargs
-        value, vjp = function(*[_array(a) for a in args], **settings)
+        precision = _precision(args)
+        try:
+            arrays = [_array(a, precision, i < len(listed) and listed[i]) for i, a in enumerate(args)]
+            value, vjp = function(*arrays, **settings)
+        except ValueError as error:
+            if str(error).startswith(f"{name}:"):
+                raise
+            raise _explained(name, args, error) from error
         result = Tensor(value)
-        if _grad_enabled.get() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+        if is_recording() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             result.requires_grad = True
             shapes = [a.shape if isinstance(a, Tensor) else None for a in args]
             result._node = Node(name, [_source(a) for a in args], shapes, vjp)
@@ -116,7 +125,12 @@ class Tensor:
     Attributes
     ----------
     data : the array.
-    grad : the gradient, an array of the same shape, or None before a ``backward``.
+    grad : the gradient, an array of the same shape and precision, or None before a ``backward``.
+
+    Notes
+    -----
+    ``==`` asks whether two tensors are one and the same, as the recorded graph needs it, and there is no ``<``: compare
+    the arrays, ``x.data < y.data``. ``np.asarray(x)`` is the array, and NumPy's own functions refuse a tensor.
 
     Examples
     --------
@@ -128,7 +142,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_node", "data", "grad", "requires_grad")
-    __array_priority__ = 1000  # array + tensor asks the tensor
+    __array_ufunc__ = None  # array + tensor asks the tensor, and np.exp(tensor) does not lose the gradient in silence
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
@@ -150,6 +164,7 @@ class Tensor:
     size = property(lambda self: self.data.size)
     dtype = property(lambda self: self.data.dtype)
     device = property(lambda self: device_of(self.data))
+    T = property(lambda self: self.transpose())
 
     def __len__(self) -> int:
         return len(self.data)
@@ -160,6 +175,16 @@ class Tensor:
 
     def __bool__(self) -> bool:
         return bool(self.data)
+
+    def __eq__(self, other: object) -> bool:
+        if is_array(other) or isinstance(other, np.generic | int | float | list):
+            raise TypeError("Tensor: == tells whether two tensors are the same one: compare the array, x.data == ...")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def item(self) -> float:
         """The one number in this tensor, as a Python number."""
@@ -226,6 +251,9 @@ class Tensor:
         def __neg__(self) -> Tensor: ...
         def exp(self) -> Tensor: ...
         def log(self) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+        def abs(self) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def reshape(self, *shape: int) -> Tensor: ...

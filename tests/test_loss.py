@@ -223,7 +223,7 @@ class TestBadLogits:
         with pytest.raises(TypeError, match=f"^{operation}: temperature is {re.escape(repr(T))}, and must be a number"):
             self.call(operation, np.ones((1, 3)), temperature=T)
 
-    @pytest.mark.parametrize("logits", [np.ones((1, 3), int), [[1.0, 2.0]], np.array(1.0)], ids=repr)
+    @pytest.mark.parametrize("logits", [np.ones((1, 3), int), "logits", np.array(1.0)], ids=repr)
     def test_kind(self, operation, logits):
         with pytest.raises(TypeError, match=f"^{operation}: logits must be an array of real numbers"):
             self.call(operation, logits)

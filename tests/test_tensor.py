@@ -58,6 +58,38 @@ def test_what_a_tensor_shows():
     assert not hasattr(x, "nonsense")
 
 
+def test_numpy_gets_the_array_and_its_functions_refuse():
+    x = leaf([[1.0, 2.0]])
+    assert np.asarray(x) is x.data
+    assert np.array(x) is not x.data
+    assert np.asarray(x, np.float32).dtype == np.float32
+    np.testing.assert_allclose(x, [[1, 2]])
+    for function in (np.exp, lambda x: np.add(x, 1)):
+        with pytest.raises(TypeError, match="Tensor"):  # and does not lose the gradient
+            function(x)
+
+
+def test_equality_is_identity():
+    x, y = leaf([1.0]), leaf([1.0])
+    assert x == x
+    assert x != y
+    assert {x: 1}[x] == len({x, y}) - 1 == 1
+    assert x != None  # noqa: E711
+    for other in (x.data, np.float64(1), 1.0, [1.0]):
+        for compare in (lambda: x == other, lambda: other == x, lambda: x != other):  # noqa: B023
+            with pytest.raises(TypeError, match=r"Tensor: == tells .* compare the array, x\.data =="):
+                compare()
+    with pytest.raises(TypeError):
+        x < 1  # noqa: B015
+
+
+def test_shared_maxima_share_the_gradient():
+    x = leaf([[1.0, 1.0], [0.0, 2.0]], dtype=np.float32)
+    x.max(axis=1).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[0.5, 0.5], [0, 1]])
+    assert x.grad.dtype == np.float32
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, complex])
 def test_only_real_numbers_have_gradients(dtype):
     with pytest.raises(TypeError, match="requires_grad needs real numbers"):
@@ -67,7 +99,9 @@ def test_only_real_numbers_have_gradients(dtype):
 # Precision
 
 
-@pytest.mark.parametrize("number", [2, 2.0, np.float64(2), np.float32(2), np.int64(2)], ids=repr)
+@pytest.mark.parametrize(
+    "number", [2, 2.0, np.float64(2), np.float32(2), np.int64(2), np.array(2.0), np.array(2)], ids=repr
+)
 @pytest.mark.parametrize(
     "f",
     [
@@ -104,6 +138,42 @@ def test_an_array_beside_a_tensor_makes_one_tensor():
         assert isinstance(y, Tensor)
         assert y.dtype == np.float64
         np.testing.assert_array_equal(y.data, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lists_take_the_precision_of_what_they_stand_beside(dtype):
+    x = leaf([1.0, 3.0], dtype=dtype)
+    for y, expected in ((x * [0.1, 0.2], [0.1, 0.6]), ((2, 4) - x, [1, 1]), (F.linear(x, [[1], [0.1]]), [1.3])):
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, expected, rtol=10 * np.finfo(dtype).eps)
+    (x * [0.1, 0.2]).sum().backward()
+    assert x.grad.dtype == dtype
+    np.testing.assert_array_equal(x.grad, np.array([0.1, 0.2], dtype))
+
+
+def test_lists_alone_become_float32():
+    for y in (F.relu([1, -1]), F.softmax([[0.0, 0.0]]), F.max_pool2d([[[[1.0]]]], [1, 1])):
+        assert y.dtype == np.float32
+    assert F.cross_entropy([[0.0, 0.0]], [1]).dtype == np.float32
+    with pytest.raises(TypeError, match=r"labels must be integers .* float64"):
+        F.cross_entropy([[0.0, 0.0]], [1.0])
+    assert leaf([1.0, 2.0])[[1, 0]].data.tolist() == [2, 1]  # an index is no array of numbers
+
+
+def test_an_array_without_axes_stays_one_where_it_is_alone():
+    for x in (np.array(2.0), np.array(2.0, np.float32)):
+        y = F.tanh(x)
+        assert (y.shape, y.dtype) == ((), x.dtype)
+
+
+def test_the_gradient_of_a_leaf_has_its_precision():
+    x, scale = leaf([1.0, 2.0], dtype=np.float32), leaf(2.0, dtype=np.float32)
+    for _ in range(2):
+        (x * scale * np.array([1.0, 0.1])).sum().backward()
+    assert x.grad.dtype == scale.grad.dtype == np.float32
+    assert isinstance(scale.grad, np.ndarray)
+    np.testing.assert_allclose(x.grad, [4, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(scale.grad, 2.4, rtol=1e-6)
 
 
 def test_the_gradient_given_to_backward_takes_the_precision():

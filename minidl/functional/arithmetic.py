@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.lib.array_utils import normalize_axis_tuple
+
 from ..backend import Array, array_module, is_gpu_array
 from ..tensor import Tensor, Vjp, op
 
@@ -54,6 +56,19 @@ def log(x: Array) -> Result:
 
 
 @op
+def sqrt(x: Array) -> Result:
+    y = array_module(x).sqrt(x)
+    return y, (lambda dy: dy / (2 * y),)
+
+
+@op
+def abs(x: Array) -> Result:
+    """|x|; its slope at 0 is taken as 0."""
+    xp = array_module(x)
+    return xp.abs(x), (lambda dy: dy * xp.sign(x),)
+
+
+@op
 def matmul(x: Array, y: Array) -> Result:
     """x @ y for matrices, or stacks of them."""
     if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
@@ -101,6 +116,18 @@ def mean(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
     return y, (lambda dy: _spread(dy, x, axis, keepdims) * (y.size / x.size),)
 
 
+@op
+def max(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Result:
+    """The largest element of all, or along some axes; equals share the gradient, as in PyTorch's amax."""
+
+    def grad_x(dy: Array) -> Array:
+        share = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
+        share /= share.sum(axis=axis, keepdims=True)
+        return _spread(dy, x, axis, keepdims) * share
+
+    return x.max(axis=axis, keepdims=keepdims), (grad_x,)
+
+
 def _spread(dy: Array, x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
     """dy, repeated along the axes that a reduction removed."""
     xp = array_module(x)
@@ -118,7 +145,12 @@ def reshape(x: Array, *shape: Any) -> Result:
 @op
 def transpose(x: Array, *axes: int) -> Result:
     """The axes in another order; reversed when none is given."""
-    order = tuple(axis % x.ndim for axis in axes) or tuple(reversed(range(x.ndim)))
+    if axes and len(axes) != x.ndim:
+        raise ValueError(
+            f"transpose: {axes} is not an order of the {x.ndim} axes of shape {x.shape}: give all of them, such as "
+            f"{tuple(reversed(range(x.ndim)))}, which is what it does when given none"
+        )
+    order = normalize_axis_tuple(axes, x.ndim) if axes else tuple(reversed(range(x.ndim)))
     back = tuple(order.index(i) for i in range(x.ndim))
     return x.transpose(order), (lambda dy: dy.transpose(back),)
 
@@ -135,12 +167,16 @@ _METHODS: dict[str, Any] = {
     "__matmul__": matmul,
     "__rmatmul__": lambda y, x: matmul(x, y),
     "__neg__": negative,
+    "__abs__": abs,
     "__pow__": power,
     "__getitem__": getitem,
     "exp": exp,
     "log": log,
+    "sqrt": sqrt,
+    "abs": abs,
     "sum": sum,
     "mean": mean,
+    "max": max,
     "reshape": reshape,
     "transpose": transpose,
 }

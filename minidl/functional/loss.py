@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
 
 
 @op
-def cross_entropy(logits: Array, labels: Array, temperature: float = 1.0, reduction: str = "mean") -> Result:
+def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reduction: str = "mean") -> Result:
     """L = -g_c / T + log sum_j exp(g_j / T) for each image of class c (report, eq. 7; with T, eqs. 22-24).
 
     Parameters
@@ -165,7 +166,7 @@ def cross_entropy(logits: Array, labels: Array, temperature: float = 1.0, reduct
     return xp.asarray(value), (grad_logits,)
 
 
-def check_labels(labels: Array, count: int, classes: int, name: str) -> Array:
+def check_labels(labels: Any, count: int, classes: int, name: str) -> Array:
     """Labels as they are, or an error that says what is wrong with them."""
     if not is_array(labels):
         labels = np.asarray(labels)
