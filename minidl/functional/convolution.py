@@ -99,7 +99,7 @@ def conv2d(
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")
     stride, padding = pair(stride, "stride", 1, "conv2d"), pair(padding, "padding", 0, "conv2d")
-    check_windows(x, weight.shape[1:3], stride, padding, "conv2d")
+    check_windows(x, weight.shape[1:3], stride, padding, "conv2d", weight)
     k = kernels.of(x)
     return k.conv2d(x, weight, bias, stride, padding), (
         lambda dy: k.conv2d_grad_input(dy, weight, x.shape, stride, padding),

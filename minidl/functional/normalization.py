@@ -135,7 +135,8 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     for name, numbers in (("mean", mean), ("std", scale)):
         if numbers.size != 1 and numbers.shape != x.shape[-1:]:
             raise ValueError(
-                f"normalize: {name} has shape {numbers.shape}, images of shape {x.shape} ask for {x.shape[-1:]}"
+                f"normalize: {name} has shape {numbers.shape}: this Normalize was made for {numbers.size} channels, "
+                f"and the images have {x.shape[-1]}: their shape is {x.shape}"
             )
     y = x - mean
     y *= scale

@@ -30,13 +30,16 @@ def check_images(x: Array, operation: str) -> None:
         )
 
 
-def check_windows(x: Array, kernel: Pair, stride: Pair, padding: Pair, operation: str) -> None:
+def check_windows(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, operation: str, weight: Array | None = None
+) -> None:
     """At least one window must fit along each axis."""
     for axis, out in enumerate(output_sizes(x.shape, kernel, stride, padding)):
         if out < 1:
             size, k, s, p = x.shape[1 + axis], kernel[axis], stride[axis], padding[axis]
+            of_weight = "" if weight is None else f" (weight of shape {weight.shape})"
             raise ValueError(
-                f"{operation}: a kernel of {kernel[0]} x {kernel[1]} does not fit into images of shape {x.shape}: the "
-                f"output {'height' if axis == 0 else 'width'} would be floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. "
-                "Use larger images, a smaller kernel or more padding"
+                f"{operation}: a kernel of {kernel[0]} x {kernel[1]}{of_weight} does not fit into images of shape "
+                f"{x.shape}: the output {'height' if axis == 0 else 'width'} would be "
+                f"floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. Use larger images, a smaller kernel or more padding"
             )
