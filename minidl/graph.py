@@ -15,7 +15,7 @@ from typing import Any
 
 from .backend import Array, array_module
 
-Vjp = Callable[[Array], Sequence[Array | None]] | Sequence[Callable[[Array], Array] | None]
+Vjp = Callable[[Array], Sequence[Any]] | Sequence[Callable[[Array], Array] | None]
 Leaf = Any  # a Tensor that was not computed: it has ``grad`` and ``dtype``. This file needs to know no more of tensors
 Vertex = Any  # a Node or a Leaf
 
@@ -78,7 +78,7 @@ class Node:
             if source is None or source not in wanted:
                 continue
             if together is not None:
-                gradient = together[i]
+                gradient = together[i]() if callable(together[i]) else together[i]
             else:
                 assert not callable(vjp)
                 part = vjp[i] if i < len(vjp) else None

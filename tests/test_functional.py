@@ -373,3 +373,8 @@ def test_every_operation_is_documented():
         text = getattr(F, name).__doc__
         assert text, name
         assert re.search(r"Parameters\n.*Examples\n", text, re.DOTALL), name
+
+
+def test_a_number_keeps_its_shape():
+    for operation in (F.relu, F.sigmoid, F.tanh):
+        assert operation(md.Tensor(2.0)).shape == ()

@@ -72,8 +72,15 @@ def batch_norm(
         mean, var = running_mean.astype(x.dtype), running_var.astype(x.dtype)  # copies: the graph outlives this batch
     y = k.normalize(x, mean, var, gamma, beta, eps, residual, relu)
 
-    def vjp(dy: Array) -> tuple[Array | None, ...]:
-        dx, dgamma, dbeta, dz = k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, training)
+    def all_gradients(dy: Array) -> tuple[Array, Array, Array, Array]:
+        return k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, training)
+
+    def vjp(dy: Array) -> tuple[Any, ...]:
+        if training:
+            dx, dgamma, dbeta, dz = all_gradients(dy)
+        else:  # the sums that gamma and beta need are another pass: only on demand
+            dx, dz = k.normalize_grad_fixed(dy, y, var, gamma, eps, relu)
+            dgamma, dbeta = (lambda: all_gradients(dy)[1]), (lambda: all_gradients(dy)[2])
         return dx, dgamma, dbeta, None, None, None, None, None, dz  # dz: the residual's
 
     return y, vjp

@@ -135,6 +135,11 @@ def normalize_grad(
     return gamma * inv_std * (dz - through_moments), dgamma, dbeta, dz
 
 
+def normalize_grad_fixed(dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool) -> tuple[Array, Array]:
+    dz = relu_grad(dy, y) if relu else dy
+    return gamma / array_module(y).sqrt(var + eps) * dz, dz
+
+
 def matmul(a: Array, b: Array) -> Array:
     return a @ b
 

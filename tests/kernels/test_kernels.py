@@ -58,6 +58,7 @@ def norm(shape, residual, relu, training, centre=1.0):
         ("moments", (x,)),
         ("normalize", (x, mean, var, gamma, beta, 1e-5, extra, relu)),
         ("normalize_grad", (normal(*shape), x, y, mean, var, gamma, 1e-5, relu, training)),
+        ("normalize_grad_fixed", (normal(*shape), y, var, gamma, 1e-5, relu)),
     ]
 
 

@@ -29,7 +29,7 @@ def _is_float32(array: np.ndarray) -> bool:
 
 
 def _contiguous(argument: Any) -> Any:
-    return np.ascontiguousarray(argument) if isinstance(argument, np.ndarray) else argument
+    return np.asarray(argument, order="C") if isinstance(argument, np.ndarray) else argument
 
 
 def _compiled(kernel: Callable[..., Any], also: type[np.generic] = np.float32, in_place: bool = False) -> Any:
@@ -63,6 +63,7 @@ avg_pool2d_grad = _compiled(pooling.avg_pool2d_grad)
 moments = _compiled(normalization.moments)
 normalize = _compiled(normalization.normalize)
 normalize_grad = _compiled(normalization.normalize_grad)
+normalize_grad_fixed = _compiled(normalization.normalize_grad_fixed)
 relu = _compiled(elementwise.relu)
 relu_grad = _compiled(elementwise.relu_grad)
 sgd_step = _compiled(elementwise.sgd_step, also=np.bool_, in_place=True)

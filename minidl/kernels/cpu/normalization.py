@@ -109,3 +109,25 @@ def normalize_grad(
     factors = np.stack([np.ones(C), dbeta / rows * training, dgamma * inv_std / rows * training]) * (gamma * inv_std)
     _grad_input.run(BLOCKS, dz, x, mean, factors.astype(np.float32), rows, C, dx)
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
+
+
+@task
+def _grad_fixed(block, dy: Floats, y: Floats, scale: Floats, relu, rows, C, dz: Floats, dx: Floats):
+    first, last = share(block, BLOCKS, rows)
+    for row in range(first, last):
+        for c in range(C):
+            i = row * C + c
+            value = dy[i]
+            if relu:
+                value = value if y[i] > 0 else np.float32(0)
+                dz[i] = value
+            dx[i] = scale[c] * value
+
+
+def normalize_grad_fixed(
+    dy: np.ndarray, y: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float, relu: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    C = y.shape[-1]
+    dz, dx = empty(y.shape) if relu else dy, empty(y.shape)
+    _grad_fixed.run(BLOCKS, dy, y, gamma / np.sqrt(var + np.float32(eps)), relu, y.size // C, C, dz, dx)
+    return dx, dz
