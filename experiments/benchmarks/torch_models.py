@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,3 +60,17 @@ def fc5(num_classes: int = 10, image_size: int = 64) -> nn.Module:
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))
+
+
+def low_rank(model: nn.Module, ranks: Sequence[int]) -> nn.Module:
+    """Each convolution larger than 1 x 1 becomes a vertical one, batch normalisation and a horizontal one."""
+    left = list(ranks)
+    for parent in list(model.modules()):
+        for name, conv in list(parent.named_children()):
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+                c, n, rank = conv.in_channels, conv.out_channels, left.pop(0)
+                k, s, p = conv.kernel_size[0], conv.stride[0], conv.padding[0]
+                vertical = nn.Conv2d(c, rank, (k, 1), (s, 1), (p, 0), bias=False)
+                pair = (vertical, nn.BatchNorm2d(rank), nn.Conv2d(rank, n, (1, k), (1, s), (0, p), bias=False))
+                setattr(parent, name, nn.Sequential(*pair))
+    return model

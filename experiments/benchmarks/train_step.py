@@ -28,6 +28,7 @@ CASES = (  # model, pixels, batch size
     ("alexnet", 128, 32),
     ("alexnet", 224, 32),
     ("fc5", 64, 128),
+    ("resnet18-LR1", 64, 128),  # its convolutions of low rank, as in the report's figure 12
 )
 TASKS = ("training step", "forward", "input gradient")
 Job = Callable[[], None]
@@ -44,7 +45,9 @@ def minidl_jobs(name: str, pixels: int, batch: int, threads: int) -> dict[str, J
 
     md.set_num_threads(threads)
     images, labels = random_batch(pixels, batch)
-    model = md.models.fc5(image_size=pixels) if name == "fc5" else getattr(md.models, name)()
+    model = md.models.fc5(image_size=pixels) if name == "fc5" else getattr(md.models, name.partition("-")[0])()
+    if name.endswith("LR1"):
+        md.compress.low_rank(model, md.compress.LR1["resnet18"])
     optimizer = md.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
     def training_step() -> None:
@@ -76,7 +79,11 @@ def torch_jobs(name: str, pixels: int, batch: int, threads: int, channels_last: 
     images, labels = random_batch(pixels, batch)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
     y = torch.from_numpy(labels)
-    model = torch_models.fc5(image_size=pixels) if name == "fc5" else getattr(torch_models, name)()
+    model = torch_models.fc5(image_size=pixels) if name == "fc5" else getattr(torch_models, name.partition("-")[0])()
+    if name.endswith("LR1"):
+        import minidl as md
+
+        torch_models.low_rank(model, md.compress.LR1["resnet18"])
     model = model.to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
@@ -170,7 +177,7 @@ def main() -> None:
         libraries += ["torch channels_last", "torch channels_first"]
     else:
         print("torch is not installed: timing minidl alone")
-    print(f"{'model':24} {'task':15} {'minidl':>10} {'PyTorch':>10} {'ratio':>6}")
+    print(f"{'model':28} {'task':15} {'minidl':>10} {'PyTorch':>10} {'ratio':>6}")
     for case in CASES:
         if options.only not in case[0]:
             continue
@@ -179,7 +186,7 @@ def main() -> None:
         for task in (*TASKS, "peak memory"):
             unit, scale = ("MB", 1) if task == "peak memory" else ("ms", 1000)
             mine = scale * results["minidl"][task]
-            line = f"{name:24} {task:15} {mine:7.1f} {unit}"
+            line = f"{name:28} {task:15} {mine:7.1f} {unit}"
             if len(libraries) > 1:
                 theirs = scale * min(results[library][task] for library in libraries[1:])
                 line += f" {theirs:7.1f} {unit} {mine / theirs:6.2f}"
