@@ -7,7 +7,7 @@
 array([6.])
 """
 
-from . import backend, compress, data, functional, kernels, models, nn, optim, robustness, testing
+from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
 from .measure import evaluate
@@ -36,6 +36,7 @@ __all__ = [
     "op",
     "optim",
     "precision",
+    "report",
     "robustness",
     "save",
     "set_num_threads",

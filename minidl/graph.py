@@ -74,6 +74,8 @@ class Node:
                 "compute the loss again before calling backward() again"
             )
         together = vjp(dy) if callable(vjp) else None
+        if together is not None and not isinstance(together, tuple):
+            raise TypeError(f"{self.name}: its vjp must return a tuple, one gradient an argument: add a comma?")
         for i, source in enumerate(self.sources):
             if source is None or source not in wanted:
                 continue

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from . import functional as F
 from .backend import Array, device_of, is_array, to_device, to_numpy
+from .data import ImageSet
 from .nn import Module, evaluation_mode
 from .progress import ProgressBar
 from .tensor import Tensor, no_grad
@@ -84,6 +85,7 @@ def evaluate(
     True
     """
     tally = Tally()
+    check_batches(batches, "evaluate")
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
         for images, labels in batches:
@@ -94,6 +96,13 @@ def evaluate(
             raise ValueError("evaluate: there are no batches to evaluate on")
         bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
     return Score(tally.mean_loss, tally.accuracy)
+
+
+def check_batches(batches: Any, name: str) -> Any:
+    """Batches as they are, unless they are whole images and labels instead."""
+    if isinstance(batches, tuple | ImageSet):
+        raise TypeError(f"{name} wants batches of images and labels: data.Loader(images, labels, batch_size=64)")
+    return batches
 
 
 def as_input(images: Array, model: Module) -> Tensor:

@@ -48,6 +48,12 @@ def _explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueE
     return ValueError(f"{name}: {shapes}{error}")
 
 
+def _pair(result: Any, name: str) -> tuple[Array, Vjp]:
+    if not isinstance(result, tuple) or len(result) != 2 or not (callable(result[1]) or isinstance(result[1], tuple)):
+        raise TypeError(f"{name}: an operation returns a tuple (value, vjp), vjp a tuple of functions or one function")
+    return result
+
+
 def _source(argument: object) -> Node | Tensor | None:
     if not isinstance(argument, Tensor) or not argument.requires_grad:
         return None
@@ -98,7 +104,7 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
         precision = _precision(args)
         try:
             arrays = [_array(a, precision, i < len(listed) and listed[i]) for i, a in enumerate(args)]
-            value, vjp = function(*arrays, **settings)
+            value, vjp = _pair(function(*arrays, **settings), name)
         except ValueError as error:
             if str(error).startswith(f"{name}:"):
                 raise
@@ -151,10 +157,7 @@ class Tensor:
         if not is_array(data):
             data = np.asarray(data) if isinstance(data, np.generic) else np.asarray(data, dtype=np.float32)
         if requires_grad and data.dtype.kind != "f":
-            raise TypeError(
-                f"Tensor: requires_grad needs real numbers, and these are {data.dtype}: convert them with "
-                "x.astype(np.float32)"
-            )
+            raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
         self.data: Array = data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
@@ -193,6 +196,9 @@ class Tensor:
 
     def __float__(self) -> float:
         return float(self.data)
+
+    def __format__(self, style: str) -> str:
+        return format(self.item(), style) if style else repr(self)
 
     def numpy(self) -> np.ndarray:
         """The array on the CPU."""

@@ -65,6 +65,9 @@ def check_gradients(
             raise TypeError(
                 f"check_gradients: input {i} is {x.dtype}: finite differences need float64 (.astype(float))"
             )
+    arrays = [x.copy() for x in arrays]
+    for x in arrays:
+        _freeze(x)  # an operation that overwrites its input would spoil the comparison, and its user's data
     leaves = [Tensor(x, requires_grad=True) for x in arrays]
     y = f(*leaves)
     v = rng.standard_normal(y.shape)
@@ -83,9 +86,18 @@ def check_gradients(
         if not abs(exact - numeric) <= tolerance * max(abs(exact), abs(numeric)) + rounding < math.inf:
             raise AssertionError(
                 f"gradient by input {i}, shape {leaf.shape}: the slope along a random direction is {exact:.10g} by the "
-                f"gradient and {numeric:.10g} by finite differences"
+                f"gradient and {numeric:.10g} by finite differences, {_ratio(exact, numeric)}"
             )
     return True
+
+
+def _freeze(x: Array) -> None:
+    if isinstance(x, np.ndarray):  # CuPy's arrays have no such flag
+        x.flags.writeable = False
+
+
+def _ratio(exact: float, numeric: float) -> str:
+    return f"{exact / numeric:.6g} times as much" if numeric else "which see no slope at all"
 
 
 def _like(values: np.ndarray, array: Array) -> Array:

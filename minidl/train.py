@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from . import functional as F
 from .backend import Array
-from .measure import Score, Tally, as_input, evaluate
+from .measure import Score, Tally, as_input, check_batches, evaluate
 from .nn import Module
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
@@ -124,9 +124,11 @@ def fit(
     >>> curve[1].loss < curve[0].loss
     True
     """
-    steps = len(batches)
+    steps = len(check_batches(batches, "fit"))
     if epochs < 1 or steps < 1:
         raise ValueError(f"fit: there is nothing to train on: {epochs} epochs of {steps} batches")
+    if {*model.parameters()}.isdisjoint(optimizer.parameters):
+        raise ValueError("fit: the optimiser has none of this model's parameters: make it from model.parameters()")
     if pruner is not None:
         pruner.check(epochs * steps)
     training = _Training(model, optimizer, schedule, temperature, pruner)

@@ -54,7 +54,8 @@ def load(model: Module, path: str | Path, strict: bool = True) -> None:
 
     Notes
     -----
-    A pruned model keeps its masks: see ``Module.load_state_dict``.
+    A model that is pruned keeps its masks: see ``Module.load_state_dict``. A file holds zeros but no masks; to train
+    on without losing them, take the masks from the zeros: ``for p in model.parameters(): p.mask = p.data != 0``.
     """
     from safetensors import SafetensorError, safe_open
 

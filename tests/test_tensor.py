@@ -582,3 +582,24 @@ def test_there_and_back(rng):
     (x * x).sum().backward()
     assert md.backend.is_gpu_array(x.grad)
     np.testing.assert_allclose(to_numpy(x.grad), 2 * x.numpy())
+
+
+def test_what_an_operation_returns_is_checked():
+    """Without its vjp, a value of two rows would pass for a pair."""
+
+    @md.op
+    def forgotten(x):
+        return x * 2
+
+    @md.op
+    def bare(x):
+        return x * 2, (lambda dy: dy * 2)
+
+    with pytest.raises(TypeError, match="forgotten: an operation returns a tuple"):
+        forgotten(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="bare: its vjp must return a tuple"):
+        bare(md.Tensor(np.ones(3), requires_grad=True)).sum().backward()
+
+
+def test_numbers_can_be_formatted():
+    assert f"{md.Tensor(0.25):.3f}" == "0.250"

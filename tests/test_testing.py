@@ -90,3 +90,15 @@ def test_infinities_prove_nothing():
 
     with pytest.raises(AssertionError):
         check_gradients(pole, np.ones(3))
+
+
+def test_an_operation_that_overwrites_its_input_is_caught():
+    @md.op
+    def square(x):
+        np.multiply(x, x, out=x)
+        return x, (lambda dy: (dy * 2 * x,))
+
+    x = np.array([2.0, 3.0])
+    with pytest.raises(ValueError, match="read-only"):
+        check_gradients(square, x)
+    assert x.tolist() == [2, 3]

@@ -246,3 +246,17 @@ def test_progress_off_is_silent(capsys):
 def test_epochs_are_records():
     _, curve = train(1)
     assert set(dataclasses.asdict(curve[0])) >= {"epoch", "loss", "accuracy", "lr", "sparsity", "images_per_second"}
+
+
+def test_an_optimiser_of_another_model_is_noticed():
+    optimizer = optim.SGD(small_model().parameters(), 0.1)
+    with pytest.raises(ValueError, match="none of this model's parameters"):
+        md.fit(small_model(), md.data.Loader(*two_blobs(), 16), optimizer, 1, progress=False)
+
+
+def test_images_and_labels_are_not_batches():
+    model = small_model()
+    with pytest.raises(TypeError, match="Loader"):
+        md.fit(model, two_blobs(), optim.SGD(model.parameters(), 0.1), 1, progress=False)
+    with pytest.raises(TypeError, match="Loader"):
+        md.evaluate(model, md.data.digits("val"), progress=False)

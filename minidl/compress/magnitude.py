@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..backend import Array, array_module
+from ..backend import array_module
 from ..nn import Module
 from ..tensor import Parameter
 
@@ -196,23 +196,19 @@ def prunable_weights(model: Module) -> Iterator[tuple[str, Parameter]]:
 def _mask_smallest(weights: list[Parameter], count: int) -> None:
     """Mask exactly ``count`` weights in all, those of least magnitude: ties are counted, never compared."""
     xp = array_module(weights[0].data)
-    magnitudes = xp.concatenate([_ranks(weight).ravel() for weight in weights])
-    threshold = xp.partition(magnitudes, count - 1)[count - 1]
+    left = [xp.ones(w.shape, bool) if w.mask is None else w.mask for w in weights]  # what is pruned stays pruned
+    magnitudes = xp.concatenate([abs(w.data[there]) for w, there in zip(weights, left, strict=True)])
+    more = count - (sum(w.size for w in weights) - magnitudes.size)
+    threshold = xp.partition(magnitudes, more - 1)[more - 1]
     keep = magnitudes > threshold
     ties = xp.flatnonzero(magnitudes == threshold)
-    keep[ties[count - int((magnitudes < threshold).sum()) :]] = True
+    keep[ties[more - int((magnitudes < threshold).sum()) :]] = True
     start = 0
-    for weight in weights:
-        weight.mask = keep[start : start + weight.size].reshape(weight.shape)
-        start += weight.size
-
-
-def _ranks(weight: Parameter) -> Array:
-    """Magnitudes, with -1 for pruned weights: below a weight that just happens to be zero."""
-    magnitude = abs(weight.data)
-    if weight.mask is not None:
-        magnitude[~weight.mask] = -1
-    return magnitude
+    for weight, there in zip(weights, left, strict=True):
+        stop = start + int(there.sum())
+        mask = xp.zeros(weight.shape, bool)
+        mask[there] = keep[start:stop]
+        weight.mask, start = mask, stop
 
 
 def _count_pruned(weight: Parameter) -> int:

@@ -170,11 +170,11 @@ def check_labels(labels: Any, count: int, classes: int, name: str) -> Array:
     """Labels as they are, or an error that says what is wrong with them."""
     if not is_array(labels):
         labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
     if labels.shape != (count,):
         hint = "; for one-hot rows, use labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
         raise ValueError(f"{name}: labels have shape {labels.shape}, the logits ask for ({count},){hint}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
     bad = to_numpy(labels)
     bad = np.flatnonzero((bad < 0) | (bad >= classes))
     if len(bad):
