@@ -93,11 +93,22 @@ def settings_from_command_line(
     return tyro.cli(kind, default=presets[chosen.preset], args=args, description=doc)
 
 
-def write_settings(path: Path, settings: Any) -> None:
-    """All settings of a study, and the version that ran them, beside its results."""
-    record = {"minidl": md.__version__, "numpy": np.__version__, **dataclasses.asdict(settings)}
+def write_settings(folder: Path, settings: Any) -> None:
+    """All settings of a study, and the versions that ran it, beside its results; other settings' results are kept."""
+    path = folder / "settings.json"
+    record = json.loads(json.dumps(dataclasses.asdict(settings), default=str))
+    if path.exists() and (folder / "results.csv").exists():
+        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        other = [
+            f"{name} was {found.get(name)}, now {record[name]}" for name in record if found.get(name) != record[name]
+        ]
+        if other:
+            raise ValueError(
+                f"{folder} holds the results of other settings ({'; '.join(other)}): choose another --out, or delete it"
+            )
+    versions = {"minidl": md.__version__, "numpy": np.__version__}
     with whole_file(path) as file:
-        file.write(json.dumps(record, indent=2, default=str).encode() + b"\n")
+        file.write(json.dumps({"versions": versions, "settings": record}, indent=2).encode() + b"\n")
 
 
 def run_or_exit(main: Callable[[], Any]) -> None:
@@ -107,4 +118,4 @@ def run_or_exit(main: Callable[[], Any]) -> None:
     except (ValueError, FileNotFoundError, ArithmeticError, RuntimeError) as error:
         raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt:
-        raise SystemExit("stopped; what was finished is on disk") from None
+        raise SystemExit("stopped: the networks that were finished are in the table") from None

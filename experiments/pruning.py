@@ -173,7 +173,7 @@ def check(settings: Settings, problem: Problem) -> None:
     md.backend.check_device(settings.device)
 
 
-def train(settings: Settings, problem: Problem, run: Run) -> tuple[md.nn.Module, list[md.train.Epoch]]:
+def train(settings: Settings, problem: Problem, run: Run, name: str) -> tuple[md.nn.Module, list[md.train.Epoch]]:
     """A network, pruned while it was trained, and its training curve."""
     batches = problem.batches(run.batch_size, run.seed)
     model = problem.model(run.model, run.seed).to(settings.device)
@@ -193,7 +193,7 @@ def train(settings: Settings, problem: Problem, run: Run) -> tuple[md.nn.Module,
         schedule=md.optim.one_cycle(run.recipe.lr, steps),
         validation=problem.validation(),
         pruner=pruner,
-        name=f"{run}:",
+        name=name,
     )
     return model, curve
 
@@ -223,10 +223,11 @@ def main() -> None:
     started = time.perf_counter()
     problem = load_problem(settings.data, settings.pixels, settings.crop, settings.root, settings.download)
     check(settings, problem)
-    write_settings(out / "settings.json", settings)
+    write_settings(out, settings)
     rows: list[dict] = []
-    for run in plan(settings):
-        model, curve = train(settings, problem, run)
+    runs = plan(settings)
+    for i, run in enumerate(runs, start=1):
+        model, curve = train(settings, problem, run, f"network {i} of {len(runs)}, {run}:")
         report.write_csv(
             out / "curves" / f"figure-{run.figure}-sparsity-{100 * run.sparsity:g}-seed-{run.seed}.csv",
             [dataclasses.asdict(epoch) for epoch in curve],
@@ -247,15 +248,22 @@ def main() -> None:
 
 def print_summary(settings: Settings, out: Path, rows: list[dict], seconds: float) -> None:
     """Accuracy under attack of every model, and where the files are."""
-    print(f"{'model':9} {'sparsity':>8} {'seed':>4} {'val':>7}   accuracy under FGSM at epsilon =")
-    print(" " * 33 + "".join(f"{e:>5g}/255" for e in settings.epsilons))
+    count = rows[0]["images"]
+    spread = max(100 * (row["accuracy_high"] - row["accuracy_low"]) / 2 for row in rows)
+    print(f"Accuracy on all validation images, and under FGSM on {count} of them drawn anew for each network")
+    print(f"(95 % intervals of the latter: up to +- {spread:.0f} points), by epsilon in 1/255:\n")
+    print(
+        f"{'model':9} {'batch':>5} {'sparsity':>8} {'seed':>4} {'val':>7} |"
+        + "".join(f"{e:>7g}" for e in settings.epsilons)
+    )
     for i in range(0, len(rows), len(settings.epsilons)):
         group = rows[i : i + len(settings.epsilons)]
         first = group[0]
         print(
-            f"{first['model']:9} {first['sparsity']:8.0%} {first['seed']:4} {first['val_accuracy']:7.1%}  "
-            + "".join(f"{row['accuracy']:9.1%}" for row in group)
+            f"{first['model']:9} {first['batch_size']:5} {first['sparsity']:8.0%} {first['seed']:4} "
+            f"{first['val_accuracy']:7.1%} |" + "".join(f"{row['accuracy']:7.1%}" for row in group)
         )
+    print()
     print(f"table    {out / 'results.csv'}")
     for figure in settings.figures:
         print(f"figure   {out / f'figure-{figure}.png'}")

@@ -64,8 +64,8 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
         style = STYLES[i % len(STYLES)] | {"linewidth": 1.4, "markersize": 4, "label": label.format(value)}
         _draw(left, mine, "accuracy", style)
         _draw(right, mine, "drop", style)
-    _finish(left, "accuracy under FGSM", "a")
-    _finish(right, "drop of accuracy", "b")
+    _finish(left, "accuracy under FGSM (%)", "a")
+    _finish(right, "drop of accuracy (percentage points)", "b")
     figure.suptitle(title, fontsize=10)
     figure.legend(
         *left.get_legend_handles_labels(),
@@ -98,14 +98,16 @@ def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
         high.append(mean + spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_high"])
     x = [255 * epsilon for epsilon in epsilons]
     axes.plot(x, middle, clip_on=False, zorder=3, **style)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.1, linewidth=0)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
+    for end in (low, high):
+        axes.plot(x, end, color=style["color"], linestyle=style["linestyle"], linewidth=0.5, alpha=0.5)
 
 
 def _finish(axes: Axes, ylabel: str, panel: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epsilon, in 1/255 of the pixel range")
-    axes.set_ylabel(f"{ylabel} (%)")
+    axes.set_ylabel(ylabel)
     axes.set_title(panel, loc="left", fontsize=10, fontweight="bold")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if ylabel.startswith("drop") else 0, top=100)
     axes.set_xlim(left=0)

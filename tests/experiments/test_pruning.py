@@ -61,10 +61,20 @@ def test_the_training_curves_are_kept(finished):
 
 def test_the_settings_are_kept(finished):
     _, out = finished
-    settings = json.loads((out / "settings.json").read_text())
+    record = json.loads((out / "settings.json").read_text())
+    assert "minidl" in record["versions"]
+    settings = record["settings"]
     assert settings["sparsities"] == [0.0, 0.9]
     assert settings["fc5"] == {"epochs": 2, "lr": 0.1}
-    assert "minidl" in settings
+
+
+def test_results_of_other_settings_are_not_overwritten(finished):
+    _, out = finished
+    before = (out / "results.csv").read_bytes()
+    process = pruning(*TINY, "--out", str(out), "--seeds", "1")
+    assert process.returncode != 0
+    assert "seeds was [0], now [1]" in process.stderr
+    assert (out / "results.csv").read_bytes() == before
 
 
 def test_the_same_command_gives_the_same_numbers(finished, tmp_path):
