@@ -34,8 +34,8 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     rows : sequence of mappings
         With ``epsilon`` in [0, 1] pixel units, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``drop``,
         ``drop_low``, ``drop_high``, and the column that tells the lines apart. Rows that agree in that column and in
-        epsilon are seeds: the line is their mean, the band one standard deviation to either side. A single seed's
-        band is its confidence interval, from ``_low`` to ``_high``.
+        epsilon are seeds: the line is their mean, the bars one standard deviation to either side. A single seed's
+        bars are its confidence interval, from ``_low`` to ``_high``.
     path : str or Path
         Without ending: an SVG and a PNG are written.
     line : str
@@ -62,10 +62,11 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     for i, value in enumerate(values):
         mine = [row for row in rows if row[line] == value]
         style = STYLES[i % len(STYLES)] | {"linewidth": 1.4, "markersize": 4, "label": label.format(value)}
-        _draw(left, mine, "accuracy", style)
-        _draw(right, mine, "drop", style)
+        shift = (i - (len(values) - 1) / 2) * 0.006  # side by side, so that no bar hides another
+        _draw(left, mine, "accuracy", style, shift)
+        _draw(right, mine, "drop", style, shift)
     _finish(left, "accuracy under FGSM (%)", "a")
-    _finish(right, "drop of accuracy (percentage points)", "b")
+    _finish(right, "drop (percentage points)", "b")
     figure.suptitle(title, fontsize=10)
     figure.legend(
         *left.get_legend_handles_labels(),
@@ -84,8 +85,8 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     return files
 
 
-def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
-    """One line with its band: of one seed the confidence interval, of several their mean and standard deviation."""
+def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict, shift: float) -> None:
+    """One line with its error bars: of one seed the confidence interval, of several their standard deviation."""
     epsilons = sorted({float(row["epsilon"]) for row in rows})
     middle, low, high = [], [], []
     for epsilon in epsilons:
@@ -96,11 +97,12 @@ def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict) -> None:
         middle.append(mean)
         low.append(mean - spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_low"])
         high.append(mean + spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_high"])
-    x = [255 * epsilon for epsilon in epsilons]
-    axes.plot(x, middle, clip_on=False, zorder=3, **style)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
-    for end in (low, high):
-        axes.plot(x, end, color=style["color"], linestyle=style["linestyle"], linewidth=0.5, alpha=0.5)
+    x = [255 * (epsilon + shift * epsilons[-1]) for epsilon in epsilons]
+    errors = [
+        [m - end for m, end in zip(middle, low, strict=True)],
+        [end - m for m, end in zip(middle, high, strict=True)],
+    ]
+    axes.errorbar(x, middle, yerr=errors, capsize=2, elinewidth=0.7, capthick=0.7, clip_on=False, zorder=3, **style)
 
 
 def _finish(axes: Axes, ylabel: str, panel: str) -> None:
@@ -110,7 +112,7 @@ def _finish(axes: Axes, ylabel: str, panel: str) -> None:
     axes.set_ylabel(ylabel)
     axes.set_title(panel, loc="left", fontsize=10, fontweight="bold")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if ylabel.startswith("drop") else 0, top=100)
-    axes.set_xlim(left=0)
+    axes.margins(x=0.03)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

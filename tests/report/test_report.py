@@ -63,8 +63,8 @@ def test_the_same_results_give_the_same_figure(tmp_path):
     assert first.read_text() == second.read_text()
 
 
-def test_the_band_of_several_seeds_is_their_standard_deviation(tmp_path):
-    """Seeds at 0.4 and 0.6 draw the line of 0.5 with a band of 0.5 -+ 0.1 sqrt(2), whatever their intervals."""
+def test_the_bars_of_several_seeds_is_their_standard_deviation(tmp_path):
+    """Seeds at 0.4 and 0.6 draw the line of 0.5 with bars of 0.5 -+ 0.1 sqrt(2), whatever their intervals."""
     spread = 0.1 * 2**0.5
     one = [row(0.0, e / 255, 0.5) for e in (0, 8)]
     two = [row(0.0, e / 255, accuracy, seed) for seed, accuracy in enumerate((0.4, 0.6)) for e in (0, 8)]
