@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+_UMASK = os.umask(0)  # it can only be read by setting it, which is not for a time with several threads
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
@@ -33,14 +36,8 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~_umask())  # mkstemp's files are for their owner alone
+        os.chmod(partial, 0o666 & ~_UMASK)  # mkstemp's files are for their owner alone
         os.replace(partial, path)
     except BaseException:  # an interrupt too leaves nothing half-written behind
         Path(partial).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -113,10 +113,11 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
         dy = gradients.pop(node, None)
         if dy is None:  # no gradient flows to its value
             continue
+        dy = array_module(dy).asarray(dy)  # NumPy's sums of everything are scalars, which share memory with nothing
         for source, dx in node.pull_back(dy, wanted):
             if source in gradients:  # a value used twice gets the sum of both gradients
                 gradients[source] = gradients[source] + dx
-            elif not isinstance(source, Node) and array_module(dx).may_share_memory(dx, dy):
+            elif not isinstance(source, Node) and _shared(dx, dy, gradients):
                 gradients[source] = dx.copy()  # what a leaf keeps must not change with some other array
             else:
                 gradients[source] = dx
@@ -125,6 +126,10 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
             # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met
             # on the way does not change the precision of a float32 leaf's gradient
             leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx, dtype=leaf.dtype)
+
+
+def _shared(dx: Array, dy: Array, gradients: dict[Vertex, Array]) -> bool:
+    return array_module(dx).may_share_memory(dx, dy) or any(dx is other for other in gradients.values())
 
 
 def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:

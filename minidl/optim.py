@@ -55,6 +55,8 @@ class Optimizer:
                 kind = type(parameter).__name__
                 raise TypeError(f"{name}: parameter {i} is a {kind}, and must be a Parameter: use model.parameters()")
         _check_numbers(name, lr=lr, weight_decay=weight_decay)
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__}: a parameter is there twice, and would be moved twice a step")
         self.lr, self.weight_decay, self.decay_all = lr, weight_decay, decay_all
         self.state: list[list[Array]] = [[] for _ in self.parameters]
 

@@ -170,6 +170,8 @@ class _Training:
             bar.advance()
             if bar.due:
                 bar.show(**self.figures(tally))
+        if not tally.count:
+            raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
         self._check(evaluate(self.model, [(images, labels)], self.temperature, progress=False).loss, t)
         return tally

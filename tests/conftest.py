@@ -6,7 +6,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from minidl.backend import check_device
+from minidl.backend import check_device, manual_seed
 
 hypothesis.settings.register_profile(
     "minidl",
@@ -46,6 +46,12 @@ def device(request):
     device = request.config.getoption("--device")
     _skip_without(device)
     return device
+
+
+@pytest.fixture(autouse=True)
+def _default_streams():
+    """The same initial weights in each test, whatever ran before it."""
+    manual_seed(0)
 
 
 @pytest.fixture

@@ -307,3 +307,9 @@ def test_short_runs(steps):
 def test_schedules_stay_at_their_end():
     assert optim.cosine(1.0, 10, final=0.1)(50) == pytest.approx(0.1)
     assert optim.one_cycle(1.0, 10, final=0.1)(50) == pytest.approx(0.1)
+
+
+def test_a_parameter_that_is_there_twice_is_refused():
+    w = md.Parameter(np.ones(2))
+    with pytest.raises(ValueError, match="twice"):
+        optim.SGD([w, w], 0.1)

@@ -603,3 +603,20 @@ def test_what_an_operation_returns_is_checked():
 
 def test_numbers_can_be_formatted():
     assert f"{md.Tensor(0.25):.3f}" == "0.250"
+
+
+def test_gradients_of_sums_and_of_shared_results_are_their_own():
+    """Not a repeated view of one number, and not each other's."""
+    x = md.Tensor(np.ones(3), requires_grad=True)
+    (x.sum() * 2).backward()
+    x.grad *= 0.5
+    assert x.grad.tolist() == [1, 1, 1]
+
+    @md.op
+    def both(a, b):
+        return a + b, lambda dy: (same := dy * 2, same)
+
+    a, b = (md.Tensor(np.ones(3), requires_grad=True) for _ in range(2))
+    both(a, b).sum().backward()
+    a.grad *= 10
+    assert b.grad.tolist() == [2, 2, 2]

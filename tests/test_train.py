@@ -260,3 +260,16 @@ def test_images_and_labels_are_not_batches():
         md.fit(model, two_blobs(), optim.SGD(model.parameters(), 0.1), 1, progress=False)
     with pytest.raises(TypeError, match="Loader"):
         md.evaluate(model, md.data.digits("val"), progress=False)
+
+
+def test_batches_that_come_to_an_end():
+    class Once(list):
+        def __iter__(self):
+            yield from [self.pop()] if list.__len__(self) else []
+
+        def __len__(self):
+            return 1
+
+    model = small_model()
+    with pytest.raises(ValueError, match="begins anew"):
+        md.fit(model, Once([two_blobs()]), optim.SGD(model.parameters(), 0.1), 2, progress=False)

@@ -106,8 +106,8 @@ def cost(model: Module, input_shape: Sequence[int]) -> Cost:
             return None
         layers[layer], forward = name, layer.forward
 
-        def counted(*inputs: Any) -> Any:
-            y = forward(*inputs)  # (1, ..., N): each weight is used once at each place, for one of the N
+        def counted(*inputs: Any, **named: Any) -> Any:
+            y = forward(*inputs, **named)  # (1, ..., N): each weight is used once at each place, for one of the N
             work[layer] += y.size // y.shape[-1] * layer.weight.size
             return y
 

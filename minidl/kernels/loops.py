@@ -64,13 +64,13 @@ def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, paddin
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    """y, the largest value of each window (padding never wins), and where: its place kh * KW + kw in the window."""
+    """y, the largest value of each window (padding never wins, NaN always), and where: its place kh * KW + kw in it."""
     shape = (len(x), *output_sizes(x.shape, kernel, stride, padding), x.shape[3])
     y = np.full(shape, -np.inf, x.dtype)
     where = np.zeros(shape, index_dtype(kernel))
     for oh, ow, kh, kw, h, w in _taps(x.shape, kernel, stride, padding):
         for b, c in np.ndindex(len(x), x.shape[3]):
-            if x[b, h, w, c] > y[b, oh, ow, c]:
+            if x[b, h, w, c] > y[b, oh, ow, c] or np.isnan(x[b, h, w, c]) > np.isnan(y[b, oh, ow, c]):
                 y[b, oh, ow, c] = x[b, h, w, c]
                 where[b, oh, ow, c] = kh * kernel[1] + kw
     return y, where

@@ -80,7 +80,7 @@ def max_pool2d_grad(
     xp = array_module(dy)
     places = xp.arange(kernel[0] * kernel[1], dtype=where.dtype)[:, None]  # (KH KW, 1)
     shares = xp.where(where[:, :, :, None] == places, dy[:, :, :, None], dy.dtype.type(0))  # (B, OH, OW, KH KW, C)
-    return _scatter(shares.reshape(*dy.shape[:3], *kernel, -1), x_shape, stride, padding)
+    return _scatter(shares.reshape(*dy.shape[:3], *kernel, dy.shape[3]), x_shape, stride, padding)
 
 
 def _averaging(size: int, windows: Windows, like: Array) -> Array:
@@ -149,7 +149,7 @@ def relu(x: Array) -> Array:
 
 
 def relu_grad(dy: Array, y: Array) -> Array:
-    return dy * (y > 0)
+    return array_module(dy).where(y > 0, dy, dy.dtype.type(0))
 
 
 def sgd_step(
@@ -169,9 +169,9 @@ def sgd_step(
         step = step + momentum * velocity if nesterov else velocity
     weight -= lr * step
     if mask is not None:
-        weight *= mask
+        weight[~mask] = 0
         if velocity is not None:
-            velocity *= mask
+            velocity[~mask] = 0
 
 
 def adam_step(
@@ -193,4 +193,4 @@ def adam_step(
     scale = (square / (1 - beta2**step)) ** 0.5 + eps
     weight -= lr / (1 - beta1**step) * mean / scale
     if mask is not None:
-        weight *= mask
+        weight[~mask] = 0

@@ -34,19 +34,24 @@ def watching(model: Module, watch: Callable[[str, Module], Forward | None]) -> I
     0 (1, 2, 2, 3)
     1 (1, 12)
     """
-    watched = []
+    watched: list[tuple[Module, Any]] = []
+    seen = set()
     try:
         for name, module in model.named_modules():
-            if "forward" in vars(module):  # a layer that is used in two places is watched once
+            if id(module) in seen:  # a layer that is used in two places is watched once
                 continue
+            seen.add(id(module))
             forward = watch(name, module)
             if forward is not None:
+                watched.append((module, vars(module).get("forward")))
                 module.forward = forward  # type: ignore[method-assign]
-                watched.append(module)
         yield
     finally:
-        for module in watched:
-            del module.forward
+        for module, own in watched:  # a forward of the module's own, rather than its class's, comes back
+            if own is None:
+                del module.forward
+            else:
+                module.forward = own  # type: ignore[method-assign]
 
 
 def grey_image(model: Module, input_shape: Sequence[int], name: str) -> Tensor:

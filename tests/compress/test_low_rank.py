@@ -419,3 +419,21 @@ def test_cost_is_a_table_and_says_what_does_not_fit():
         cost(small_model(), (8, 8, 3))
     with pytest.raises(TypeError, match=r"minidl\.nn\.Module.*function"):
         cost(md.models.resnet18, (8, 8, 3))
+
+
+def test_costs_of_layers_with_a_forward_of_their_own_and_named_arguments():
+    """Within another watch, and called with its input by name, a layer counts all the same."""
+
+    class Named(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.layer(x=nn.Flatten()(x))
+
+    model = Named()
+    own = model.layer.forward
+    model.layer.forward = lambda x: own(x)
+    kept = model.layer.forward
+    assert md.compress.cost(model, (1, 1, 3)).multiply_adds == 6
+    assert model.layer.forward is kept

@@ -81,6 +81,7 @@ CASES = [
     *conv((1, 3, 2, 35), (2, 2), 3, (3, 1), (0, 1)),
     *conv((2, 1, 1, 4), (3, 3), 17, (1, 1), (1, 1)),
     *conv((1, 4, 30, 1), (1, 3), 2, (1, 4), (0, 2)),
+    *conv((3, 9, 2, 1), (9, 2), 4, (1, 20), (0, 7)),  # padding wider than what the windows reach
     *conv((1, 6, 5, 16), (3, 3), 16, (1, 1), (1, 1)),  # by Winograd
     *conv((1, 7, 9, 16), (3, 3), 32, (1, 1), (0, 2)),
     *pool((2, 5, 6, 3), (3, 3), (2, 2), (1, 1)),
@@ -313,3 +314,46 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_other_instruction_sets(tmp_path, name, features, tile):
     found = in_new_process(tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
     assert found[:3] == tile.split()
+
+
+@pytest.mark.parametrize("module", [loops, portable, cpu], ids=["loops", "portable", "cpu"])
+def test_the_first_nan_of_a_window_wins(module):
+    x = np.array([1, np.nan, 3, np.nan], np.float32).reshape(1, 1, 4, 1)
+    y, where = module.max_pool2d(x, (1, 4), (1, 1), (0, 0))
+    assert np.isnan(y).all()
+    assert where.ravel().tolist() == [1]
+
+
+@pytest.mark.parametrize("module", [loops, portable, cpu], ids=["loops", "portable", "cpu"])
+def test_a_pruned_weight_is_zero_whatever_its_gradient(module):
+    weight, velocity, mask = normal(3), normal(3), np.array([True, False, True])
+    grad = np.array([1, np.inf, np.nan], np.float32)
+    module.sgd_step(weight, grad, velocity, mask, 0.1, 0.9, 0.0, False)
+    assert weight[1] == velocity[1] == 0
+    assert np.isnan(weight[2])
+
+
+def test_a_step_leaves_alone_what_it_may_not_touch():
+    """Arrays of unequal shapes, and memory that is read-only, are for portable to broadcast or to refuse."""
+    weight = np.frombuffer(np.ones(4, np.float32).tobytes(), np.float32)
+    with pytest.raises(ValueError, match="read-only"):
+        cpu.sgd_step(weight, normal(4), None, None, 0.1, 0.0, 0.0, False)
+    assert weight.tolist() == [1, 1, 1, 1]
+    guarded = np.zeros(16, np.float32)
+    with pytest.raises(ValueError, match="broadcast"):
+        cpu.sgd_step(normal(16), normal(16), guarded[:4], None, 0.1, 0.9, 0.0, False)
+    assert not guarded[4:].any()
+    weight = np.ones(4, np.float32)
+    cpu.sgd_step(weight, np.ones(1, np.float32), None, None, 0.5, 0.0, 0.0, False)
+    assert weight.tolist() == [0.5] * 4
+    with pytest.raises(ValueError, match="matmul"):
+        cpu.matmul(normal(2, 5), normal(3, 4))
+
+
+def test_adam_with_a_beta_that_is_one_in_float32():
+    results = []
+    for dtype in (np.float32, np.float64):
+        weight, mean, square = np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype)
+        cpu.adam_step(weight, np.full(3, 0.5, dtype), mean, square, None, 1e-3, 0.9, 1 - 1e-8, 1e-8, 0.0, 1)
+        results.append(weight)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)

@@ -45,7 +45,8 @@ def _compiled(kernel: Callable[..., Any], also: type[np.generic] = np.float32, i
         odd = [a for a in arrays if not _is_float32(a)]
         fits = not odd or (len(odd) == 1 and odd[0].dtype == also and odd[0].size > 0)
         if in_place:
-            fits = fits and all(a.flags.c_contiguous for a in arrays)
+            # of one shape, and writable: what else there may be, portable broadcasts or refuses
+            fits = fits and all(a.flags.carray and a.shape == arrays[0].shape for a in arrays)
         if not fits:
             return fallback(*args, **kwargs)
         return kernel(*map(_contiguous, args), **{name: _contiguous(a) for name, a in kwargs.items()})
@@ -73,4 +74,4 @@ adam_step = _compiled(elementwise.adam_step, also=np.bool_, in_place=True)
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b."""
     plain = all(m.ndim == 2 and _is_float32(m) and all(step % 4 == 0 for step in m.strides) for m in (a, b))
-    return multiply.matmul(a, b) if plain else portable.matmul(a, b)
+    return multiply.matmul(a, b) if plain and a.shape[1] == b.shape[0] else portable.matmul(a, b)

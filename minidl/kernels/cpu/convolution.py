@@ -158,8 +158,9 @@ def conv2d_grad_input(
 def _gather(part, columns: Floats, H, run, KH, OH, OW, SH, PH, step, left, padded: Floats, row, dx: Floats):
     """One row of dx from the rows of columns (B, OH, OW, KH, run) that touch it; ``padded`` has room for each row."""
     b, h = part // H, part % H
-    line = at(padded, part * ((OW - 1) * step + run + row))
-    for i in range((OW - 1) * step + run + row):
+    length = max((OW - 1) * step + run, left) + row
+    line = at(padded, part * length)
+    for i in range(length):
         line[i] = 0
     for oh in range(max(0, (h + PH - KH + SH) // SH), min(OH, (h + PH) // SH + 1)):
         for ow in range(OW):
@@ -176,7 +177,8 @@ def _grad_input_of_few_channels(
     """dx where C would fill little of a tile's columns: what each output gives to its window, then their sums."""
     (b, h, w, c), (n, kh, kw, _), (_, oh, ow, _) = x_shape, weight.shape, dy.shape
     dx, some = empty(x_shape), max(1, (1 << 20) // (oh * ow * kh * kw * c))
-    weight, room = weight.reshape(n, -1), empty(some * h * ((ow - 1) * stride[1] * c + kw * c + w * c))
+    length = max((ow - 1) * stride[1] + kw, padding[1]) * c + w * c
+    weight, room = weight.reshape(n, -1), empty(some * h * length)
     for i in range(0, b, some):
         columns = matmul(dy[i : i + some].reshape(-1, n), weight)
         _gather.run(

@@ -66,13 +66,12 @@ def sgd_step(
 def _adam(
     part, weight: Floats, grad: Floats, mean: Floats, square: Floats, mask: Bytes, has_mask, size, rates: Floats
 ):  # fmt: skip
-    lr, beta1, beta2, eps, weight_decay, correction = rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
-    one = np.float32(1)
+    lr, rest1, rest2, eps, weight_decay, correction = rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
     for i in range(part * PART, min(size, (part + 1) * PART)):
         keep = mask[i] != 0 if has_mask else True
         slope = grad[i] + weight_decay * weight[i]
-        mean[i] = beta1 * mean[i] + (one - beta1) * slope
-        square[i] = beta2 * square[i] + (one - beta2) * slope * slope
+        mean[i] += rest1 * (slope - mean[i])
+        square[i] += rest2 * (slope * slope - square[i])
         step = lr * mean[i] / (np.sqrt(square[i] * correction) + eps)
         weight[i] = weight[i] - step if keep else np.float32(0)
 
@@ -82,6 +81,7 @@ def adam_step(
     beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
 ) -> None:  # fmt: skip
     lr, correction = lr / (1 - beta1**step), 1 / (1 - beta2**step)
-    rates = np.array([lr, beta1, beta2, eps, weight_decay, correction], np.float32)
+    # 1 - beta is taken in float64: a beta of 0.99999999 is 1 in float32
+    rates = np.array([lr, 1 - beta1, 1 - beta2, eps, weight_decay, correction], np.float32)
     kept, has_mask = (weight, False) if mask is None else (mask, True)
     _adam.run(_parts(weight), weight, grad, mean, square, kept, has_mask, weight.size, rates)

@@ -20,7 +20,7 @@ def _max(part, x: Floats, H, W, C, KH, KW, SH, SW, PH, PW, OH, OW, y: Floats, wh
                 pixel = ((b * H + oh * SH + kh - PH) * W + ow * SW + kw - PW) * C
                 for c in range(C):
                     value, best = x[pixel + c], y[out + c]
-                    larger = value > best or value != value  # NaN wins, and stays
+                    larger = value > best or (value != value and best == best)  # the first NaN wins, and stays
                     y[out + c] = value if larger else best
                     where[out + c] = kh * KW + kw if larger else where[out + c]
 
