@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable
 from numbers import Real
 
 from . import kernels
 from .backend import Array, array_module
+from .functional.shape_errors import whole_number
 from .tensor import Parameter
 
 Schedule = Callable[[int], float]  # the learning rate at a step, counted from 0
@@ -188,7 +188,7 @@ class Adam(Optimizer):
 def constant(lr: float, warmup: int = 0) -> Schedule:
     """The same learning rate at every step, after ``warmup`` steps of rising to it in a straight line."""
     _check_numbers("constant", lr=lr)
-    return _warm(lambda step: lr, _steps("constant", "warmup", warmup, 0))
+    return _warm(lambda step: lr, whole_number(warmup, "warmup", 0, "constant", "steps"))
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> Schedule:
@@ -202,8 +202,8 @@ def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> S
     (1.0, 0.5, 0.25)
     """
     _check_numbers("step_decay", lr=lr, factor=factor)
-    every = _steps("step_decay", "every", every, 1)
-    return _warm(lambda step: lr * factor ** (step // every), _steps("step_decay", "warmup", warmup, 0))
+    every = whole_number(every, "every", 1, "step_decay", "steps")
+    return _warm(lambda step: lr * factor ** (step // every), whole_number(warmup, "warmup", 0, "step_decay", "steps"))
 
 
 def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedule:
@@ -219,7 +219,10 @@ def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedu
     [1.0, 0.5, 0.0]
     """
     _check_numbers("cosine", lr=lr, final=final)
-    steps, warmup = _steps("cosine", "steps", steps, 1), _steps("cosine", "warmup", warmup, 0)
+    steps, warmup = (
+        whole_number(steps, "steps", 1, "cosine", "steps"),
+        whole_number(warmup, "warmup", 0, "cosine", "steps"),
+    )
     if warmup >= steps:
         raise ValueError(
             f"cosine: warmup is {warmup} of {steps} steps, and must be fewer: the rate would never come down"
@@ -249,7 +252,7 @@ def one_cycle(lr: float, steps: int, pct_start: float = 0.25, start: float = 0.0
     [0.04, 1.0, 0.0]
     """
     _check_numbers("one_cycle", lr=lr, pct_start=pct_start, start=start, final=final)
-    steps = _steps("one_cycle", "steps", steps, 1)
+    steps = whole_number(steps, "steps", 1, "one_cycle", "steps")
     if pct_start > 1:
         raise ValueError(
             f"one_cycle: pct_start is {pct_start}, the part of the steps that go up, and must be in [0, 1]"
@@ -281,14 +284,3 @@ def _check_numbers(where: str, **settings: float) -> None:
             raise TypeError(f"{where}: {name} is {value!r}, and must be a number")
         if not 0 <= value < math.inf:  # also true of NaN
             raise ValueError(f"{where}: {name} is {value}, and must be finite and not negative")
-
-
-def _steps(where: str, name: str, value: int, least: int) -> int:
-    """A whole number of steps."""
-    try:
-        count = operator.index(value)
-    except TypeError as error:
-        raise TypeError(f"{where}: {name} is {value!r}, and must be a whole number of steps") from error
-    if count < least:
-        raise ValueError(f"{where}: {name} is {count}, and must be at least {least}")
-    return count

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ..backend import array_module
+from ..functional.shape_errors import whole_number
 from ..nn import Module
 from ..tensor import Parameter
 
@@ -48,7 +47,7 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     [0.0, 0.0, 0.0, 0.7000000000000001, 0.8, 0.8]
     """
     final, start, every, count = _checked_schedule(final, start, every, count, "cubic_sparsity")
-    step = _at_least(0, step, "step", "cubic_sparsity")
+    step = whole_number(step, "step", 0, "cubic_sparsity", "training iterations")
     done = _pruning_steps(step, start, every, count)
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
 
@@ -156,7 +155,9 @@ class MagnitudePruner:
             The training iteration, counted from 0. A pruning step that was jumped over, the last one too, is made up
             for; a model whose training is taken up again gets back the masks that its zeros imply.
         """
-        done = _pruning_steps(_at_least(0, t, "t", "MagnitudePruner.step"), self.start, self.every, self.count)
+        done = _pruning_steps(
+            whole_number(t, "t", 0, "MagnitudePruner.step", "training iterations"), self.start, self.every, self.count
+        )
         if done > self._done:
             self._done = done
             self._prune(cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count))
@@ -246,17 +247,7 @@ def _checked_schedule(final: float, start: int, every: int, count: int, name: st
         raise ValueError(f"{name}: the final sparsity is {final}, and must be a fraction in [0, 1): 0.9 is 90 %")
     return (
         float(final),
-        _at_least(0, start, "start", name),
-        _at_least(1, every, "every", name),
-        _at_least(1, count, "count", name),
+        whole_number(start, "start", 0, name, "training iterations"),
+        whole_number(every, "every", 1, name, "training iterations"),
+        whole_number(count, "count", 1, name, "training iterations"),
     )
-
-
-def _at_least(least: int, value: Any, what: str, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise TypeError(f"{name}: {what} is {value!r}, and must be a whole number of training iterations") from error
-    if number < least:
-        raise ValueError(f"{name}: {what} is {number}, and must be at least {least}")
-    return number

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import numpy as np
 
 from ..backend import Array
@@ -19,6 +22,19 @@ def pair(value: int | Pair, name: str, least: int, operation: str) -> Pair:
     if not ok:
         raise ValueError(f"{operation}: {name} is {value!r}, and must be an int or a pair of ints, at least {least}")
     return int(h), int(w)
+
+
+def whole_number(value: Any, name: str, least: int | None, operation: str, unit: str = "") -> int:
+    """A whole number, of ``unit``, as an int: of at least ``least``, where that is given."""
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{operation}: {name} is {value!r}, and must be a whole number{unit and f' of {unit}'}"
+        ) from error
+    if least is not None and number < least:
+        raise ValueError(f"{operation}: {name} is {number}, and must be at least {least}")
+    return number
 
 
 def check_images(x: Array, operation: str) -> None:

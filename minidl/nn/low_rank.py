@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
 from ..backend import default_rng
-from ..functional.shape_errors import pair
+from ..functional.shape_errors import pair, whole_number
 from ..kernels.shapes import Pair
 from ..tensor import Tensor
 from .init import he_normal
@@ -110,10 +108,7 @@ def largest_rank(weight_shape: tuple[int, ...]) -> int:
 
 def checked_rank(rank: int, weight_shape: tuple[int, ...], where: str) -> int:
     """The rank as an int, or an error that says what weights (N, KH, KW, C) allow."""
-    try:
-        number = operator.index(rank)
-    except TypeError as error:
-        raise TypeError(f"{where}: the rank is {rank!r}, and must be a whole number") from error
+    number = whole_number(rank, "the rank", None, where)
     n, kh, kw, c = weight_shape
     if not 1 <= number <= largest_rank(weight_shape):
         raise ValueError(

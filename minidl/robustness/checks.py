@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,14 +53,3 @@ def checked_epsilons(epsilons: float | Sequence[float] | np.ndarray, name: str) 
                 "8 / 255"
             )
     return values
-
-
-def checked_count(value: int, what: str, name: str) -> int:
-    """A whole number of at least 1."""
-    try:
-        count = operator.index(value)
-    except TypeError as error:
-        raise TypeError(f"{name}: {what} is {value!r}, and must be a whole number") from error
-    if count < 1:
-        raise ValueError(f"{name}: {what} is {count}, and must be at least 1")
-    return count

@@ -14,9 +14,9 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, device_of, to_device, to_numpy
+from ..functional.shape_errors import whole_number
 from ..nn import Module
 from ..tensor import Tensor, no_grad
-from .checks import checked_count
 
 
 class ZeroGradientWarning(UserWarning):
@@ -67,7 +67,7 @@ def rays(
     model: Module, images: Array, labels: Any, temperature: float, batch_size: int, name: str
 ) -> Iterator[tuple[slice, Ray]]:
     """(which images, their ray), batch by batch; warns at the end when gradients were exactly zero, with the count."""
-    batch_size = checked_count(batch_size, "batch_size", name)
+    batch_size = whole_number(batch_size, "batch_size", 1, name)
     device = next((parameter.device for parameter in model.parameters()), device_of(images))
     motionless = 0
     for start in range(0, len(images), batch_size):

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ..backend import Array
+from ..functional.shape_errors import whole_number
 from ..nn import Module, evaluation_mode
-from .checks import checked_count, checked_epsilons, checked_images
+from .checks import checked_epsilons, checked_images
 from .ray import Ray, rays
 
 
@@ -68,7 +69,7 @@ def smallest_epsilon(
     """
     images = checked_images(images, "smallest_epsilon")
     checked_epsilons(float(max_epsilon), "smallest_epsilon")
-    steps = checked_count(steps, "steps", "smallest_epsilon")
+    steps = whole_number(steps, "steps", 1, "smallest_epsilon")
     if not max_epsilon > 0 or not tolerance > 0:
         raise ValueError(
             f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
