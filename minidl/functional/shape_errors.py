@@ -29,9 +29,8 @@ def whole_number(value: Any, name: str, least: int | None, operation: str, unit:
     try:
         number = operator.index(value)
     except TypeError as error:
-        raise TypeError(
-            f"{operation}: {name} is {value!r}, and must be a whole number{unit and f' of {unit}'}"
-        ) from error
+        kind = f"whole number of {unit}" if unit else "whole number"
+        raise TypeError(f"{operation}: {name} is {value!r}, and must be a {kind}") from error
     if least is not None and number < least:
         raise ValueError(f"{operation}: {name} is {number}, and must be at least {least}")
     return number
