@@ -247,6 +247,8 @@ for _T in (0.5, 1.0, 20.0):
             lambda g, T=_T, r=_reduction: F.cross_entropy(g, LABELS, T, r),
             anywhere(4, 5),
         )
+for _reduction in ("mean", "sum", "none"):
+    case("margin_loss", _reduction, lambda g, r=_reduction: F.margin_loss(g, LABELS, r), distinct(4, 5))
 case("softmax", "images", F.softmax, anywhere(2, 3, 2, 5))
 case("log_softmax", "one vector", F.log_softmax, anywhere(5))
 

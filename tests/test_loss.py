@@ -267,8 +267,65 @@ def test_bad_shape_and_reduction():
         F.cross_entropy(np.zeros((1, 3)), np.array([0]), reduction="average")
 
 
+# The logit margin
+
+
+def margin_and_gradient(logits, labels, reduction):
+    g = Tensor(logits, requires_grad=True)
+    loss = F.margin_loss(g, labels, reduction)
+    loss.backward(np.ones(loss.shape, loss.dtype))
+    return loss.data, g.grad
+
+
+def test_the_margin_is_that_of_the_largest_other_logit(logits):
+    each = [max(np.delete(g, c)) - g[c] for g, c in zip(logits, LABELS, strict=True)]
+    rivals = [max(set(range(5)) - {c}, key=lambda k: g[k]) for g, c in zip(logits, LABELS, strict=True)]
+    signs = np.eye(5)[rivals] - np.eye(5)[LABELS]
+    for reduction, expected, share in (("none", each, 1), ("sum", sum(each), 1), ("mean", np.mean(each), 1 / 4)):
+        loss, gradient = margin_and_gradient(logits, LABELS, reduction)
+        np.testing.assert_allclose(loss, expected, rtol=1e-15)
+        np.testing.assert_array_equal(gradient, signs * share)
+
+
+def test_the_margin_is_below_zero_where_the_model_is_right(logits):
+    right = logits.argmax(axis=1) == LABELS
+    np.testing.assert_array_equal(F.margin_loss(logits, LABELS, "none").data < 0, right)
+    assert 0 < right.sum() < 4
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_of_tied_logits_the_first_other_counts(label):
+    _, gradient = margin_and_gradient(np.ones((1, 3), np.float32), np.array([label]), "sum")
+    expected = [0.0, 0.0, 0.0]
+    expected[label], expected[1 if label == 0 else 0] = -1, 1
+    assert gradient.tolist() == [expected]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("margin", [1.0, 88.0, 1e4, 1e30])
+def test_the_margin_never_saturates(margin, dtype):
+    loss, gradient = margin_and_gradient(np.array([[0.0, margin]], dtype), np.array([1]), "mean")
+    assert loss.dtype == gradient.dtype == dtype
+    assert loss == dtype(-margin)
+    assert gradient.tolist() == [[1, -1]]
+
+
+def test_a_margin_needs_logits_of_two_classes():
+    with pytest.raises(ValueError, match=r"margin_loss: logits have shape \(2, 1\): a margin is between two classes"):
+        F.margin_loss(np.zeros((2, 1)), [0, 0])
+    with pytest.raises(ValueError, match=r"margin_loss: logits have shape \(3,\), and must have shape \(B, classes\)"):
+        F.margin_loss(np.zeros(3), [0])
+    with pytest.raises(TypeError, match="margin_loss: logits must be an array of real numbers"):
+        F.margin_loss(np.zeros((1, 3), int), [0])
+    with pytest.raises(ValueError, match="margin_loss: unknown reduction 'average'"):
+        F.margin_loss(np.zeros((1, 3)), [0], reduction="average")
+    with pytest.raises(ValueError, match="margin_loss: label 3 of image 0 is out of range"):
+        F.margin_loss(np.zeros((1, 3)), [3])
+
+
 def test_arguments_are_left_as_they_are(logits):
     before, labels = logits.copy(), LABELS.copy()
+    margin_and_gradient(logits, labels, "mean")
     for T in (1.0, 20.0):
         loss_and_gradient(logits, labels, temperature=T)
         F.softmax(logits, T)

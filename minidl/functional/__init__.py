@@ -3,7 +3,7 @@
 from .activation import dropout, relu, sigmoid, tanh
 from .convolution import conv2d, linear
 from .loss import check_labels as check_labels  # no operation, but what takes labels asks it
-from .loss import cross_entropy, log_softmax, softmax
+from .loss import cross_entropy, log_softmax, margin_loss, softmax
 from .normalization import batch_norm, local_response_norm, normalize
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .shaping import flatten
@@ -19,6 +19,7 @@ __all__ = [
     "linear",
     "local_response_norm",
     "log_softmax",
+    "margin_loss",
     "max_pool2d",
     "normalize",
     "relu",

@@ -1,4 +1,4 @@
-"""From logits to probabilities and to the loss, at any temperature (report, eqs. 5-7 and 15-24).
+"""From logits to probabilities and to the loss, at any temperature (report, eqs. 5-7 and 15-24); and the logit margin.
 
 The textbook formulas overflow, and lose all digits where a probability rounds to 1. Here logits are measured from
 their largest, exp sees no positive number, and the two quantities that cancellation would destroy, 1 - p and
@@ -141,13 +141,9 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     >>> g.grad  # 1 - p is 4e-18, far below the spacing of float32 at 1
     array([[-4.248354e-18,  4.248354e-18]], dtype=float32)
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"cross_entropy: unknown reduction {reduction!r}: choose 'mean', 'sum' or 'none'")
     xp = array_module(logits)
     z = _scaled(logits, temperature, "cross_entropy")
-    if z.ndim != 2:
-        raise ValueError(f"cross_entropy: logits have shape {z.shape}, and must have shape (B, classes)")
-    labels = xp.asarray(check_labels(labels, len(z), z.shape[1], "cross_entropy"))
+    labels = xp.asarray(_checked(z, labels, reduction, "cross_entropy"))
     rows = xp.arange(len(z))
     first = xp.zeros(z.shape, bool)
     first[rows, z.argmax(axis=1)] = True
@@ -159,11 +155,88 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
         p = e / (1 + others)[:, None]
         p[rows, labels] = 0
         p[rows, labels] = -p.sum(axis=1)  # p_c - 1
-        share = dy / len(z) if reduction == "mean" else dy
-        return p * (share[:, None] if reduction == "none" else share) / temperature
+        return p * _shared(dy, len(z), reduction) / temperature
 
-    value = each.mean() if reduction == "mean" else each.sum() if reduction == "sum" else each
-    return xp.asarray(value), (grad_logits,)
+    return xp.asarray(_reduced(each, reduction)), (grad_logits,)
+
+
+@op
+def margin_loss(logits: Array, labels: Any, reduction: str = "mean") -> Result:
+    """L = max_{j != c} g_j - g_c for each image of class c: below 0 where the model is right, by as much as it is sure.
+
+    What an attack climbs where the cross-entropy of a very sure network is flat: this loss cannot saturate.
+
+    Parameters
+    ----------
+    logits : Tensor (B, classes)
+        Of two classes or more.
+    labels : integer array (B,)
+        The class c of each image, counted from 0.
+    reduction : {"mean", "sum", "none"}
+        The mean over the batch, the sum, or the loss of each image (B,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        When labels are not integers, not of shape (B,), or out of range; when there are fewer than two classes.
+
+    Notes
+    -----
+    The gradient by the logits is exact: 1 for the largest other logit, -1 for the true class, 0 elsewhere. Of other
+    classes that tie for the largest, the first counts, and it alone.
+
+    References
+    ----------
+    Carlini and Wagner, "Towards evaluating the robustness of neural networks", 2017, arXiv:1608.04644: their
+    f_6, here for the true class and not cut off at 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import Tensor, functional as F
+    >>> g = Tensor([[400.0, 0.0, 1.0]], requires_grad=True)
+    >>> loss = F.margin_loss(g, np.array([0]))
+    >>> loss.backward()
+    >>> loss.item(), g.grad  # at this margin the gradient of the cross-entropy has underflowed to 0
+    (-399.0, array([[-1.,  0.,  1.]], dtype=float32))
+    """
+    xp = array_module(logits)
+    if not is_array(logits) or logits.dtype.kind != "f":
+        raise TypeError(f"margin_loss: logits must be an array of real numbers (B, classes), and got {logits!r}")
+    labels = xp.asarray(_checked(logits, labels, reduction, "margin_loss"))
+    if logits.shape[1] < 2:
+        raise ValueError(f"margin_loss: logits have shape {logits.shape}: a margin is between two classes or more")
+    rows = xp.arange(len(logits))
+    rivals = logits.copy()
+    rivals[rows, labels] = -math.inf
+    rival = rivals.argmax(axis=1)  # (B,), the first of equals
+    each = logits[rows, rival] - logits[rows, labels]
+
+    def grad_logits(dy: Array) -> Array:
+        signs = xp.zeros(logits.shape, logits.dtype)
+        signs[rows, rival], signs[rows, labels] = 1, -1
+        return signs * _shared(dy, len(logits), reduction)
+
+    return xp.asarray(_reduced(each, reduction)), (grad_logits,)
+
+
+def _checked(logits: Array, labels: Any, reduction: str, name: str) -> Array:
+    """The labels, when a loss can be computed from all three."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{name}: unknown reduction {reduction!r}: choose 'mean', 'sum' or 'none'")
+    if logits.ndim != 2:
+        raise ValueError(f"{name}: logits have shape {logits.shape}, and must have shape (B, classes)")
+    return check_labels(labels, len(logits), logits.shape[1], name)
+
+
+def _reduced(each: Array, reduction: str) -> Array:
+    """The losses (B,) as one number, or as they are."""
+    return each.mean() if reduction == "mean" else each.sum() if reduction == "sum" else each
+
+
+def _shared(dy: Array, count: int, reduction: str) -> Array:
+    """What each image's loss has of dy, to be multiplied with (B, classes)."""
+    return dy[:, None] if reduction == "none" else dy / count if reduction == "mean" else dy
 
 
 def check_labels(labels: Any, count: int, classes: int, name: str) -> Array:

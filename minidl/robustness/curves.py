@@ -11,7 +11,7 @@ from ..backend import Array
 from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
-from .ray import rays, zero_gradient
+from .ray import rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,13 @@ class AccuracyCurve:
         At epsilon 0, measured whether or not 0 is among the epsilons.
     zero_gradients : float
         The part of the images that FGSM cannot move: where it is not small, the curve flatters the model.
+    vanished_gradients : float
+        The part whose gradient is below the smallest normal number of its precision, zeros included: where it is much
+        larger than ``zero_gradients``, signs are being lost too, and the curve flatters the model as well.
+    right : boolean array (E, B)
+        Image by image, whether the model is right at each epsilon; at epsilon 0, whether it is right without attack.
+    zero_gradient, vanished_gradient : boolean array (B,)
+        Which images ``zero_gradients`` and ``vanished_gradients`` count.
     count : int
     confidence : float
     """
@@ -43,6 +50,10 @@ class AccuracyCurve:
     drop_band: np.ndarray
     clean_accuracy: float
     zero_gradients: float
+    vanished_gradients: float
+    right: np.ndarray
+    zero_gradient: np.ndarray
+    vanished_gradient: np.ndarray
     count: int
     confidence: float
 
@@ -53,6 +64,7 @@ def accuracy_curve(
     labels: Array,
     epsilons: float | Sequence[float] | np.ndarray,
     temperature: float = 1.0,
+    loss: str = "cross_entropy",
     batch_size: int = 64,
     confidence: float = 0.95,
 ) -> AccuracyCurve:
@@ -60,7 +72,7 @@ def accuracy_curve(
 
     Parameters
     ----------
-    model, images, labels, epsilons, temperature, batch_size
+    model, images, labels, epsilons, temperature, loss, batch_size
         As for ``fgsm``. The adversarial images are not kept: memory grows with batch_size alone.
     confidence : float in (0, 1)
         Of the bands, at each epsilon by itself.
@@ -94,13 +106,12 @@ def accuracy_curve(
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
     count = len(images)
     wilson_interval(0, count, confidence)  # a wrong confidence is reported before the attack, not after it
-    clean = np.empty(count, bool)
+    clean, zero, vanished = (np.empty(count, bool) for _ in range(3))
     right = np.empty((len(sizes), count), bool)
-    motionless = 0
     with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, batch_size, "accuracy_curve"):
+        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "accuracy_curve"):
             clean[part] = ~ray.wrong
-            motionless += int(zero_gradient(ray).sum())
+            zero[part], vanished[part] = ray.zero_gradient, ray.vanished_gradient
             for e, epsilon in enumerate(sizes):
                 right[e, part] = ~ray.misclassified(model, epsilon)
     accuracy, clean_accuracy = right.mean(axis=1), float(clean.mean())
@@ -111,7 +122,11 @@ def accuracy_curve(
         accuracy_band=wilson_interval(right.sum(axis=1), count, confidence),
         drop_band=_drop_band(sizes, clean, right, confidence),
         clean_accuracy=clean_accuracy,
-        zero_gradients=motionless / count,
+        zero_gradients=float(zero.mean()),
+        vanished_gradients=float(vanished.mean()),
+        right=right,
+        zero_gradient=zero,
+        vanished_gradient=vanished,
         count=count,
         confidence=confidence,
     )

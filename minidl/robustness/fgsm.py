@@ -10,7 +10,7 @@ import numpy as np
 from ..backend import Array, array_module, device_of, to_device
 from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
-from .ray import rays, zero_gradient
+from .ray import rays
 
 
 class Attack(NamedTuple):
@@ -25,12 +25,16 @@ class Attack(NamedTuple):
         start succeeds at epsilon 0; ``1 - success.mean(axis=1)`` is the accuracy over all images.
     zero_gradient : boolean NumPy array (B,)
         The images that FGSM cannot move, as no pixel changes their loss.
+    vanished_gradient : boolean NumPy array (B,)
+        The images whose largest pixel gradient, in absolute value, is below the smallest normal number of its
+        precision, zeros included: its digits, and soon its signs, are gone, and the attack on them is weaker than FGSM.
     epsilons : NumPy array (E,)
     """
 
     adversarial: Array
     success: np.ndarray
     zero_gradient: np.ndarray
+    vanished_gradient: np.ndarray
     epsilons: np.ndarray
 
 
@@ -40,6 +44,7 @@ def fgsm(
     labels: Array,
     epsilons: float | Sequence[float] | np.ndarray,
     temperature: float = 1.0,
+    loss: str = "cross_entropy",
     batch_size: int = 64,
 ) -> Attack:
     """Move every pixel by epsilon, up or down, whichever raises the loss; for all epsilons from one gradient.
@@ -57,20 +62,24 @@ def fgsm(
     epsilons : float or sequence of E floats in [0, 1]
         The largest change of a pixel: 8 grey levels are 8 / 255. At 0 the images stay as they are, bit for bit.
     temperature : float > 0
-        T of the loss that the attacker climbs (report, section 4.3).
+        T of the cross-entropy that the attacker climbs (report, section 4.3).
+    loss : {"cross_entropy", "margin"}
+        What the attacker climbs. The margin between the largest other logit and the true class's cannot saturate: it
+        also moves the images of which the model is so sure that the gradient of the cross-entropy is lost.
     batch_size : int
         How many images to attack at a time: bounds the memory, not the result.
 
     Returns
     -------
     Attack
-        A named tuple ``adversarial (E, B, H, W, C), success (E, B), zero_gradient (B,), epsilons (E,)``.
+        A named tuple ``adversarial (E, B, H, W, C), success (E, B), zero_gradient (B,), vanished_gradient (B,),
+        epsilons (E,)``.
 
     Raises
     ------
     TypeError, ValueError
         When images are not real numbers in [0, 1], labels not classes, epsilon outside [0, 1], temperature not above
-        0, or the model's logits not finite.
+        0, the loss unknown, a temperature given for the margin, or the model's logits not finite.
 
     Warns
     -----
@@ -106,11 +115,11 @@ def fgsm(
     images, sizes = checked_images(images, "fgsm"), checked_epsilons(epsilons, "fgsm")
     adversarial = array_module(images).empty((len(sizes), *images.shape), images.dtype)
     success = np.empty((len(sizes), len(images)), bool)
-    motionless = np.empty(len(images), bool)
+    zero, vanished = np.empty(len(images), bool), np.empty(len(images), bool)
     with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, batch_size, "fgsm"):
-            motionless[part] = zero_gradient(ray)
+        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "fgsm"):
+            zero[part], vanished[part] = ray.zero_gradient, ray.vanished_gradient
             for e, epsilon in enumerate(sizes):
                 adversarial[e, part] = to_device(ray.at(epsilon), device_of(images))
                 success[e, part] = ray.misclassified(model, epsilon)
-    return Attack(adversarial, success, motionless, sizes)
+    return Attack(adversarial, success, zero, vanished, sizes)

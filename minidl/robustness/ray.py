@@ -1,7 +1,8 @@
 """The FGSM ray: from each image, along the sign of the loss's gradient by its pixels (report, section 3).
 
 The fast gradient sign method, the accuracy curve and the smallest epsilon all walk along this one ray, whose
-direction takes a single backward pass however many points of it are tried.
+direction takes a single backward pass however many points of it are tried. A gradient so small that its precision
+has lost the digits, and then the signs, leads nowhere; the ray says of which images that is true.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..backend import Array, array_module, device_of, to_device, to_numpy
 from ..functional.shape_errors import whole_number
 from ..nn import Module
 from ..tensor import Tensor, no_grad
+from .checks import checked_loss
 
 
 class ZeroGradientWarning(UserWarning):
@@ -32,12 +34,17 @@ class Ray(NamedTuple):
     direction : array of the same shape: the gradient's sign, -1, 0 or 1
     labels : integer array (B,), on the CPU
     wrong : boolean array (B,), on the CPU: which images the model misclassifies as they are
+    zero_gradient : boolean array (B,), on the CPU: whose gradient is zero at every pixel
+    vanished_gradient : boolean array (B,), on the CPU: whose gradient is at every pixel below the smallest normal
+        number of its precision, zeros included
     """
 
     images: Array
     direction: Array
     labels: np.ndarray
     wrong: np.ndarray
+    zero_gradient: np.ndarray
+    vanished_gradient: np.ndarray
 
     def at(self, epsilon: float | np.ndarray) -> Array:
         """The images moved by epsilon, one number or one for each image, and clipped to [0, 1]."""
@@ -60,13 +67,14 @@ class Ray(NamedTuple):
     def take(self, chosen: np.ndarray) -> Ray:
         """The ray of some of the images, chosen by index or by a boolean array (B,)."""
         there = array_module(self.images).asarray(chosen)
-        return Ray(self.images[there], self.direction[there], self.labels[chosen], self.wrong[chosen])
+        return Ray(self.images[there], self.direction[there], *(known[chosen] for known in self[2:]))
 
 
 def rays(
-    model: Module, images: Array, labels: Any, temperature: float, batch_size: int, name: str
+    model: Module, images: Array, labels: Any, temperature: float, loss: str, batch_size: int, name: str
 ) -> Iterator[tuple[slice, Ray]]:
     """(which images, their ray), batch by batch; warns at the end when gradients were exactly zero, with the count."""
+    climbed = checked_loss(loss, temperature, name)
     batch_size = whole_number(batch_size, "batch_size", 1, name)
     device = next((parameter.device for parameter in model.parameters()), device_of(images))
     motionless = 0
@@ -78,25 +86,30 @@ def rays(
             labels = to_numpy(F.check_labels(labels, len(images), logits.shape[-1], name))
         wrong = _predictions(logits) != labels[part]
         # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
-        F.cross_entropy(logits, labels[part], temperature, reduction="sum").backward(inputs=[x])
-        direction = array_module(x.grad).sign(x.grad).astype(x.dtype)
-        _check_finite(direction, "the loss's gradient by the pixels")
-        ray = Ray(x.data, direction, labels[part], wrong)
-        motionless += int(zero_gradient(ray).sum())
+        climbed(logits, labels[part], reduction="sum").backward(inputs=[x])
+        ray = _ray(x.data, x.grad, labels[part], wrong)
+        motionless += int(ray.zero_gradient.sum())
         yield part, ray
     if motionless:
+        cause = {
+            "cross_entropy": "Logits far apart underflow the softmax: attack with loss='margin', in float64, or at a "
+            "higher temperature",
+            "margin": "No pixel changes their margin: look for activations that are saturated, or dead",
+        }
         warnings.warn(
             f"{name}: the gradient is exactly zero for {motionless} of {len(images)} images, which FGSM cannot move: "
-            "they say nothing about robustness. Logits far apart underflow the softmax: attack in float64, or at a "
-            "higher temperature",
+            f"they say nothing about robustness. {cause[loss]}",
             ZeroGradientWarning,
             stacklevel=3,
         )
 
 
-def zero_gradient(ray: Ray) -> np.ndarray:
-    """(B,): whether the gradient by the image is zero at every pixel."""
-    return to_numpy((ray.direction == 0).all(axis=(1, 2, 3)))
+def _ray(images: Array, gradient: Array, labels: np.ndarray, wrong: np.ndarray) -> Ray:
+    """The ray along the sign of a gradient by the images."""
+    direction = array_module(gradient).sign(gradient).astype(images.dtype)
+    _check_finite(direction, "the loss's gradient by the pixels")
+    largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
+    return Ray(images, direction, labels, wrong, largest == 0, largest < np.finfo(largest.dtype).tiny)
 
 
 def _predictions(logits: Tensor) -> np.ndarray:

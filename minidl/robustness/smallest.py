@@ -21,6 +21,7 @@ def smallest_epsilon(
     steps: int = 64,
     tolerance: float = 0.05 / 255,
     temperature: float = 1.0,
+    loss: str = "cross_entropy",
     batch_size: int = 64,
 ) -> np.ndarray:
     """How far each image lies from another class, in the direction in which its loss grows fastest.
@@ -31,7 +32,7 @@ def smallest_epsilon(
 
     Parameters
     ----------
-    model, images, labels, temperature, batch_size
+    model, images, labels, temperature, loss, batch_size
         As for ``fgsm``.
     max_epsilon : float in (0, 1]
         The budget: nothing beyond it is tried.
@@ -76,7 +77,7 @@ def smallest_epsilon(
         )
     smallest = np.empty(len(images))
     with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, batch_size, "smallest_epsilon"):
+        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "smallest_epsilon"):
             step, first = _first_on_grid(model, ray, max_epsilon, steps)
             smallest[part] = _bisect(model, ray, first, step, tolerance)
     return smallest

@@ -44,10 +44,13 @@ def test_curve_is_what_fgsm_says_in_any_batches():
     rng = np.random.default_rng(0)
     model, images = brighter_first(rng.normal(0.2, 0.2, 50).clip(-1, 1))
     labels, epsilons = rng.integers(0, 2, 50), np.array([0, 0.01, 0.1, 0.4])
-    success = fgsm(model, images, labels, epsilons).success
-    for batch_size in (7, 64):
-        curve = accuracy_curve(model, images, labels, epsilons, batch_size=batch_size)
-        np.testing.assert_array_equal(curve.accuracy, 1 - success.mean(axis=1))
+    for loss in ("cross_entropy", "margin"):
+        success = fgsm(model, images, labels, epsilons, loss=loss).success
+        for batch_size in (7, 64):
+            curve = accuracy_curve(model, images, labels, epsilons, loss=loss, batch_size=batch_size)
+            np.testing.assert_array_equal(curve.right, ~success)
+            np.testing.assert_array_equal(curve.accuracy, 1 - success.mean(axis=1))
+            assert curve.zero_gradient.tolist() == curve.vanished_gradient.tolist() == [False] * 50
 
 
 def test_bands_are_the_intervals_of_the_counts():
@@ -80,7 +83,8 @@ def test_zero_gradients_warn_and_are_counted():
     model[1].weight.data[...] = 0
     with pytest.warns(ZeroGradientWarning, match="accuracy_curve.*3 of 3"):
         curve = accuracy_curve(model, images, np.zeros(3, int), [0.1])
-    assert curve.zero_gradients == 1
+    assert curve.zero_gradients == curve.vanished_gradients == 1
+    assert curve.zero_gradient.tolist() == curve.vanished_gradient.tolist() == [True] * 3
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])

@@ -124,7 +124,7 @@ def test_shapes_bounds_and_sizes_of_the_steps():
     attack = fgsm(network(), images, labels, EPSILONS)
     assert attack.adversarial.shape == (5, 6, 8, 8, 3)
     assert attack.success.shape == (5, 6)
-    assert attack.zero_gradient.shape == (6,)
+    assert attack.zero_gradient.shape == attack.vanished_gradient.shape == (6,)
     assert attack.adversarial.dtype == np.float32
     assert attack.success.dtype == bool
     assert attack.adversarial.min() >= 0
@@ -165,6 +165,26 @@ def test_batch_size_bounds_the_memory_and_not_the_result():
         attack = fgsm(model, images, labels, EPSILONS, batch_size=batch_size)
         np.testing.assert_array_equal(attack.adversarial, expected.adversarial)
         np.testing.assert_array_equal(attack.success, expected.success)
+
+
+def test_margin_attack_has_a_closed_form_on_a_linear_model():
+    images, labels = batch()
+    model, W, b = linear_model(images[0].size)
+    g = images.reshape(len(images), -1) @ W + b
+    rival = np.array([max(set(range(3)) - {c}, key=lambda k: row[k]) for row, c in zip(g, labels, strict=True)])
+    slope = (W[:, rival] - W[:, labels]).T.reshape(images.shape)
+    attack = fgsm(model, images, labels, EPSILONS, loss="margin")
+    for e, epsilon in enumerate(EPSILONS):
+        expected = np.clip(images + epsilon * np.sign(slope), 0, 1)
+        np.testing.assert_allclose(attack.adversarial[e], expected, rtol=0, atol=1e-15)
+
+
+def test_two_classes_have_one_direction():
+    """With two classes the cross-entropy rises with the margin, so that both attacks move alike."""
+    images, labels = batch()
+    model, _, _ = linear_model(images[0].size, classes=2)
+    by_margin, by_entropy = (fgsm(model, images, labels % 2, EPSILONS, loss=s) for s in ("margin", "cross_entropy"))
+    np.testing.assert_array_equal(by_margin.adversarial, by_entropy.adversarial)
 
 
 def test_nothing_of_the_callers_is_touched():
@@ -247,6 +267,37 @@ def test_zero_gradients_warn_with_their_count():
     np.testing.assert_array_equal(attack.adversarial[0][attack.zero_gradient], images[attack.zero_gradient])
 
 
+def test_a_gradient_vanishes_before_it_is_zero():
+    """The margin 2 g of an image sets its gradient, near exp(-2 g): normal, below normal and zero in float32."""
+    layer = nn.Linear(2, 2)
+    layer.weight.data, layer.bias.data = np.float32([[1, -1], [-1, 1]]) * 100, np.zeros(2, np.float32)
+    model = nn.Sequential(nn.Flatten(), layer)
+    bright = np.float32([0.6, 0.72, 0.735, 0.9])
+    images = np.stack([bright, 1 - bright], axis=1).reshape(4, 1, 2, 1)
+    with pytest.warns(ZeroGradientWarning, match="zero for 1 of 4 images.*loss='margin'"):
+        attack = fgsm(model, images, np.zeros(4, int), [0.5])
+    assert attack.zero_gradient.tolist() == [False, False, False, True]
+    assert attack.vanished_gradient.tolist() == [False, False, True, True]
+    exact = fgsm(model_in_float64(model), images.astype(float), np.zeros(4, int), [0.5])
+    assert not exact.vanished_gradient.any()
+
+
+def model_in_float64(model):
+    for parameter in model.parameters():
+        parameter.data = parameter.data.astype(np.float64)
+    return model
+
+
+def test_zero_gradients_of_the_margin_have_another_cause():
+    images, labels = batch(dtype=np.float32)
+    model, W, _ = linear_model(images[0].size)
+    model[1].weight.data = np.zeros_like(W, dtype=np.float32)
+    with pytest.warns(ZeroGradientWarning, match="6 of 6 images.*No pixel changes their margin"):
+        attack = fgsm(model, images, labels, [0.5], loss="margin")
+    assert attack.zero_gradient.all()
+    assert attack.vanished_gradient.all()
+
+
 # Bad input
 
 IMAGES, LABELS = batch(dtype=np.float32)
@@ -272,6 +323,8 @@ BAD_INPUT = {
     "class 7": ({"labels": LABELS + 7}, ValueError, "fgsm: label .* out of range.*0 to 2"),
     "temperature": ({"temperature": 0}, ValueError, "temperature is 0"),
     "negative temperature": ({"temperature": -1.0}, ValueError, "temperature is -1"),
+    "loss": ({"loss": "hinge"}, ValueError, "fgsm: unknown loss 'hinge': choose 'cross_entropy' or 'margin'"),
+    "margin's temperature": ({"loss": "margin", "temperature": 20}, ValueError, "fgsm: temperature is 20.*margin"),
     "batch size": ({"batch_size": 0}, ValueError, "batch_size is 0"),
     "half a batch": ({"batch_size": 0.5}, TypeError, "batch_size is 0.5"),
     "function": ({"model": lambda x: x}, TypeError, "Module"),

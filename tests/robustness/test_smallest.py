@@ -29,10 +29,11 @@ class Island(nn.Module):
         return g + np.stack([np.zeros(len(inside)), 2.0 * inside - 1], axis=1)
 
 
-def test_linear_model_has_a_closed_form():
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_linear_model_has_a_closed_form(loss):
     margins = np.array([-0.2, 0.0101, 0.1, 0.33, 0.49, 0.51, 0.9])
     model, images = linear_images(margins)
-    found = smallest_epsilon(model, images, np.zeros(7, int), max_epsilon=0.25, tolerance=1e-4)
+    found = smallest_epsilon(model, images, np.zeros(7, int), max_epsilon=0.25, tolerance=1e-4, loss=loss)
     assert found[0] == 0
     np.testing.assert_array_equal(found[5:], np.inf)
     exact = margins[1:5] / 2
@@ -107,6 +108,8 @@ def test_zero_gradients_warn_and_are_out_of_reach():
         ({"steps": 0}, "steps is 0"),
         ({"tolerance": 0}, "tolerance"),
         ({"temperature": 0}, "temperature"),
+        ({"loss": "margin", "temperature": 2.0}, "smallest_epsilon: temperature is 2.0"),
+        ({"loss": "hinge"}, "smallest_epsilon: unknown loss 'hinge'"),
     ],
 )
 def test_bad_settings_say_what_is_wrong(settings, message):
