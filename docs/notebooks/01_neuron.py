@@ -1,0 +1,246 @@
+# %% [markdown]
+# # 1. One neuron
+#
+# After this lesson you can
+#
+# * write a neuron as one line of Python,
+# * draw the usual activation functions and their slopes,
+# * say what the weights and the bias do, in a picture,
+# * explain why a network without activation functions is no more than one layer.
+#
+# It follows section 2.1.1 of the report (figures 1 and 2). You need Python, NumPy and derivatives.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidl as md
+from minidl import functional as F
+
+plt.rc("axes.spines", top=False, right=False)
+
+# %% [markdown]
+# ## The formula
+#
+# A neuron takes numbers $x_1, \dots, x_n$, multiplies each by a weight, adds a bias, and hands the sum to an
+# **activation function** $\psi$:
+#
+# $$O = \psi\Big(\sum_{i=1}^n w_i x_i + b\Big)$$
+#
+# The code is the formula:
+
+
+# %%
+def neuron(x, w, b, psi):
+    return psi(np.dot(w, x) + b)
+
+
+neuron(x=[1.0, 2.0, 3.0], w=[0.5, -1.0, 0.5], b=0.2, psi=np.tanh)
+
+# %% [markdown]
+# Drawn as a graph (the report's figure 1), each arrow is a weight, and the node sums what arrives and applies $\psi$:
+
+# %% tags=["hide-input"]
+figure, axes = plt.subplots(figsize=(5.6, 2.4))
+axes.set(xlim=(0, 7), ylim=(-0.2, 3.2), aspect="equal")
+axes.axis("off")
+arrow = {"arrowstyle": "-|>", "color": "0.35", "shrinkA": 14, "shrinkB": 20}
+for i, y in enumerate((2.7, 1.5, 0.3), start=1):
+    axes.annotate("", xy=(3.4, 1.5), xytext=(0.6, y), arrowprops=arrow)
+    axes.text(1.9, {1: 2.38, 2: 1.62, 3: 0.98}[i], f"$w_{i}$", ha="center", fontsize=12)
+    axes.add_patch(plt.Circle((0.6, y), 0.33, fc="#CFE3F3", ec="0.35"))
+    axes.text(0.6, y, f"$x_{i}$", ha="center", va="center", fontsize=12)
+axes.annotate("", xy=(6.4, 1.5), xytext=(3.4, 1.5), arrowprops=arrow | {"shrinkA": 22, "shrinkB": 8})
+axes.add_patch(plt.Circle((3.4, 1.5), 0.6, fc="#FBE3C4", ec="0.35"))
+axes.text(3.4, 1.5, r"$\Sigma\;|\;\psi$", ha="center", va="center", fontsize=13)
+axes.annotate("$b$", xy=(3.4, 1.5), xytext=(3.4, 3.0), ha="center", fontsize=12, arrowprops=arrow | {"shrinkA": 2})
+axes.text(6.5, 1.5, "$O$", va="center", fontsize=13)
+plt.show()
+
+# %% [markdown]
+# ## Activation functions
+#
+# Four common choices (figure 2), and below each its **slope**, which learning will need:
+#
+# | | $\psi(x)$ | slope |
+# | --- | --- | --- |
+# | sigmoid | $1 / (1 + e^{-x})$ | $\psi (1 - \psi)$, at most 1/4 |
+# | tanh | $(e^x - e^{-x}) / (e^x + e^{-x})$ | $1 - \psi^2$, at most 1 |
+# | ReLU | $\max(x, 0)$ | 0 or 1 |
+# | leaky ReLU | $\max(x, 0.1 x)$ | 0.1 or 1 |
+#
+# We do not type the slopes in. minidl finds them: a `Tensor` with `requires_grad=True` remembers what was computed
+# from it, and `backward()` leaves the derivative in `.grad`. Lesson 4 shows how.
+
+
+# %%
+def leaky_relu(x):
+    return F.relu(x) - 0.1 * F.relu(-x)
+
+
+activations = {"sigmoid": F.sigmoid, "tanh": F.tanh, "ReLU": F.relu, "leaky ReLU": leaky_relu}
+figure, axes = plt.subplots(2, 4, figsize=(8, 3.6), sharex=True, sharey="row", layout="constrained")
+for (name, psi), (top, bottom) in zip(activations.items(), axes.T):
+    x = md.Tensor(np.linspace(-4, 4, 400), requires_grad=True)
+    y = psi(x)
+    y.sum().backward()  # the derivative of a sum by each x is psi's slope at that x
+    top.plot(x.data, y.data, color="#0072B2")
+    bottom.plot(x.data, x.grad, color="#D55E00")
+    top.set(title=name, ylim=(-1.2, 2.2))
+    bottom.set(xlabel="x", ylim=(-0.1, 1.1))
+axes[0, 0].set_ylabel(r"$\psi(x)$")
+axes[1, 0].set_ylabel("slope")
+plt.show()
+
+# %% [markdown]
+# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one. A neuron that sits there
+# hardly learns. Lesson 5 is about that.
+#
+# A claim can be checked with a few lines. Is the sigmoid's slope really $\psi (1 - \psi)$? Compare it with a
+# difference quotient:
+
+# %%
+x, h = np.linspace(-4, 4, 9), 1e-5
+psi = F.sigmoid(x).data
+quotient = (F.sigmoid(x + h).data - F.sigmoid(x - h).data) / (2 * h)
+np.abs(psi * (1 - psi) - quotient).max()
+
+# %% [markdown]
+# ## What weights and bias do
+#
+# With two inputs we can draw a neuron's whole output. It is constant along straight lines, at right angles to $w$:
+#
+# * the **direction** of $w$ says which way it rises,
+# * the **length** of $w$ says how steeply,
+# * the **bias** shifts the line where it is one half.
+
+# %%
+grid = np.linspace(-3, 3, 200)
+x1, x2 = np.meshgrid(grid, grid)
+settings = {
+    "w = (1, 0), b = 0": ([1, 0], 0),
+    "turned: w = (1, 1)": ([1, 1], 0),
+    "longer: w = (4, 4)": ([4, 4], 0),
+    "shifted: b = 6": ([4, 4], 6),
+}
+figure, axes = plt.subplots(1, 4, figsize=(8, 2.4), sharey=True, layout="constrained")
+for (title, (w, b)), ax in zip(settings.items(), axes):
+    output = F.sigmoid(w[0] * x1 + w[1] * x2 + b).data
+    picture = ax.contourf(x1, x2, output, levels=np.linspace(0, 1, 21), cmap="RdBu_r")
+    ax.contour(x1, x2, output, levels=[0.5], colors="black", linewidths=1)
+    w = np.array(w)
+    foot = -b * w / (w @ w)  # a point of the line where the output is one half
+    ax.annotate("", xy=foot + w / np.linalg.norm(w), xytext=foot, arrowprops={"arrowstyle": "->"})
+    ax.set_title(title, fontsize=10)
+    ax.set(aspect="equal", xlabel="$x_1$")
+axes[0].set_ylabel("$x_2$")
+figure.colorbar(picture, ax=axes, ticks=[0, 0.5, 1], label="output")
+plt.show()
+
+# %% [markdown]
+# ## A neuron that looks at images
+#
+# An image of 8 x 8 pixels is 64 numbers. So a neuron with 64 weights can look at it, and its weights are an image
+# too. Here is one that tells handwritten ones from zeros. We choose its weights by hand: the mean one minus the mean
+# zero.
+
+# %%
+images, labels = md.data.digits("train")
+zeros, ones = images[labels == 0], images[labels == 1]
+w = (ones.mean(axis=0) - zeros.mean(axis=0)).ravel()
+middle = (ones.mean(axis=0) + zeros.mean(axis=0)).ravel() / 2
+b = -w @ middle  # so that the sum is 0 half way between the two means
+
+figure, axes = plt.subplots(1, 3, figsize=(6, 2.3), layout="constrained")
+pictures = {"mean zero": zeros.mean(axis=0), "mean one": ones.mean(axis=0), "weights": w.reshape(8, 8)}
+for (title, picture), ax in zip(pictures.items(), axes):
+    limit = np.abs(picture).max()
+    low, cmap = (-limit, "RdBu_r") if title == "weights" else (0, "gray_r")
+    ax.imshow(picture.reshape(8, 8), vmin=low, vmax=limit, cmap=cmap)
+    ax.set_title(title)
+    ax.axis("off")
+plt.show()
+
+# %% [markdown]
+# Where the weights are red, ink speaks for a one; where they are blue, for a zero. On images that played no part in
+# choosing them:
+
+# %%
+val_images, val_labels = md.data.digits("val")
+chosen = val_labels <= 1
+sums = val_images[chosen].reshape(-1, 64) @ w + b
+accuracy = np.mean((sums > 0) == (val_labels[chosen] == 1))
+print(f"{accuracy:.1%} of {chosen.sum()} images are told apart by one neuron")
+
+# %% [markdown]
+# ## Why the activation must not be linear
+#
+# Take two layers of neurons without activation: $W_2^T (W_1^T x + b_1) + b_2$. That is
+# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one. With ReLU in between it does not:
+
+# %%
+rng = np.random.default_rng(0)
+W1, b1, W2, b2 = (rng.standard_normal(shape) for shape in [(2, 5), 5, (5, 1), 1])
+x = rng.standard_normal((1000, 2))  # a thousand inputs, one in each row, so that W^T x is written x @ W
+
+two_layers = (x @ W1 + b1) @ W2 + b2
+one_layer = x @ (W1 @ W2) + (b1 @ W2 + b2)
+with_relu = np.maximum(x @ W1 + b1, 0) @ W2 + b2
+print("without activation:", np.abs(two_layers - one_layer).max())
+print("with ReLU:         ", np.abs(with_relu - one_layer).max())
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. And.** Choose weights and a bias so that a sigmoid neuron says *yes* (more than 0.9) when both inputs are 1,
+# and
+# *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
+
+# %%
+# your weights and bias
+
+# %% tags=["hide-cell", "solution"]
+w_and, b_and = np.array([10.0, 10.0]), -15.0  # the sum is above 0 only where both are 1
+corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+answers = F.sigmoid(corners @ w_and + b_and).data
+assert (answers[:3] < 0.1).all()
+assert answers[3] > 0.9
+
+# %% [markdown]
+# **2. Exclusive or.** One neuron is one straight line, and no straight line separates {(0, 1), (1, 0)} from
+# {(0, 0), (1, 1)}. Do it with two ReLU neurons, and a third, without activation, that adds them up. *Hint: what is
+# $|x_1 - x_2|$ in terms of ReLU?*
+
+# %%
+# your three neurons
+
+# %% tags=["hide-cell", "solution"]
+hidden = np.stack([neuron(corners.T, [1, -1], 0, lambda s: np.maximum(s, 0)),
+                   neuron(corners.T, [-1, 1], 0, lambda s: np.maximum(s, 0))])  # fmt: skip
+xor = neuron(hidden, [1, 1], 0, lambda s: s)
+assert xor.tolist() == [0, 1, 1, 0]
+
+# %% [markdown]
+# **3. A wrong slope.** Somebody says that the slope of $\text{softplus}(x) = \log(1 + e^x)$ is $1 -
+# \text{sigmoid}(x)$. Find out with a difference quotient, and say what it is.
+
+
+# %%
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def claimed_slope(x):
+    return 1 - F.sigmoid(x).data
+
+
+# your check
+
+# %% tags=["hide-cell", "solution"]
+x = np.linspace(-3, 3, 13)
+quotient = (softplus(x + h) - softplus(x - h)) / (2 * h)
+assert np.abs(claimed_slope(x) - quotient).max() > 0.9  # wrong but at 0, where both are 1/2
+assert np.allclose(F.sigmoid(x).data, quotient)  # the slope is the sigmoid itself
+
+# %% [markdown]
+# **Next:** [many neurons in layers](02_layers.ipynb), which can approximate any continuous function.

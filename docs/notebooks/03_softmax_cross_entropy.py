@@ -1,0 +1,235 @@
+# %% [markdown]
+# # 3. Softmax and cross-entropy
+#
+# After this lesson you can
+#
+# * turn a network's outputs into probabilities, without overflow,
+# * compute the loss of a classifier in three ways that agree,
+# * say in one formula how the loss wants each output to change,
+# * read a prediction, and how sure it is.
+#
+# It follows section 2.1.2 of the report, equations (2) to (8).
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidl as md
+from minidl import functional as F
+
+plt.rc("axes.spines", top=False, right=False)
+md.manual_seed(0)
+
+# %% [markdown]
+# ## Logits
+#
+# A network that sorts images into $c$ classes ends with $c$ neurons. Their outputs before any activation are the
+# **logits** $g(x) \in \mathbb{R}^c$ (equation 3). They are any numbers, large for likely classes. Say, for one image
+# and three classes:
+
+# %%
+classes = ["elephant", "dog", "cat"]
+logits = np.array([-1.0, 2.0, 1.0])
+
+# %% [markdown]
+# ## Softmax: from logits to probabilities
+#
+# Probabilities are positive and sum to 1. Exponentials are positive; dividing by their sum does the rest (equations
+# 4, 5):
+#
+# $$p(x) = \sigma(g(x)), \qquad \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^c \exp(g_i)}$$
+
+
+# %%
+def softmax(g):
+    e = np.exp(g)
+    return e / e.sum(axis=-1, keepdims=True)  # the last axis: the classes
+
+
+p = softmax(logits)
+figure, axes = plt.subplots(1, 2, figsize=(6, 2.2), layout="constrained")
+axes[0].bar(classes, logits, color="0.6")
+axes[0].axhline(0, color="black", linewidth=0.8)
+axes[0].set_title("logits g")
+bars = axes[1].bar(classes, p, color="#0072B2")
+axes[1].bar_label(bars, fmt="%.2f")
+axes[1].set(title="probabilities p = softmax(g)", ylim=(0, 1))
+plt.show()
+
+# %% [markdown]
+# The factor between two probabilities depends on the *difference* of their logits alone: a dog is $e^{2-1} \approx
+# 2.7$ times as likely as a cat. So a number added to all logits changes nothing:
+
+# %%
+print(p, softmax(logits + 100))
+
+# %% [markdown]
+# That is more than a curiosity. The textbook formula overflows for large logits. Subtract the largest one first, and
+# no exponent is above 0:
+
+# %%
+large = np.array([1000.0, 999.0, 0.0])
+with np.errstate(over="ignore", invalid="ignore"):
+    print("textbook:", softmax(large))
+print("shifted: ", softmax(large - large.max()))
+print("minidl:  ", F.softmax(large).data)
+
+# %% [markdown]
+# ## Cross-entropy: how wrong is a prediction?
+#
+# The label of an image of class $j$ is written as a vector $y = (0, \dots, 1, \dots, 0)$ with the 1 at place $j$: the
+# probabilities of somebody who knows. The loss over a data set $D$ is (equations 6 and 7)
+#
+# $$L = -\sum_{i \in D} \sum_{k=1}^c y_i[k] \log p(x_i)[k] = -\sum_{i \in D} \log p(x_i)[c_i]$$
+#
+# All terms but that of the true class $c_i$ are multiplied by 0, which gives the second form. Both, and minidl's:
+
+# %%
+rng = np.random.default_rng(0)
+g = rng.standard_normal((5, 3))  # logits of five images
+c = np.array([0, 2, 1, 1, 0])  # their classes
+y = np.eye(3)[c]  # the same as vectors
+p = softmax(g)
+
+print("(6):   ", -(y * np.log(p)).sum())
+print("(7):   ", -np.log(p[np.arange(5), c]).sum())
+print("minidl:", F.cross_entropy(g, c, reduction="sum").item())
+
+# %% [markdown]
+# What one image adds depends on the probability of its true class alone. It is 0 for a sure and right answer, and
+# grows without bound for a sure and wrong one. Somebody who knows nothing gives each of ten classes 1/10 and pays
+# $\log 10$:
+
+# %%
+q = np.linspace(0.002, 1, 500)
+figure, ax = plt.subplots(figsize=(4.6, 2.6))
+ax.plot(q, -np.log(q), color="#D55E00")
+ax.plot(0.1, np.log(10), "o", color="black")
+ax.annotate("ten classes, no idea: 2.30", xy=(0.1, np.log(10)), xytext=(0.2, 3.2), arrowprops={"arrowstyle": "->"})
+ax.set(xlabel="probability of the true class", ylabel="loss of one image", ylim=(0, 6))
+plt.show()
+
+# %% [markdown]
+# ## What the loss wants
+#
+# The derivative of the loss by the logits is as simple as can be:
+#
+# $$\frac{\partial L}{\partial g_k} = p_k - y_k$$
+#
+# The true class's logit shall rise, the others fall, each by as much as its probability is wrong. Check it, for all
+# five images at once:
+
+# %%
+g = md.Tensor(g, requires_grad=True)
+F.cross_entropy(g, c, reduction="sum").backward()
+print(np.abs(g.grad - (p - y)).max())
+
+# %% [markdown]
+# In a picture, for our animals, if the image is a cat: arrows show which way gradient descent moves each logit.
+
+# %%
+target = np.array([0, 0, 1])
+p = softmax(logits)
+figure, ax = plt.subplots(figsize=(4.6, 2.4))
+ax.bar(classes, p, color="#0072B2", width=0.5, label="p")
+ax.bar(classes, target, fill=False, edgecolor="black", width=0.5, linestyle="--", label="y: it is a cat")
+for k in range(3):
+    ax.annotate("", xy=(k + 0.35, target[k]), xytext=(k + 0.35, p[k]),
+                arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2})  # fmt: skip
+ax.legend(frameon=False, loc="upper left")
+plt.show()
+
+# %% [markdown]
+# ## On real digits
+#
+# One layer, 64 pixels to ten logits, learns to read in half a second. (`md.fit` is gradient descent on the
+# cross-entropy; the next lesson takes it apart.)
+
+# %%
+train, val = md.data.digits("train"), md.data.digits("val")
+model = md.nn.Sequential(md.nn.Normalize(0.5, 0.25), md.nn.Flatten(), md.nn.Linear(64, 10))
+batches = md.data.Loader(*train, batch_size=64, augment=False, seed=0)
+optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+curve = md.fit(model, batches, optimizer, epochs=10, progress=False)
+print(f"loss of the first epoch {curve[0].loss:.2f}, of the last {curve[-1].loss:.2f}")
+
+# %% [markdown]
+# The **predicted class** is that of the largest probability, counted from zero (equation 8). It is that of the
+# largest logit too, since the exponential rises:
+#
+# $$\hat y(x) = \operatorname{argmax}_k \, p(x)[k]$$
+
+# %%
+logits = model(md.Tensor(val.images))
+p = F.softmax(logits).data
+predicted = p.argmax(axis=1)
+assert (predicted == logits.data.argmax(axis=1)).all()
+print(f"{np.mean(predicted == val.labels):.1%} of {len(val.labels)} unseen digits are read rightly")
+
+# %% [markdown]
+# Three that it reads surely, and the three mistakes that cost most. Green bars are the true class:
+
+# %%
+loss = -np.log(p[np.arange(len(p)), val.labels])
+order = np.argsort(loss)
+shown = [*order[:3], *order[-3:]]
+figure, axes = plt.subplots(2, 6, figsize=(8.5, 3), layout="constrained", height_ratios=[1.3, 1])
+for i, (image, bars) in zip(shown, axes.T):
+    image.imshow(val.images[i, :, :, 0], cmap="gray_r", vmin=0, vmax=1)
+    image.set_title(f"{predicted[i]}, loss {loss[i]:.2g}", fontsize=9)
+    image.axis("off")
+    colors = ["#009E73" if k == val.labels[i] else "#D55E00" for k in range(10)]
+    bars.bar(range(10), p[i], color=colors)
+    bars.set(ylim=(0, 1), xticks=range(10), yticks=[])
+    bars.tick_params(labelsize=7)
+plt.show()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. The loss from logits.** Show, with pencil and with code, that the loss of one image is
+# $-g_c + \log \sum_j \exp(g_j)$ (the report's equation 21). Write it so that it survives the logits `large`.
+
+# %%
+# your formula
+
+
+# %% tags=["hide-cell", "solution"]
+def loss_from_logits(g, c):
+    g = g - g.max()
+    return -g[c] + np.log(np.exp(g).sum())
+
+
+assert np.isclose(loss_from_logits(np.array([-1.0, 2.0, 1.0]), 2), -np.log(softmax(np.array([-1.0, 2.0, 1.0]))[2]))
+assert np.isclose(loss_from_logits(large, 2), 1000.3132617)  # softmax itself says 0 here, and its logarithm -inf
+
+# %% [markdown]
+# **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should pass, shows it?
+
+
+# %%
+def wrong_softmax(g):
+    e = np.exp(g - g.max())
+    return e / e.sum(axis=0)
+
+
+# your check
+
+# %% tags=["hide-cell", "solution"]
+batch = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
+assert np.allclose(softmax(batch).sum(axis=1), 1)  # the probabilities of each image sum to 1
+assert not np.allclose(wrong_softmax(batch).sum(axis=1), 1)
+assert np.allclose(wrong_softmax(batch[0]), softmax(batch[0]))  # one image alone shows nothing
+
+# %% [markdown]
+# **3. Two classes.** With two classes, softmax is the sigmoid of lesson 1 in disguise: of which number?
+
+# %%
+# your answer, and a check
+
+# %% tags=["hide-cell", "solution"]
+g = np.random.default_rng(1).standard_normal((100, 2))
+assert np.allclose(softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data)  # of the difference of the logits
+
+# %% [markdown]
+# **Next:** [backpropagation](04_backpropagation.ipynb), how all those derivatives are found.

@@ -1,0 +1,87 @@
+"""The lessons: each runs, warnings and exercises' solutions included, and its notebook shows what it says."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "notebooks"
+LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+SECONDS = 60  # on two cores, with compilation; a busy machine is given three times as long before it is stopped
+MEGABYTES = 6  # of all notebooks together
+
+each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+
+
+@each_lesson
+def test_it_runs(lesson):
+    """As a script, in a process of its own: every cell, with every warning an error and without a network."""
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), "MINIDL_DATA": "/nonexistent"}
+    # a window's canvas shows nothing where there is no window
+    options = ["-W", "error", "-W", "ignore:FigureCanvasAgg:UserWarning"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *options, lesson.name],
+        cwd=FOLDER,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=3 * SECONDS,
+    )
+    print(f"{lesson.stem}: {time.perf_counter() - start:.1f} s")
+    assert done.returncode == 0, done.stderr
+
+
+@each_lesson
+def test_it_has_exercises_whose_solutions_are_checked(lesson):
+    cells = lesson.read_text(encoding="utf-8").split("# %%")
+    solutions = [cell for cell in cells if '"solution"' in cell.partition("\n")[0]]
+    assert 2 <= len(solutions) <= 5
+    for cell in solutions:
+        assert '"hide-cell"' in cell.partition("\n")[0]
+        assert "assert " in cell, f"a solution without a check:\n{cell}"
+
+
+@each_lesson
+def test_its_notebook_has_the_same_cells(lesson):
+    pytest.importorskip("jupytext", reason='needs pip install -e ".[docs]"')
+    assert _build().drift(lesson) is None, "run python docs/notebooks/build.py"
+
+
+@each_lesson
+def test_its_notebook_was_run_to_the_end(lesson):
+    book = json.loads(lesson.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+    assert any("image/png" in o.get("data", {}) for o in outputs), "a lesson without a picture"
+
+
+def test_a_change_of_a_lesson_is_noticed(tmp_path):
+    pytest.importorskip("jupytext", reason='needs pip install -e ".[docs]"')
+    text = LESSONS[0].read_text(encoding="utf-8")
+    changed = tmp_path / LESSONS[0].name
+    changed.with_suffix(".ipynb").write_bytes(LESSONS[0].with_suffix(".ipynb").read_bytes())
+    for edit in (text.replace("import numpy", "import  numpy", 1), text + "\n# %%\n1 + 1\n"):
+        changed.write_text(edit, encoding="utf-8")
+        assert _build().drift(changed) is not None
+    changed.write_text(text, encoding="utf-8")
+    assert _build().drift(changed) is None
+
+
+def test_the_notebooks_stay_small():
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.ipynb")) < MEGABYTES * 1e6
+
+
+def _build():
+    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
