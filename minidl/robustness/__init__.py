@@ -1,5 +1,6 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
+from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .fgsm import Attack, fgsm
 from .intervals import paired_difference_interval, wilson_interval
@@ -13,11 +14,15 @@ __all__ = [
     "Attack",
     "LayerBound",
     "LipschitzBound",
+    "McNemar",
+    "SeedSummary",
     "ZeroGradientWarning",
     "accuracy_curve",
     "fgsm",
     "layer_norm",
     "lipschitz_bound",
+    "mcnemar",
+    "over_seeds",
     "paired_difference_interval",
     "smallest_epsilon",
     "spectral_norm",
