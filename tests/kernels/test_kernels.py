@@ -82,8 +82,8 @@ CASES = [
     *conv((2, 1, 1, 4), (3, 3), 17, (1, 1), (1, 1)),
     *conv((1, 4, 30, 1), (1, 3), 2, (1, 4), (0, 2)),
     *conv((3, 9, 2, 1), (9, 2), 4, (1, 20), (0, 7)),  # padding wider than what the windows reach
-    *conv((1, 6, 5, 16), (3, 3), 16, (1, 1), (1, 1)),  # by Winograd
-    *conv((1, 7, 9, 16), (3, 3), 32, (1, 1), (0, 2)),
+    *conv((1, 6, 5, 32), (3, 3), 32, (1, 1), (1, 1)),  # by Winograd
+    *conv((1, 7, 9, 32), (3, 3), 64, (1, 1), (0, 2)),
     *pool((2, 5, 6, 3), (3, 3), (2, 2), (1, 1)),
     *pool((1, 4, 7, 17), (2, 3), (3, 1), (0, 1)),
     *pool((2, 1, 1, 1), (1, 1), (1, 1), (0, 0)),
@@ -215,6 +215,16 @@ def test_precisions(mode, tolerance):
             agree(run(cpu, name, args), exact, tolerance)
     finally:
         kernels.set_precision(before)
+
+
+@pytest.mark.parametrize("settings", [{"FEW": 12, "MANY": 24, "SHARED": 0}, {"FEW": 999, "MANY": 24, "SHARED": 0}])
+def test_winograd_in_every_order(monkeypatch, settings):
+    """Few tiles or many, kernels or images transformed once for all tasks, one slab or several."""
+    winograd = importlib.import_module(f"{cpu.__name__}.winograd")
+    for name, value in settings.items():
+        monkeypatch.setattr(winograd, name, value)
+    for name, args in conv((5, 13, 15, 64), (3, 3), 96, (1, 1), (1, 1)):
+        agree(run(cpu, name, args), run(portable, name, args, np.float64), 3e-5)
 
 
 def test_unknown_precision():

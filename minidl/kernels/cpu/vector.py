@@ -86,3 +86,29 @@ def _define(operation, instruction):
 
 for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
     _define(_operation, _instruction)
+
+
+@intrinsic
+def transpose(_, x, row, y, y_row):
+    """y[j * y_row + i] = x[i * row + j] for i, j < LANES, in registers.
+
+    Pairs of rows 1, 2, 4, ... apart exchange the numbers that are on the wrong side of the diagonal.
+    """
+
+    def generate(context, builder, signature, args):
+        x, row, y, y_row = args
+        rows = [emit_load(builder, x, builder.mul(row, row.type(i))) for i in range(LANES)]
+        for step in (1 << k for k in range(LANES.bit_length() - 1)):
+            low = [lane if not lane & step else LANES + lane - step for lane in range(LANES)]
+            high = [lane + step if not lane & step else LANES + lane for lane in range(LANES)]
+            for i in range(LANES):
+                if not i & step:
+                    pair = rows[i], rows[i + step]
+                    for k, lanes in ((i, low), (i + step, high)):
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
+                        rows[k] = builder.shuffle_vector(*pair, mask)
+        for i in range(LANES):
+            emit_store(builder, y, builder.mul(y_row, y_row.type(i)), rows[i])
+        return context.get_dummy_value()
+
+    return types.void(Floats, types.int64, Floats, types.int64), generate

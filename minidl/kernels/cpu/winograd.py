@@ -5,28 +5,27 @@ values of these at six points the convolution is a product, point by point (Lavi
 
     y = A' [ (G g G') * (B' d B) ] A            with * elementwise, in both directions of the image
 
-Between channels it is a matrix product for each of the 36 points. So: transform the tiles into V[point, tile, c] and
-the kernels into U[point, c, n], multiply V by U at each point, and transform the products M[point, tile, n] back. The
-gradient by x is the same with the kernels turned round; the gradient by the kernel is the transpose:
+Between channels it is a matrix product for each of the 36 points: transform the tiles into V and the kernels into U,
+multiply V[point] by U[point], and transform the products M back. The gradient by x is the same with the kernels turned
+round; the gradient by the kernel is dg = G' [ Z * V ] G summed over all tiles, with Z = A dy A'.
 
-    dg = G' [ (A dy A') * (B' d B) ] G          summed over all tiles
-
-The transforms cost little beside the products where channels are many, but their factors of up to 8 cancel in the sums,
-and with them some digits: see docs/kernels.md.
+V and Z are stored as [panel of channels][point][tile][COLUMNS channels], U as [panel of n][point][c][COLUMNS of n]: the
+multiplication reads each from front to back. What one task computes and reads again stays in its core's second cache.
 """
 
 import numpy as np
 
 from ..shapes import Pair
 from .memory import empty
-from .multiply import pack
-from .parallel import Floats, Ints, at, helper, stack, task
+from .parallel import Floats, Ints, at, helper, share, stack, task
 from .tile import COLUMNS, ROWS, multiply_tile
-from .vector import LANES, load, store, zero
+from .vector import LANES, load, store, transpose, zero
 
-SLAB = 1 << 18  # floats of V that are transformed, multiplied and transformed back before the next
-U_SLAB = 1 << 20  # floats of U, likewise
-TILES = 2 * ROWS  # of images that one task multiplies
+NEAR = 36 * 26 * 128  # floats of V that a task transforms for itself; where that is too few tiles, V is shared
+FEW, MANY = 24, 120  # tiles: the fewest and the most that make a task
+SHARED = 1 << 21  # floats of V, or of V and Z, that are shared at a time
+CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms for itself
+SUMS = 4  # blocks of rows in a task of the weight gradient
 
 
 @helper
@@ -97,178 +96,230 @@ def _pixels(pixels, tile, tiles_h, tiles_w, size, H, W, C, padding_h, padding_w)
 _places, _half = stack(Ints, 36), stack(Floats, 36 * LANES)
 
 
-@task
-def _transform_images(tile, first, x: Floats, H, W, C, tiles_h, tiles_w, PH, PW, row, plane, V: Floats):
-    """V[point, tile] = B' d B for one tile of 6 x 6 pixels."""
+@helper
+def _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first, count, V, plane):
+    """V[panel, point, tile] = B' d B for some tiles of 6 x 6 pixels."""
     d, t = _places(), _half()
-    _pixels(d, first + tile, tiles_h, tiles_w, 6, H, W, C, PH, PW)
-    for c in range(0, C, LANES):
-        for j in range(6):
-            column = _b(
-                _inside(x, d[j], c), _inside(x, d[6 + j], c), _inside(x, d[12 + j], c),
-                _inside(x, d[18 + j], c), _inside(x, d[24 + j], c), _inside(x, d[30 + j], c),
-            )  # fmt: skip
-            _store_all(t, j * LANES, 6 * LANES, column)
-        for i in range(6):
-            _store_all(V, 6 * i * plane + tile * row + c, plane, _b(*_load6(t, 6 * i * LANES, LANES)))
-
-
-@task
-def _transform_gradients(tile, first, dy: Floats, H, W, C, tiles_h, tiles_w, row, plane, Z: Floats):
-    """Z[point, tile] = A dy A' for one tile of 4 x 4 pixels."""
-    d, t = _places(), _half()
-    _pixels(d, first + tile, tiles_h, tiles_w, 4, H, W, C, 0, 0)
-    for c in range(0, C, LANES):
-        for j in range(4):
-            column = _a_transposed(
-                _inside(dy, d[j], c), _inside(dy, d[4 + j], c), _inside(dy, d[8 + j], c), _inside(dy, d[12 + j], c)
-            )
-            _store_all(t, j * LANES, 4 * LANES, column)
-        for i in range(6):
-            k = 4 * i * LANES
-            rows = _a_transposed(load(t, k), load(t, k + LANES), load(t, k + 2 * LANES), load(t, k + 3 * LANES))
-            _store_all(Z, 6 * i * plane + tile * row + c, plane, rows)
-
-
-@task
-def _transform_kernels(part, g: Floats, C, plane, U: Floats):
-    """U[panel, point, c] = G g G' for g[panel, 3 x 3, c], COLUMNS kernels side by side."""
-    panel, c = part // C, part % C
-    t = _half()
-    for lane in range(0, COLUMNS, LANES):
-        for j in range(3):
-            k, step = ((panel * 9 + j) * C + c) * COLUMNS + lane, 3 * C * COLUMNS
-            _store_all(t, j * LANES, 3 * LANES, _g(load(g, k), load(g, k + step), load(g, k + 2 * step)))
-        for i in range(6):
-            k = 3 * i * LANES
-            row = _g(load(t, k), load(t, k + LANES), load(t, k + 2 * LANES))
-            _store_all(U, (panel * 36 + 6 * i) * plane + c * COLUMNS + lane, plane, row)
-
-
-_a_rows, _c_rows = stack(Ints, ROWS), stack(Ints, ROWS)
-_products, _sums = stack(Floats, 36 * TILES * COLUMNS), stack(Floats, 36 * ROWS * COLUMNS)
-
-
-@task
-def _multiply(
-    part, V: Floats, v_row, v_plane, first, tiles, U: Floats, u_plane, C, tiles_h, tiles_w, start: Floats,
-    bias: Floats, n0, N, H, W, y: Floats,
-):  # fmt: skip
-    """y = A' (V U) A + bias, for a block of tiles and a panel of the channels n0, n0 + 1, ..."""
-    blocks = -(-tiles // TILES)
-    panel, tile0 = part // blocks, part % blocks * TILES
-    count, n0 = min(TILES, tiles - tile0), n0 + panel * COLUMNS
-    a_rows, c_rows, M, d, t = _a_rows(), _c_rows(), _products(), _places(), _half()
-    for r in range(0, count, ROWS):
-        for i in range(ROWS):  # rows beyond the last compute the last once more
-            a_rows[i] = (tile0 + min(r + i, count - 1)) * v_row
-            c_rows[i] = min(r + i, count - 1) * COLUMNS
-        for point in range(36):
-            b = at(U, (panel * 36 + point) * u_plane)
-            c = at(M, point * TILES * COLUMNS)
-            multiply_tile(at(V, point * v_plane), a_rows, (0, 0, 1), b, (0, 0, COLUMNS), (1, 1, C), c, c_rows, start, 0)
     for tile in range(count):
-        _pixels(d, first + tile0 + tile, tiles_h, tiles_w, 4, H, W, N, 0, 0)
-        for n in range(n0, min(N, n0 + COLUMNS), LANES):
+        _pixels(d, first + tile, tiles_h, tiles_w, 6, H, W, C, PH, PW)
+        for c in range(0, C, LANES):
             for j in range(6):
-                column = _a(*_load6(M, (j * TILES + tile) * COLUMNS + n - n0, 6 * TILES * COLUMNS))
+                column = _b(
+                    _inside(x, d[j], c), _inside(x, d[6 + j], c), _inside(x, d[12 + j], c),
+                    _inside(x, d[18 + j], c), _inside(x, d[24 + j], c), _inside(x, d[30 + j], c),
+                )  # fmt: skip
                 _store_all(t, j * LANES, 6 * LANES, column)
-            for i in range(4):
-                pixels = _a(*_load6(t, 6 * i * LANES, LANES))
-                for j in range(4):
-                    if d[4 * i + j] >= 0:
-                        store(y, d[4 * i + j] + n, pixels[j] + load(bias, n))
+            out = c // COLUMNS * 36 * plane + tile * COLUMNS + c % COLUMNS
+            for i in range(6):
+                _store_all(V, out + 6 * i * plane, plane, _b(*_load6(t, 6 * i * LANES, LANES)))
+
+
+@helper
+def _transform_gradients(dy, H, W, N, tiles_h, tiles_w, first, count, Z, plane):
+    """Z[panel, point, tile] = A dy A' for some tiles of 4 x 4 pixels."""
+    d, t = _places(), _half()
+    for tile in range(count):
+        _pixels(d, first + tile, tiles_h, tiles_w, 4, H, W, N, 0, 0)
+        for n in range(0, N, LANES):
+            for j in range(4):
+                column = _a_transposed(
+                    _inside(dy, d[j], n), _inside(dy, d[4 + j], n), _inside(dy, d[8 + j], n), _inside(dy, d[12 + j], n)
+                )
+                _store_all(t, j * LANES, 4 * LANES, column)
+            out = n // COLUMNS * 36 * plane + tile * COLUMNS + n % COLUMNS
+            for i in range(6):
+                k = 4 * i * LANES
+                rows = _a_transposed(load(t, k), load(t, k + LANES), load(t, k + 2 * LANES), load(t, k + 3 * LANES))
+                _store_all(Z, out + 6 * i * plane, plane, rows)
+
+
+_block = stack(Floats, 9 * LANES * LANES)
+
+
+@helper
+def _transform_kernels(g, turned, C, N, n, c0, count, U, plane):
+    """U[point, c, lane] = G g G' for the COLUMNS kernels from n on and some of their channels, a square at a time."""
+    block, t = _block(), _half()
+    for c in range(0, count, LANES):
+        for lane in range(0, COLUMNS, LANES):
+            for k in range(9):
+                if turned:
+                    for i in range(LANES):
+                        store(block, (k * LANES + i) * LANES, load(g, ((c0 + c + i) * 9 + 8 - k) * N + n + lane))
+                else:
+                    transpose(at(g, ((n + lane) * 9 + k) * C + c0 + c), 9 * C, at(block, k * LANES * LANES), LANES)
+            for i in range(LANES):
+                for j in range(3):
+                    k, step = (j * LANES + i) * LANES, 3 * LANES * LANES
+                    column = _g(load(block, k), load(block, k + step), load(block, k + 2 * step))
+                    _store_all(t, j * LANES, 3 * LANES, column)
+                for j in range(6):
+                    row = _g(load(t, 3 * j * LANES), load(t, (3 * j + 1) * LANES), load(t, (3 * j + 2) * LANES))
+                    _store_all(U, 6 * j * plane + (c + i) * COLUMNS + lane, plane, row)
+
+
+@task
+def _transform(
+    part, first, tiles, x: Floats, H, W, C, PH, PW, dy: Floats, OH, OW, N, V: Floats, Z: Floats, plane, gradients
+):  # fmt: skip
+    """The shared V, and where asked for Z, of some tiles."""
+    tile = part * ROWS
+    count, tiles_h, tiles_w = min(ROWS, tiles - tile), -(-OH // 4), -(-OW // 4)
+    _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile, count, at(V, tile * COLUMNS), plane)
+    if gradients:
+        _transform_gradients(dy, OH, OW, N, tiles_h, tiles_w, first + tile, count, at(Z, tile * COLUMNS), plane)
+
+
+@task
+def _transform_all_kernels(part, g: Floats, turned, C, N, U: Floats, plane):
+    panel, c = part // (C // COLUMNS), part % (C // COLUMNS) * COLUMNS
+    out = at(U, panel * 36 * plane + c * COLUMNS)
+    _transform_kernels(g, turned, C, N, panel * COLUMNS, c, COLUMNS, out, plane)
+
+
+_a_rows = stack(Ints, ROWS)
+_near = stack(Floats, max(NEAR + 36 * LANES * 8, 36 * (CHUNK * COLUMNS + LANES)) + 36 * (MANY * COLUMNS + LANES))
+
+
+@task
+def _convolve(
+    part, first, tiles, block, panels, x: Floats, H, W, C, PH, PW, V: Floats, v_plane, g: Floats, turned, U: Floats,
+    bias: Floats, OH, OW, N, y: Floats,
+):  # fmt: skip
+    """y = A' (V U) A + bias for a block of tiles, and all channels n or, where V is shared, one panel of them.
+
+    Where V is not shared U is, and the task transforms its tiles; where V is shared, it transforms its kernels.
+    """
+    share_v, tile0 = panels > 1, part // panels * block
+    count, tiles_h, tiles_w = min(block, tiles - tile0), -(-OH // 4), -(-OW // 4)
+    room, rows, d, t, m_plane = _near(), _a_rows(), _places(), _half(), block * COLUMNS + LANES
+    for r in range(ROWS):
+        rows[r] = r * COLUMNS
+    if share_v:
+        v, plane, u, chunk, u_plane = at(V, tile0 * COLUMNS), v_plane, room, CHUNK, CHUNK * COLUMNS + LANES
+        M = at(room, 36 * u_plane)
+    else:
+        v, plane, u, chunk, u_plane = room, m_plane, U, C, C * COLUMNS + LANES
+        M = at(room, C // COLUMNS * 36 * plane)
+        _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile0, count, v, plane)
+    for n in range(part % panels * COLUMNS, N, panels * COLUMNS):
+        for c in range(0, C, chunk):
+            deep = min(chunk, C - c)
+            if share_v:
+                _transform_kernels(g, turned, C, N, n, c, deep, u, u_plane)
+            else:
+                u = at(U, n // COLUMNS * 36 * u_plane)
+            for point in range(36):
+                a = at(v, (c // COLUMNS * 36 + point) * plane)
+                for r in range(0, count, ROWS):  # rows beyond the last hold anything, and come to nothing
+                    multiply_tile(
+                        at(a, r * COLUMNS), rows, (0, 36 * plane, 1), at(u, point * u_plane),
+                        (0, COLUMNS * COLUMNS, COLUMNS), (1, deep // COLUMNS, COLUMNS),
+                        at(M, point * m_plane + r * COLUMNS), rows, bias, np.int64(c > 0),
+                    )  # fmt: skip
+        for tile in range(count):
+            _pixels(d, first + tile0 + tile, tiles_h, tiles_w, 4, OH, OW, N, 0, 0)
+            for lane in range(0, COLUMNS, LANES):
+                for j in range(6):
+                    column = _a(*_load6(M, j * m_plane + tile * COLUMNS + lane, 6 * m_plane))
+                    _store_all(t, j * LANES, 6 * LANES, column)
+                shift = load(bias, COLUMNS + n + lane)
+                for i in range(4):
+                    pixels = _a(*_load6(t, 6 * i * LANES, LANES))
+                    for j in range(4):
+                        if d[4 * i + j] >= 0:
+                            store(y, d[4 * i + j] + n + lane, pixels[j] + shift)
+
+
+_sums = stack(Floats, 36 * SUMS * ROWS * COLUMNS)
 
 
 @task
 def _multiply_gradients(
-    part, Z: Floats, z_row, z_plane, N, V: Floats, v_row, v_plane, C, tiles, dU: Floats, is_first, is_last,
-    start: Floats, dw: Floats,
+    part, point_parts, n_parts, V: Floats, C, Z: Floats, N, plane, tiles, near, dU: Floats, add, finish, none: Floats,
+    dw: Floats,
 ):  # fmt: skip
-    """Add Z' V over the tiles to dU for ROWS of dw's kernels and a panel of their channels; at last dw = G' dU G."""
-    blocks = -(-N // ROWS)
-    n0, c0 = part % blocks * ROWS, part // blocks * COLUMNS
-    a_rows, c_rows, t = _a_rows(), _c_rows(), _half()
-    u = _sums() if is_first and is_last else at(dU, part * 36 * ROWS * COLUMNS)
-    for i in range(ROWS):
-        a_rows[i], c_rows[i] = min(n0 + i, N - 1), i * COLUMNS
-    for point in range(36):
-        a, b, c = at(Z, point * z_plane), at(V, point * v_plane + c0), at(u, point * ROWS * COLUMNS)
-        multiply_tile(a, a_rows, (0, 0, z_row), b, (0, 0, v_row), (1, 1, tiles), c, c_rows, start, 1 - is_first)
-    for n in range(n0, min(N, n0 + ROWS) if is_last else n0):
-        for c in range(c0, min(C, c0 + COLUMNS), LANES):
+    """dU[panel, point, n] = Z' V over the tiles, for a panel of C and some of N; to finish, dw = G' dU G.
+
+    ``near``: dU is the task's own, which does all points at once; otherwise it is shared, and may be added to.
+    """
+    n0, n1 = share(part % n_parts, n_parts, -(-N // ROWS))
+    p0, p1 = share(part // n_parts % point_parts, point_parts, 36)
+    c0, n0, n1 = part // n_parts // point_parts * COLUMNS, n0 * ROWS, n1 * ROWS
+    start, rows = (n0, n1 - n0) if near else (0, -(-N // ROWS) * ROWS)
+    u = _sums() if near else at(dU, c0 * 36 * rows)
+    a_rows, c_rows, t = _a_rows(), _a_rows(), _half()
+    for point in range(p0, p1 if tiles > 0 else p0):
+        v = at(V, (c0 // COLUMNS * 36 + point) * plane)
+        for n in range(n0, n1, ROWS):
+            for i in range(ROWS):
+                k = min(n + i, N - 1)  # rows beyond the last compute the last once more
+                a_rows[i], c_rows[i] = k // COLUMNS * 36 * plane + k % COLUMNS, i * COLUMNS
+            c = at(u, (point * rows + n - start) * COLUMNS)
+            multiply_tile(
+                at(Z, point * plane), a_rows, (0, 0, COLUMNS), v, (0, 0, COLUMNS), (1, 1, tiles), c, c_rows, none, add
+            )
+    for n in range(n0, min(N, n1) if finish else n0):
+        for lane in range(0, COLUMNS, LANES):
             for j in range(6):
-                column = _g_transposed(*_load6(u, (j * ROWS + n - n0) * COLUMNS + c - c0, 6 * ROWS * COLUMNS))
-                _store_all(t, j * LANES, 6 * LANES, column)
+                k = (j * rows + n - start) * COLUMNS + lane
+                _store_all(t, j * LANES, 6 * LANES, _g_transposed(*_load6(u, k, 6 * rows * COLUMNS)))
             for i in range(3):
-                _store_all(dw, (n * 9 + 3 * i) * C + c, C, _g_transposed(*_load6(t, 6 * i * LANES, LANES)))
-
-
-def _round(channels: int) -> int:
-    """Floats in a row of V or Z: whole panels, as a tile may run over the end, and no power of two (see _planes)."""
-    return -(-channels // COLUMNS) * COLUMNS + LANES
+                row = _g_transposed(*_load6(t, 6 * i * LANES, LANES))
+                _store_all(dw, (n * 9 + 3 * i) * C + c0 + lane, C, row)
 
 
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
-    """The rule: 3 x 3 kernels at stride 1, channels that fill vectors, and results that fill most of their tiles."""
+    """The rule: 3 x 3 kernels at stride 1, channels that fill panels, and results that fill most of their tiles."""
     tiles = -(-out[0] // 4) * -(-out[1] // 4)
-    return kernel == (3, 3) and stride == (1, 1) and C % LANES == N % LANES == 0 and out[0] * out[1] >= 10 * tiles
+    return kernel == (3, 3) and stride == (1, 1) and C % COLUMNS == N % COLUMNS == 0 and out[0] * out[1] >= 10 * tiles
 
 
-def _planes(rows: int, row: int) -> tuple[int, np.ndarray]:
-    """(plane, array) of 36 planes of rows x row floats, spaced so that they do not compete for the same cache lines."""
-    plane = rows * row + 3 * LANES
-    return plane, empty(36 * plane)
+def _round(tiles: int) -> int:
+    return -(-tiles // ROWS) * ROWS
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray | None, padding: Pair) -> np.ndarray:
     """conv2d, or with ``turned`` kernels (rotated by half a turn, N and C exchanged) its gradient by the input."""
-    (b, h, w, c), (n, taps) = x.shape, (weight.shape[0], 9 * weight.shape[3])
-    if turned:
-        n = weight.shape[3]
-        steps, step_n, weight = (0, -n, taps), 1, weight.reshape(-1)[8 * n :]
-    else:
-        steps, step_n = (0, c, 1), taps
+    (b, h, w, c), n = x.shape, weight.shape[3 if turned else 0]
     oh, ow = h + 2 * padding[0] - 2, w + 2 * padding[1] - 2
-    tiles_h, tiles_w = -(-oh // 4), -(-ow // 4)
-    tiles, row = b * tiles_h * tiles_w, _round(c)
-    slab = min(tiles, max(4 * ROWS, SLAB // (36 * row) // ROWS * ROWS))
-    u_plane = c * COLUMNS + LANES
-    panels = -(-n // COLUMNS)
-    some = panels if slab < tiles else min(panels, max(1, U_SLAB // (36 * u_plane)))
-    shift = np.zeros(panels * COLUMNS, np.float32)
-    if bias is not None:
-        shift[:n] = bias
-    none = np.zeros(COLUMNS, np.float32)
-    y, (v_plane, V), U = empty((b, oh, ow, n)), _planes(slab, row), empty(some * 36 * u_plane)
+    tiles = b * -(-oh // 4) * -(-ow // 4)
+    start = np.zeros(COLUMNS + n, np.float32)  # zeros for the sums to start from, then the bias
+    start[COLUMNS:] = 0 if bias is None else bias
+    y, image, out = empty((b, oh, ow, n)), (x, h, w, c, *padding), (oh, ow, n)
+    block = min(NEAR // (36 * c), 2 * FEW, tiles) // ROWS * ROWS
+    if block >= FEW:
+        plane = c * COLUMNS + LANES
+        V, U, slab = start, empty(n // COLUMNS * 36 * plane), tiles
+        _transform_all_kernels.run(n // COLUMNS * (c // COLUMNS), weight, turned, c, n, U, plane)
+    else:
+        slab = min(tiles, max(MANY, SHARED // (36 * c)))
+        block = _round(-(-slab // -(-slab // MANY)))
+        plane = _round(slab) * COLUMNS + LANES
+        V, U = empty(c // COLUMNS * 36 * plane), start
     for first in range(0, tiles, slab):
-        count = min(slab, tiles - first)
-        _transform_images.run(count, first, x, h, w, c, tiles_h, tiles_w, *padding, row, v_plane, V)
-        for panel in range(0, panels, some):
-            n0, many = panel * COLUMNS, min(some, panels - panel)
-            if first == 0:
-                g = pack(weight.reshape(-1)[n0 * step_n :], steps, step_n, (1, 9, c), min(n - n0, many * COLUMNS))
-                _transform_kernels.run(many * c, g, c, u_plane, U)
-            _multiply.run(
-                many * -(-count // TILES), V, row, v_plane, first, count, U, u_plane, c, tiles_h, tiles_w, none, shift,
-                n0, n, oh, ow, y,
-            )  # fmt: skip
+        count, panels = min(slab, tiles - first), 1 if U is not start else n // COLUMNS
+        if panels > 1:
+            _transform.run(-(-count // ROWS), first, count, *image, x, *out, V, V, plane, False)
+        parts = -(-count // block) * panels
+        _convolve.run(parts, first, count, block, panels, *image, V, plane, weight, turned, U, start, *out, y)
     return y
 
 
 def grad_weight(dy: np.ndarray, x: np.ndarray, padding: Pair) -> np.ndarray:
     (b, h, w, c), (_, oh, ow, n) = x.shape, dy.shape
-    tiles_h, tiles_w = -(-oh // 4), -(-ow // 4)
-    tiles, row, z_row = b * tiles_h * tiles_w, _round(c), _round(n)
-    slab = min(tiles, max(4 * ROWS, SLAB // (36 * max(row, z_row))))
-    (v_plane, V), (z_plane, Z) = _planes(slab + 1, row), _planes(slab, z_row)
-    parts, none = -(-n // ROWS) * -(-c // COLUMNS), np.zeros(COLUMNS, np.float32)
-    dw, dU = empty((n, 3, 3, c)), empty(parts * 36 * ROWS * COLUMNS if slab < tiles else 1)
+    tiles = b * -(-oh // 4) * -(-ow // 4)
+    slab = min(tiles, max(MANY, SHARED // (36 * (c + n))))
+    plane, panels, near = slab * COLUMNS + LANES, c // COLUMNS, slab == tiles
+    V, Z = empty(panels * 36 * plane), empty(n // COLUMNS * 36 * plane)
+    dw, blocks, none = empty((n, 3, 3, c)), -(-n // ROWS), np.zeros(COLUMNS, np.float32)
+    dU = none if near else empty(c * 36 * blocks * ROWS)
+    points, rows = (1, -(-blocks // SUMS)) if near else (36, 1)
     for first in range(0, tiles, slab):
         count = min(slab, tiles - first)
-        _transform_images.run(count, first, x, h, w, c, tiles_h, tiles_w, *padding, row, v_plane, V)
-        _transform_gradients.run(count, first, dy, oh, ow, n, tiles_h, tiles_w, z_row, z_plane, Z)
-        _multiply_gradients.run(
-            parts, Z, z_row, z_plane, n, V, row, v_plane, c, count, dU, first == 0, first + slab >= tiles, none, dw
-        )
+        _transform.run(-(-count // ROWS), first, count, x, h, w, c, *padding, dy, oh, ow, n, V, Z, plane, True)
+        products = (V, c, Z, n, plane, count, near, dU)
+        _multiply_gradients.run(panels * points * rows, points, rows, *products, first > 0, near, none, dw)
+    if not near:
+        _multiply_gradients.run(panels * blocks, 1, blocks, V, c, Z, n, plane, 0, near, dU, 0, True, none, dw)
     return dw
