@@ -183,19 +183,20 @@ _near = stack(Floats, max(NEAR + 36 * LANES * 8, 36 * (CHUNK * COLUMNS + LANES))
 
 @task
 def _convolve(
-    part, first, tiles, block, panels, x: Floats, H, W, C, PH, PW, V: Floats, v_plane, g: Floats, turned, U: Floats,
+    part, first, tiles, block, shared, x: Floats, H, W, C, PH, PW, V: Floats, v_plane, g: Floats, turned, U: Floats,
     bias: Floats, OH, OW, N, y: Floats,
 ):  # fmt: skip
     """y = A' (V U) A + bias for a block of tiles, and all channels n or, where V is shared, one panel of them.
 
     Where V is not shared U is, and the task transforms its tiles; where V is shared, it transforms its kernels.
     """
-    share_v, tile0 = panels > 1, part // panels * block
+    panels = N // COLUMNS if shared else 1
+    tile0 = part // panels * block
     count, tiles_h, tiles_w = min(block, tiles - tile0), -(-OH // 4), -(-OW // 4)
     room, rows, d, t, m_plane = _near(), _a_rows(), _places(), _half(), block * COLUMNS + LANES
     for r in range(ROWS):
         rows[r] = r * COLUMNS
-    if share_v:
+    if shared:
         v, plane, u, chunk, u_plane = at(V, tile0 * COLUMNS), v_plane, room, CHUNK, CHUNK * COLUMNS + LANES
         M = at(room, 36 * u_plane)
     else:
@@ -205,7 +206,7 @@ def _convolve(
     for n in range(part % panels * COLUMNS, N, panels * COLUMNS):
         for c in range(0, C, chunk):
             deep = min(chunk, C - c)
-            if share_v:
+            if shared:
                 _transform_kernels(g, turned, C, N, n, c, deep, u, u_plane)
             else:
                 u = at(U, n // COLUMNS * 36 * u_plane)
@@ -290,19 +291,19 @@ def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray |
     block = min(NEAR // (36 * c), 2 * FEW, tiles) // ROWS * ROWS
     if block >= FEW:
         plane = c * COLUMNS + LANES
-        V, U, slab = start, empty(n // COLUMNS * 36 * plane), tiles
+        shared, panels, slab, V, U = False, 1, tiles, start, empty(n // COLUMNS * 36 * plane)
         _transform_all_kernels.run(n // COLUMNS * (c // COLUMNS), weight, turned, c, n, U, plane)
     else:
         slab = min(tiles, max(MANY, SHARED // (36 * c)))
         block = _round(-(-slab // -(-slab // MANY)))
         plane = _round(slab) * COLUMNS + LANES
-        V, U = empty(c // COLUMNS * 36 * plane), start
+        shared, panels, V, U = True, n // COLUMNS, empty(c // COLUMNS * 36 * plane), start
     for first in range(0, tiles, slab):
-        count, panels = min(slab, tiles - first), 1 if U is not start else n // COLUMNS
-        if panels > 1:
+        count = min(slab, tiles - first)
+        if shared:
             _transform.run(-(-count // ROWS), first, count, *image, x, *out, V, V, plane, False)
         parts = -(-count // block) * panels
-        _convolve.run(parts, first, count, block, panels, *image, V, plane, weight, turned, U, start, *out, y)
+        _convolve.run(parts, first, count, block, shared, *image, V, plane, weight, turned, U, start, *out, y)
     return y
 
 
