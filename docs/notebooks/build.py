@@ -57,7 +57,8 @@ def run(lesson: Path) -> Any:
         "language_info": {"name": "python"},
     }
     language = dict(book.metadata["language_info"])
-    NotebookClient(book, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
+    where = {"metadata": {"path": str(HERE)}}
+    NotebookClient(book, timeout=SECONDS, kernel_name="python3", resources=where, coalesce_streams=True).execute()
     book.metadata["language_info"] = language
     for i, cell in enumerate(book.cells):
         cell.id = f"cell-{i}"

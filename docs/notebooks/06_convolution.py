@@ -1,0 +1,325 @@
+# %% [markdown]
+# # 6. Convolution
+#
+# After this lesson you can
+#
+# * compute a convolution by hand, by loops and by the engine,
+# * say how large its result is,
+# * write kernels that blur, sharpen and find edges in a photograph,
+# * count the weights of a convolutional layer.
+#
+# It follows section 2.2 of the report: figures 4 and 5, and the formula of the output size.
+
+# %%
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.cbook import get_sample_data
+
+from minidl import functional as F
+from minidl import kernels
+from minidl.kernels import loops
+
+plt.rc("axes.spines", top=False, right=False)
+
+# %% [markdown]
+# ## An image is numbers
+#
+# An image has height $H$, width $V$ and depth $D$: one channel for grey, three for red, green and blue. Engines add
+# an axis for the batch in front. This photograph of Grace Hopper (US Navy, public domain) comes with Matplotlib:
+
+# %%
+with get_sample_data("grace_hopper.jpg") as file:
+    photo = plt.imread(file)[20:340:2, 100:420:2].astype(np.float32) / 255
+figure, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="constrained")
+axes[0].imshow(photo)
+axes[0].set_title(f"{photo.shape}", fontsize=10)
+for c, (ax, name) in enumerate(zip(axes[1:], ("red", "green", "blue"))):
+    ax.imshow(photo[:, :, c], cmap="gray", vmin=0, vmax=1)
+    ax.set_title(f"channel {c}: {name}", fontsize=10)
+for ax in axes:
+    ax.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## A kernel slides over it
+#
+# A **kernel** is a small array of weights. Lay it on a part of the image, multiply each pixel by the weight above
+# it, and add up: one pixel of the result. Then move on by the **stride** and do it again. The report's figure 4: a 3
+# x 3 kernel on a 5 x 5 image, with stride 2:
+
+# %% tags=["hide-input"]
+image = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], float)
+kernel = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], float)
+
+
+def draw(ax, values, title, window=None):
+    ax.imshow(np.ones_like(values), cmap="gray", vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(values):
+        ax.text(j, i, "" if np.isnan(value) else f"{value:g}", ha="center", va="center")
+        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec="0.6"))
+    if window:
+        i, j, size = window
+        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), size, size, fc="#FBE3C4", ec="#D55E00", lw=2, alpha=0.6))
+    ax.set_title(title, fontsize=9)
+    ax.axis("off")
+
+
+figure, axes = plt.subplots(2, 5, figsize=(8.5, 3.4), layout="constrained", width_ratios=[3, 5, 5, 5, 5])
+draw(axes[0, 0], kernel, "kernel")
+axes[1, 0].axis("off")
+result = np.full((2, 2), np.nan)
+for step, (i, j) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+    top, left = 2 * i, 2 * j
+    result[i, j] = (image[top : top + 3, left : left + 3] * kernel).sum()
+    draw(axes[0, step + 1], image, f"step {step + 1}", (top, left, 3))
+    draw(axes[1, step + 1], result, "result", (i, j, 1))
+plt.show()
+
+# %% [markdown]
+# As loops, for one channel:
+
+
+# %%
+def convolve(image, kernel, stride):
+    k = len(kernel)
+    rows, columns = ((size - k) // stride + 1 for size in image.shape)
+    result = np.zeros((rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            window = image[i * stride : i * stride + k, j * stride : j * stride + k]
+            result[i, j] = (window * kernel).sum()
+    return result
+
+
+convolve(image, kernel, stride=2)
+
+# %% [markdown]
+# minidl's `F.conv2d` takes a batch of images `(B, H, W, C)` and `N` kernels at once, `(N, k, k, C)`. It also has the
+# plain sums, as slow as ours, in `minidl/kernels/loops.py`: everything faster is tested against them. All three
+# agree:
+
+# %%
+x, weight = image[None, :, :, None], kernel[None, :, :, None]
+ours = convolve(image, kernel, stride=2)
+engine = F.conv2d(x, weight, stride=2).data[0, :, :, 0]
+plain_sums = loops.conv2d(x, weight, None, (2, 2), (0, 0))[0, :, :, 0]
+np.abs(ours - engine).max(), np.abs(ours - plain_sums).max()
+
+# %% [markdown]
+# ## How large is the result?
+#
+# The kernel's first place is 0, its last one at most $H - k$, and it moves by $s$:
+#
+# $$H \leftarrow \Big\lfloor \frac{H - k}{s} \Big\rfloor + 1, \qquad
+# V \leftarrow \Big\lfloor \frac{V - k}{s} \Big\rfloor + 1, \qquad D \leftarrow N$$
+#
+# Try all sizes up to 12, kernels up to 5 and strides up to 4:
+
+# %%
+tried = 0
+for H in range(5, 13):
+    for k in range(1, 6):
+        for s in range(1, 5):
+            shape = F.conv2d(np.zeros((1, H, H + 1, 2)), np.zeros((7, k, k, 2)), stride=s).shape
+            assert shape == (1, (H - k) // s + 1, (H + 1 - k) // s + 1, 7)
+            tried += 1
+print(tried, "cases agree with the formula")
+
+# %% [markdown]
+# A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels, stride 1 and padding
+# 1 the result is as large as the image.
+#
+# ## Kernels that see something
+#
+# On the grey photograph, 3 x 3 kernels made by hand:
+
+# %%
+grey = photo.mean(axis=2)
+handmade = {
+    "blur": np.ones((3, 3)) / 9,
+    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
+    "vertical edges": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
+    "horizontal edges": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
+}
+weight = np.stack(list(handmade.values()))[..., None].astype(np.float32)  # (N, k, k, C) = (4, 3, 3, 1)
+seen = F.conv2d(grey[None, :, :, None], weight).data[0]  # (H, W, N)
+
+figure, axes = plt.subplots(2, 4, figsize=(8.5, 3.9), layout="constrained", height_ratios=[1, 3])
+for n, (name, (top, bottom)) in enumerate(zip(handmade, axes.T)):
+    limit = np.abs(weight[n]).max()
+    top.imshow(weight[n, :, :, 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
+    signed = "edges" in name
+    bottom.imshow(seen[:, :, n], cmap="gray", vmin=-2 if signed else 0, vmax=2 if signed else 1)
+    top.set_title(name, fontsize=10)
+    top.axis("off")
+    bottom.axis("off")
+plt.show()
+
+# %% [markdown]
+# An edge kernel answers where brightness changes from left to right, or from top to bottom, and gives 0 (grey) where
+# nothing changes. A convolutional network *learns* its kernels, and the first layer often learns such edges.
+#
+# ## Many kernels make many channels
+#
+# Each of $N$ kernels makes an image of its own, and these are the channels of the result (figure 5). On an image
+# with $C$ channels each kernel has a layer of weights for each of them and sums over all. A layer's weights are
+# $N \times k \times k \times C$:
+
+# %%
+rng = np.random.default_rng(0)
+weight = rng.standard_normal((3, 3, 3, 1)).astype(np.float32)
+x = rng.random((1, 5, 5, 1), dtype=np.float32)
+y = F.conv2d(x, weight).data
+figure, axes = plt.subplots(1, 7, figsize=(8.5, 1.6), layout="constrained")
+axes[0].imshow(x[0, :, :, 0], cmap="gray")
+axes[0].set_title("5 x 5 x 1", fontsize=9)
+for n in range(3):
+    axes[1 + n].imshow(weight[n, :, :, 0], cmap="RdBu_r", vmin=-2, vmax=2)
+    axes[1 + n].set_title(f"kernel {n}", fontsize=9)
+    axes[4 + n].imshow(y[0, :, :, n], cmap="gray")
+    axes[4 + n].set_title(f"channel {n}", fontsize=9)
+for ax in axes:
+    ax.axis("off")
+plt.show()
+print(f"{x.shape[1:]} becomes {y.shape[1:]}")
+
+# %% [markdown]
+# With three channels a kernel can see colour. This one adds red and subtracts green and blue, so it answers to skin,
+# and not to white:
+
+# %%
+red = np.zeros((1, 3, 3, 3), np.float32)
+red[0, :, :] = np.array([1, -0.5, -0.5]) / 9
+figure, axes = plt.subplots(1, 2, figsize=(5, 2.4), layout="constrained")
+axes[0].imshow(photo)
+axes[1].imshow(F.conv2d(photo[None], red).data[0, :, :, 0], cmap="gray")
+for ax in axes:
+    ax.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## Why not a fully-connected layer?
+#
+# **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size:
+
+# %%
+print(f"convolution, 8 kernels of 3 x 3 x 3: {8 * 3 * 3 * 3:,} weights")
+print(f"fully connected: {160 * 160 * 3 * 160 * 160 * 8:,} weights")
+
+# %% [markdown]
+# **The same everywhere.** Move the image, and the result moves with it, since every place sees the same kernel. A
+# pattern that was learned in one corner is known in all of them. Ten pixels to the right:
+
+# %%
+edge = handmade["vertical edges"][None, :, :, None].astype(np.float32)
+x = grey[None, :, :, None]
+moved = np.roll(x, 10, axis=2)
+y, y_moved = F.conv2d(x, edge).data, F.conv2d(moved, edge).data
+print(np.abs(np.roll(y, 10, axis=2) - y_moved)[:, :, 12:-12].max(), "away from the border")
+
+# %% [markdown]
+# ## Fast and slow
+#
+# The loops are the clearest form, and useless for training. minidl has the same sums vectorised (`portable`), and
+# compiled for the processor's vector units (`cpu`; see [how the kernels work](../kernels.md)):
+
+# %%
+x = rng.random((1, 32, 32, 8), dtype=np.float32)
+weight = rng.standard_normal((8, 3, 3, 8)).astype(np.float32)
+results = {}
+for name in kernels.MODULES:
+    if name == "gpu":
+        continue  # needs a graphics card
+    with kernels.using(name):
+        results[name] = F.conv2d(x, weight, padding=1).data  # the first call may compile
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1)
+        seconds = time.perf_counter() - start
+    error = np.abs(results[name] - results["loops"]).max()
+    print(f"{name:9} {1000 * seconds:9.3f} ms, differs from the loops by {error:.0e}")
+
+# %% [markdown]
+# ## A convolution, or its mirror image?
+#
+# Mathematicians define the convolution with a flipped kernel, $W(x - x', y - y')$, and the report's equation (12)
+# does so too. Neural networks leave the flip out. As kernels are learned, it makes no difference: they are learned
+# flipped.
+
+# %%
+flipped = kernel[::-1, ::-1]
+by_equation_12 = np.zeros((3, 3))
+for x0 in range(3):
+    for y0 in range(3):  # the sum over all pixels (x', y') where the kernel, at x - x' and y - y', is not outside
+        by_equation_12[x0, y0] = sum(
+            image[i, j] * flipped[x0 + 2 - i, y0 + 2 - j]
+            for i in range(5)
+            for j in range(5)
+            if 0 <= x0 + 2 - i < 3 and 0 <= y0 + 2 - j < 3
+        )
+np.abs(by_equation_12 - convolve(image, kernel, stride=1)).max()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. AlexNet.** Its first layer has 64 kernels of 11 x 11, stride 4, and 2 pixels of padding on each side. How
+# large is the result for a colour image of 224 x 224, and how many weights are there?
+
+# %%
+# your answer
+
+# %% tags=["hide-cell", "solution"]
+side = (224 + 2 * 2 - 11) // 4 + 1
+weight = np.zeros((64, 11, 11, 3), np.float32)
+print(side, weight.size)
+assert F.conv2d(np.zeros((1, 224, 224, 3), np.float32), weight, stride=4, padding=2).shape == (1, side, side, 64)
+assert (side, weight.size) == (55, 23232)
+
+# %% [markdown]
+# **2. Diagonals.** Write a 3 x 3 kernel that answers strongly to lines from the upper left to the lower right, much
+# less to lines the other way, and not at all to even areas. Try it on the two pictures.
+
+# %%
+falling, rising = np.eye(12), np.eye(12)[::-1]
+# your kernel
+
+# %% tags=["hide-cell", "solution"]
+diagonal = np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], float)
+assert diagonal.sum() == 0  # an even area gives 0
+assert convolve(falling, diagonal, 1).max() == 6
+assert convolve(rising, diagonal, 1).max() == 2  # where a window has no more of the line than its own corner
+assert convolve(np.ones((12, 12)), diagonal, 1).max() == 0
+
+# %% [markdown]
+# **3. Find the bug.** This vectorised convolution passes when tried on an image of 6 x 6. Check it against
+# `convolve` on other sizes, and mend it.
+
+
+# %%
+def quick(image, kernel, stride):
+    k = len(kernel)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (k, k))[::stride, ::stride]
+    rows = (image.shape[0] - k) // stride + 1
+    return np.einsum("ijkl,kl->ij", windows[:rows, :rows], kernel)
+
+
+print(np.abs(quick(np.eye(6), kernel, 2) - convolve(np.eye(6), kernel, 2)).max())
+# your check
+
+
+# %% tags=["hide-cell", "solution"]
+def mended(image, kernel, stride):
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)[::stride, ::stride]
+    return np.einsum("ijkl,kl->ij", windows, kernel)
+
+
+wide = rng.random((6, 9))
+assert quick(wide, kernel, 1).shape != convolve(wide, kernel, 1).shape  # it took the height for the width
+for shape in [(6, 9), (9, 6), (7, 7)]:
+    for stride in (1, 2, 3):
+        picture = rng.random(shape)
+        assert np.allclose(mended(picture, kernel, stride), convolve(picture, kernel, stride))
+
+# %% [markdown]
+# **Next:** [a convolutional network](07_first_cnn.ipynb) that reads digits.
