@@ -1,23 +1,26 @@
-"""What the studies share: their settings on the command line, their data, and their models' recipes."""
+"""What the studies share: their settings, the command line, and running them."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import numpy as np
 import tyro
 
-import minidl as md
-from minidl.files import whole_file
+from minidl import study
+from minidl.study import Attack, Figure, Pruning, Run
+from minidl.study.run import DataName, ModelName
 
-ModelName = Literal["fc5", "alexnet", "resnet18"]
-Settings = TypeVar("Settings")
+FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c"]
+LowRank = Literal["none", "LR1", "LR2"]
+TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
 @dataclass(frozen=True)
@@ -27,95 +30,218 @@ class Recipe:
     epochs: int
     lr: float
     """Peak learning rate of the one-cycle schedule."""
+    pixels: int | None = None
+    """Side of its images, if other than the study's; its window is then all of them."""
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Images to train on, images to attack, and how large they are."""
+class Settings:
+    """All that the results depend on; the defaults shown are those of the preset."""
 
-    train: md.data.ImageSet
-    val: md.data.ImageSet
-    crop: int
-    """Side of the windows that the model sees, in pixels: cut at random while training, from the centre otherwise."""
-    flip: bool
+    preset: Literal["quick", "laptop", "paper"] = "quick"
+    """Where the other settings start from."""
+    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c")
+    """Which of the report's figures to make. 13c is ours: figure 13 under an attack that cannot saturate."""
+    seeds: tuple[int, ...] = (0,)
+    """Everything is done once for each."""
+    data: DataName = "digits"
+    """Handwritten digits (shipped, 8 x 8, enlarged), or ten classes of ImageNet."""
+    pixels: int = 16
+    """Side to which images are resized."""
+    crop: int = 16
+    """Side of the window that the model sees."""
+    batch_sizes: tuple[int, int] = (64, 256)
+    """In place of the report's batches of 128 and of 512 images."""
+    sparsities: tuple[float, ...] = (0.0, 0.5, 0.9, 0.98)
+    """Final parts of the weights that are pruned (figures 8 to 11)."""
+    low_ranks: tuple[LowRank, ...] = ("none", "LR1", "LR2")
+    """The report's schedules of ranks (figure 12)."""
+    temperatures: tuple[float, ...] = (1, 20, 90)
+    """At which networks are trained (figure 13)."""
+    epsilons: tuple[float, ...] = (0, 4, 8, 16, 32, 64)
+    """Attack budgets, in 1/255 of the pixel range; 0 is always among them."""
+    attack_part: float = 0.2
+    """Part of the validation images that is attacked."""
+    fc5: Recipe = Recipe(epochs=20, lr=0.1)
+    alexnet: Recipe = Recipe(epochs=4, lr=0.02, pixels=64)
+    resnet18: Recipe = Recipe(epochs=7, lr=0.05)
+    weight_decay: float = 5e-4
+    """Pull of every weight towards zero."""
+    scope: Literal["layer", "global"] = "layer"
+    """Rank magnitudes within each layer, or over the whole network."""
+    prune_between: tuple[float, float] = (0.2, 0.7)
+    """When pruning starts and ends, as parts of the training."""
+    prune_steps: int = 20
+    """Into how many steps pruning is divided."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where to compute."""
 
-    @property
-    def channels(self) -> int:
-        return self.train.images.shape[3]
-
-    def model(self, name: ModelName, seed: int) -> md.nn.Module:
-        """A fresh model for these images."""
-        classes = len(self.train.classes)
-        if name == "fc5":
-            return md.models.fc5(classes, image_size=self.crop, channels=self.channels, seed=seed)
-        return getattr(md.models, name)(classes, channels=self.channels, seed=seed)
-
-    def batches(self, batch_size: int, seed: int) -> md.data.Loader:
-        """Training batches, shuffled and augmented."""
-        images, labels = self.train
-        return md.data.Loader(images, labels, batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=seed)
-
-    def validation(self) -> md.data.Loader:
-        """All validation images, from their centres."""
-        return md.data.Loader(self.val.images, self.val.labels, 256, crop=self.crop, shuffle=False)
-
-    def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """``count`` random validation images, float32 (count, crop, crop, C) in [0, 1], and their labels."""
-        rows = np.sort(rng.choice(len(self.val), size=count, replace=False))
-        some = md.data.Loader(self.val.images[rows], self.val.labels[rows], count, crop=self.crop, shuffle=False)
-        return next(iter(some))
-
-
-def load_problem(
-    data: Literal["digits", "imagenette"], pixels: int, crop: int, root: Path | None, download: bool
-) -> Problem:
-    """Digits enlarged to ``pixels``, or Imagenette decoded to ``pixels``."""
-    if data == "digits":
-        times, rest = divmod(pixels, 8)
-        if rest or times < 1:
-            raise SystemExit(f"--pixels {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors")
-        train, val = (
-            md.data.ImageSet(part.images.repeat(times, 1).repeat(times, 2), part.labels, part.classes)
-            for part in (md.data.digits("train"), md.data.digits("val"))
+    def run(self, model: ModelName, batch_size: Literal[128, 512], seed: int) -> Run:
+        """The plain network of a figure: dense, at temperature 1."""
+        recipe: Recipe = getattr(self, model)
+        return Run(
+            data=self.data,
+            pixels=recipe.pixels or self.pixels,
+            crop=recipe.pixels or self.crop,
+            model=model,
+            batch_size=self.batch_sizes[batch_size == 512],
+            epochs=recipe.epochs,
+            lr=recipe.lr,
+            weight_decay=self.weight_decay,
+            seed=seed,
+            device=self.device,
         )
-        return Problem(train, val, crop, flip=False)
-    train, val = (md.data.Imagenette(root, split=split, download=download).at(pixels) for split in ("train", "val"))
-    return Problem(train, val, crop, flip=True)
+
+    def pruning(self, sparsity: float) -> Pruning | None:
+        return Pruning(sparsity, self.scope, self.prune_between, self.prune_steps) if sparsity else None
+
+    def attack(self, **changes: Any) -> Attack:
+        """The attack of the report, or one that differs from it."""
+        return Attack(tuple(sorted({0.0, *map(float, self.epsilons)})), part=self.attack_part, **changes)
+
+    def figure(self, name: FigureName, varied: Any, attacked: Sequence[tuple[Run, Attack]]) -> Figure:
+        first = attacked[0][0]
+        data = {"digits": "digits", "imagenette": "Imagenette"}[self.data]
+        title = f"{TITLES[first.model]}, batch {first.batch_size}, {data}, {first.crop} px"
+        return Figure(name, title, varied, tuple(attacked))
 
 
-def settings_from_command_line(
-    kind: type[Settings], presets: Mapping[str, Settings], doc: str, args: Sequence[str] | None = None
-) -> Settings:
-    """The preset that ``--preset`` names (the first by default), changed by the other options."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
-    chosen, _ = chooser.parse_known_args(args)
-    return tyro.cli(kind, default=presets[chosen.preset], args=args, description=doc)
+@dataclass(frozen=True)
+class Options(Settings):
+    """Settings, and where and how to work; the defaults shown are those of the preset."""
+
+    out: Path | None = None
+    """Folder for all results; by default runs/STUDY-PRESET. A study that was stopped goes on where it was."""
+    root: Path | None = None
+    """Folder that holds Imagenette; by default $MINIDL_DATA, or the user's cache."""
+    download: bool = False
+    """Download Imagenette (99 MB) if it is not there."""
+    workers: int = 1
+    """Processes that train side by side and share out the cores."""
+    dask: str | None = None
+    """Address of a Dask scheduler that does the runs instead, such as tcp://host:8786."""
+    shard: str | None = None
+    """i/N: do only the i-th of N parts of the runs. All parts may write to one folder."""
+    only: tuple[str, ...] = ()
+    """Do only the runs whose names begin with one of these."""
+    checkpoint_share: float = 0.03
+    """Part of the time that checkpoints may take; 1 writes one after each epoch."""
 
 
-def write_settings(folder: Path, settings: Any) -> None:
-    """All settings of a study, and the versions that ran it, beside its results; other settings' results are kept."""
-    path = folder / "settings.json"
-    record = json.loads(json.dumps(dataclasses.asdict(settings), default=str))
-    if path.exists() and (folder / "results.csv").exists():
-        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        other = [
-            f"{name} was {found.get(name)}, now {record[name]}" for name in record if found.get(name) != record[name]
-        ]
-        if other:
-            raise ValueError(
-                f"{folder} holds the results of other settings ({'; '.join(other)}): choose another --out, or delete it"
-            )
-    versions = {"minidl": md.__version__, "numpy": np.__version__}
-    with whole_file(path) as file:
-        file.write(json.dumps({"versions": versions, "settings": record}, indent=2).encode() + b"\n")
+LAPTOP = Options(
+    preset="laptop",
+    figures=("9", "11", "12b", "13a", "13b", "13c"),
+    data="imagenette",
+    pixels=72,
+    crop=64,
+    batch_sizes=(128, 128),
+    epsilons=(0, 1, 2, 4, 8, 16),
+    fc5=Recipe(epochs=20, lr=0.02),
+    alexnet=Recipe(epochs=20, lr=0.02),
+    resnet18=Recipe(epochs=15, lr=0.1),
+    prune_steps=100,
+)
+PRESETS = {
+    "quick": Options(),
+    "laptop": LAPTOP,
+    "paper": dataclasses.replace(
+        LAPTOP,
+        preset="paper",
+        figures=Settings.figures,
+        seeds=(0, 1, 2),
+        pixels=144,
+        crop=128,
+        batch_sizes=(128, 512),
+        sparsities=(0.0, 0.5, 0.8, 0.9, 0.95, 0.98),
+        temperatures=(1, 20, 50, 70, 90),
+        resnet18=Recipe(epochs=20, lr=0.1),
+    ),
+}
+
+FigureMaker = Callable[[Settings, Any], Figure]
 
 
-def run_or_exit(main: Callable[[], Any]) -> None:
-    """Run a study; what the user can mend ends it with the message alone, not with a traceback."""
+def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str] | None = None) -> None:
+    """Run the study whose figures these functions make, from the command line.
+
+    What the user can mend ends it with the message alone, not with a traceback.
+    """
+    name = Path(sys.argv[0]).stem
     try:
-        main()
+        options = read_options(makers, doc, args)
+        out = options.out or Path("runs") / f"{name}-{options.preset}"
+        options = extended(options, study.Folder(out))
+        check(options, makers)
+        study.load_problem(options.data, options.pixels, options.crop, options.root, options.download)
+        place = study.Place(
+            out, options.root, checkpoint_share=options.checkpoint_share, progress=options.workers == 1
+        )
+        workers = study.Workers(options.workers, options.dask)
+        place = dataclasses.replace(place, threads=workers.threads)
+        record = {
+            "command": shlex.join(["python", f"experiments/{name}.py", *(sys.argv[1:] if args is None else args)]),
+            "preset": options.preset,
+            "settings": recorded(options),
+        }
+        figures = [makers[figure](options, figure) for figure in options.figures]
+        outcome = study.run_study(figures, place, record, workers, options.shard, options.only)
     except (ValueError, FileNotFoundError, ArithmeticError, RuntimeError) as error:
         raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt:
-        raise SystemExit("stopped: the networks that were finished are in the table") from None
+        raise SystemExit("stopped: the same command goes on from here") from None
+    say_how_it_ended(outcome, out, sum(1 for _ in study.all_work(figures)))
+
+
+def read_options(makers: Mapping[FigureName, Any], doc: str, args: Sequence[str] | None = None) -> Options:
+    """The preset that ``--preset`` names (the first by default), changed by the other options."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--preset", choices=list(PRESETS), default=next(iter(PRESETS)))
+    chosen, _ = chooser.parse_known_args(args)
+    preset = PRESETS[chosen.preset]
+    ours = tuple(figure for figure in preset.figures if figure in makers)
+    return tyro.cli(Options, default=dataclasses.replace(preset, figures=ours), args=args, description=doc)
+
+
+def recorded(options: Settings) -> dict[str, Any]:
+    """The settings as JSON has them: all that the results depend on, and nothing else."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return {name: json.loads(json.dumps(dataclasses.asdict(options)[name])) for name in names}
+
+
+def extended(options: Options, folder: study.Folder) -> Options:
+    """The options, with the figures and seeds that the folder's study already has."""
+    found = (folder.read("study.json") or {}).get("settings", {})
+    figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
+    seeds = sorted({*options.seeds, *found.get("seeds", ())})
+    return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds))
+
+
+def check(options: Options, makers: Mapping[FigureName, Any]) -> None:
+    """Refuse what cannot work now, rather than after hours of training."""
+    for name in ("figures", "sparsities", "low_ranks", "temperatures", "epsilons", "seeds"):
+        if not getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')}: give at least one")
+    foreign = [figure for figure in options.figures if figure not in makers]
+    if foreign:
+        raise ValueError(
+            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
+        )
+    for sparsity in options.sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
+    for epsilon in options.epsilons:
+        if not 0 <= epsilon <= 255:
+            raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
+    if not 0 < options.attack_part <= 1:
+        raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
+
+
+def say_how_it_ended(outcome: study.Outcome, out: Path, total: int) -> None:
+    """The last lines of a study; its exit status says whether something failed."""
+    print(f"{outcome.finished} of {total} networks are trained and attacked")
+    print(f"page     {out / 'index.html'}\ntable    {out / 'results.csv'}\nfigures  {out / 'figures'}")
+    for name in outcome.busy:
+        print(f"left to the process that works on it: {name}")
+    if outcome.failed:
+        failed = "".join(f"\n  {name}: {error}" for name, error in outcome.failed.items())
+        raise SystemExit(f"error: {len(outcome.failed)} networks failed; the same command tries them again{failed}")

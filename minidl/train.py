@@ -73,6 +73,7 @@ def fit(
     pruner: Pruner | None = None,
     progress: bool = True,
     on_epoch: Callable[[Epoch], None] | None = None,
+    first_epoch: int = 0,
     name: str = "",
 ) -> list[Epoch]:
     """Train a model, showing a progress bar.
@@ -97,13 +98,15 @@ def fit(
         A bar on a terminal or in a notebook, elsewhere a line an epoch. False: silence.
     on_epoch : callable, optional
         Called with each ``Epoch`` when it ends.
+    first_epoch : int
+        The epochs behind a training that is taken up again (``minidl.checkpoint``); ``batches`` goes on from there too.
     name : str
         Shown before the bar.
 
     Returns
     -------
     list of Epoch
-        The training curve.
+        The training curve, from ``first_epoch`` on.
 
     Raises
     ------
@@ -125,8 +128,9 @@ def fit(
     True
     """
     steps = len(check_batches(batches, "fit"))
-    if epochs < 1 or steps < 1:
-        raise ValueError(f"fit: there is nothing to train on: {epochs} epochs of {steps} batches")
+    if not 0 <= first_epoch < epochs or steps < 1:
+        behind = f" with {first_epoch} behind" if first_epoch else ""
+        raise ValueError(f"fit: there is nothing to train on: {epochs} epochs{behind} of {steps} batches")
     if {*model.parameters()}.isdisjoint(optimizer.parameters):
         raise ValueError("fit: the optimiser has none of this model's parameters: make it from model.parameters()")
     if pruner is not None:
@@ -134,7 +138,7 @@ def fit(
     training = _Training(model, optimizer, schedule, temperature, pruner)
     curve: list[Epoch] = []
     try:
-        for epoch in range(epochs):
+        for epoch in range(first_epoch, epochs):
             with ProgressBar(steps, f"{name} epoch {epoch + 1}/{epochs}".strip(), progress) as bar:
                 tally = training.epoch(batches, epoch * steps, bar)
                 score = None if validation is None else evaluate(model, validation, temperature, progress=False)

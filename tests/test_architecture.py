@@ -23,11 +23,12 @@ LAYERS = [
     {"functional", "testing"},
     {"nn", "optim"},
     {"models", "robustness", "compress", "data"},
-    {"measure", "weights"},
+    {"measure", "weights", "checkpoint"},
     {"report", "train"},
+    {"study"},
 ]
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
-NOT_AT_IMPORT = ("numba", "cupy", "matplotlib", "PIL", "tqdm", "pooch", "safetensors", "pandas", "torch")
+NOT_AT_IMPORT = ("numba", "cupy", "matplotlib", "PIL", "tqdm", "pooch", "safetensors", "filelock", "pandas", "torch")
 
 
 def name_of(path):

@@ -1,0 +1,209 @@
+"""Checkpoints: all that a training needs to go on with the same bits, in files that are checked when they are read."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backend import to_device, to_numpy
+from .files import whole_file
+from .nn import Module
+from .optim import Optimizer
+
+KEPT = 2  # the newest, and the one before it in case the newest is damaged
+BYTES_PER_SECOND = 3e8  # how fast a disk is taken to be, until the first checkpoint has shown it
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint is not what was written: cut short, changed, or no checkpoint at all."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written or read; the training goes on, from the one before it or without."""
+
+
+def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, about: Mapping[str, Any]) -> None:
+    """Write weights, masks, the optimiser's memory and the random streams of dropout to one safetensors file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file appears whole or not at all.
+    model : Module
+    optimizer : optim.Optimizer
+    about : mapping
+        Whatever else the training wants to find again; it must be possible to write it as JSON.
+
+    Examples
+    --------
+    >>> import tempfile, minidl as md
+    >>> from minidl.checkpoint import load_checkpoint, save_checkpoint
+    >>> model = md.models.fc5(image_size=8, channels=1)
+    >>> optimizer = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(folder + "/c.safetensors", model, optimizer, {"epochs": 3})
+    ...     load_checkpoint(folder + "/c.safetensors", model, optimizer)
+    {'epochs': 3}
+    """
+    from safetensors.numpy import save as to_bytes
+
+    tensors = dict(_tensors(model, optimizer))
+    settings = {name: value for name, value in vars(optimizer).items() if isinstance(value, int | float)}
+    rest = {
+        "about": dict(about),
+        "optimizer": settings,
+        "generators": [g.bit_generator.state for g in _generators(model)],
+    }
+    metadata = {"rest": json.dumps(rest)}
+    metadata["checksum"] = _checksum(tensors, metadata["rest"])
+    content = to_bytes(tensors, metadata)
+    with whole_file(path) as file:
+        file.write(content)
+
+
+def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> dict[str, Any]:
+    """Put a model and its optimiser back to where ``save_checkpoint`` found them; returns ``about``.
+
+    Parameters
+    ----------
+    path : str or Path
+    model, optimizer
+        Made as those that were saved.
+
+    Raises
+    ------
+    DamagedCheckpointError
+        When the file's checksum, or its form, is wrong. Model and optimiser are left as they were.
+    ValueError
+        When the file is of another model.
+    """
+    tensors, rest = _read(path)
+    state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
+    parameters = dict(model.named_parameters())
+    old = [parameter.mask for parameter in parameters.values()]
+    for name, parameter in parameters.items():
+        mask = tensors.get(f"mask/{name}")
+        parameter.mask = None if mask is None else to_device(mask, parameter.device)
+    try:
+        model.load_state_dict(state)
+    except ValueError:
+        for parameter, mask in zip(parameters.values(), old, strict=True):
+            parameter.mask = mask
+        raise
+    for i, parameter in enumerate(optimizer.parameters):
+        count = sum(name.startswith(f"optimizer/{i}/") for name in tensors)
+        optimizer.state[i] = [to_device(tensors[f"optimizer/{i}/{j}"], parameter.device) for j in range(count)]
+    vars(optimizer).update(rest["optimizer"])
+    for generator, state_of_it in zip(_generators(model), rest["generators"], strict=True):
+        generator.bit_generator.state = state_of_it
+    return rest["about"]
+
+
+class Checkpoints:
+    """The checkpoints of one training: the two newest, written when they are worth their time.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of this training alone.
+    share : float
+        The part of the training's time that writing may take; 1 writes whenever asked.
+    """
+
+    def __init__(self, folder: str | Path, share: float = 0.03) -> None:
+        self.folder, self.share = Path(folder), share
+        self._last, self._cost = time.monotonic(), 0.0
+
+    def files(self) -> list[Path]:
+        """The checkpoints there are, the newest first."""
+        return sorted(self.folder.glob("epoch-*.safetensors"), reverse=True)
+
+    def resume(self, model: Module, optimizer: Optimizer) -> dict[str, Any] | None:
+        """Put everything back to the newest checkpoint that is whole, and return its ``about``; None without one."""
+        for path in self.files():
+            try:
+                return load_checkpoint(path, model, optimizer)
+            except (DamagedCheckpointError, OSError) as error:
+                warnings.warn(f"{error}; going back to the checkpoint before it", CheckpointWarning, stacklevel=2)
+        return None
+
+    def save(self, epochs: int, model: Module, optimizer: Optimizer, about: Mapping[str, Any]) -> bool:
+        """Write a checkpoint after so many epochs, if its time has come; whether one was written.
+
+        A disk that is full, or refuses, is reported, and the training goes on.
+        """
+        now = time.monotonic()
+        cost = self._cost or _size(model, optimizer) / BYTES_PER_SECOND
+        if self.share < 1 and (now - self._last) * self.share < cost:
+            return False
+        try:
+            save_checkpoint(self.folder / f"epoch-{epochs:04d}.safetensors", model, optimizer, about)
+        except OSError as error:
+            warnings.warn(
+                f"no checkpoint could be written after {epochs} epochs ({error}): the training goes on, and a stop now "
+                "would lose what came after the last checkpoint. Make room on the disk",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+            return False
+        self._last = time.monotonic()
+        self._cost = self._last - now
+        for path in self.files()[KEPT:]:
+            path.unlink(missing_ok=True)
+        return True
+
+    def clear(self) -> None:
+        """Delete them all: the training is finished."""
+        for path in self.files():
+            path.unlink(missing_ok=True)
+
+
+def _tensors(model: Module, optimizer: Optimizer) -> Iterator[tuple[str, np.ndarray]]:
+    for name, value in model.state_dict().items():
+        yield f"model/{name}", value
+    for name, parameter in model.named_parameters():
+        if parameter.mask is not None:
+            yield f"mask/{name}", np.ascontiguousarray(to_numpy(parameter.mask))
+    for i, arrays in enumerate(optimizer.state):
+        for j, array in enumerate(arrays):
+            yield f"optimizer/{i}/{j}", np.ascontiguousarray(to_numpy(array))
+
+
+def _generators(model: Module) -> list[np.random.Generator]:
+    """The random streams that the modules hold, each once."""
+    found = [value for module in model.modules() for value in vars(module).values()]
+    return list(dict.fromkeys(value for value in found if isinstance(value, np.random.Generator)))
+
+
+def _size(model: Module, optimizer: Optimizer) -> int:
+    """Bytes of a checkpoint, nearly."""
+    return sum(p.data.nbytes for p in model.parameters()) + sum(a.nbytes for s in optimizer.state for a in s)
+
+
+def _checksum(tensors: Mapping[str, np.ndarray], rest: str) -> str:
+    total = zlib.crc32(rest.encode())
+    for name in sorted(tensors):
+        total = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
+
+
+def _read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(tensors, the rest) of a checkpoint that is what was written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged ({error})") from error
+    if metadata.get("checksum") != _checksum(tensors, metadata.get("rest", "")):
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: its checksum is wrong")
+    return tensors, json.loads(metadata["rest"])

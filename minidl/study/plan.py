@@ -1,0 +1,92 @@
+"""What a study is: figures, each a set of runs and how they are attacked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .run import Attack, Run
+
+IMAGES: tuple[Literal["fresh", "paired"], ...] = ("fresh", "paired")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the report.
+
+    Attributes
+    ----------
+    figure : str
+        Its number: "9", "13a".
+    title : str
+    varied : {"sparsity", "low_rank", "temperature"}
+        What tells its lines apart.
+    attacked : tuple of (Run, Attack)
+        In the order of the lines. Every attack is done on fresh images and on the paired ones.
+    """
+
+    figure: str
+    title: str
+    varied: Literal["sparsity", "low_rank", "temperature"]
+    attacked: tuple[tuple[Run, Attack], ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for run, _ in self.attacked]
+
+    def attacks(self, images: Literal["fresh", "paired"]) -> dict[Run, Attack]:
+        """Each run's attack on these images."""
+        return {run: dataclasses.replace(attack, images=images) for run, attack in self.attacked}
+
+    def record(self) -> dict[str, Any]:
+        """As ``study.json`` has it."""
+        first = self.runs[0]
+        return {
+            "figure": self.figure,
+            "title": self.title,
+            "model": first.model,
+            "batch_size": first.batch_size,
+            "varied": self.varied,
+            "runs": [run.name for run in self.runs],
+            "attacks": {
+                images: {run.name: attack.name for run, attack in self.attacks(images).items()} for images in IMAGES
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run, and all the attacks on it that some figure shows."""
+
+    run: Run
+    attacks: tuple[Attack, ...]
+
+
+def all_work(figures: Iterable[Figure]) -> list[Work]:
+    """Each run of the figures once, in the order in which they first need it."""
+    attacks: dict[Run, dict[Attack, None]] = {}
+    for figure in figures:
+        for images in IMAGES:
+            for run, attack in figure.attacks(images).items():
+                attacks.setdefault(run, {})[attack] = None
+    return [Work(run, tuple(found)) for run, found in attacks.items()]
+
+
+def shard(work: Sequence[Work], which: str) -> list[Work]:
+    """The part of the work that ``"i/N"`` names, i from 1 to N: every N-th, so that the parts are of one size.
+
+    Examples
+    --------
+    >>> from minidl.study import shard
+    >>> shard("abcde", "2/3")
+    ['b', 'e']
+    """
+    try:
+        i, n = (int(part) for part in which.split("/"))
+    except ValueError:
+        i, n = 0, 0
+    if not 1 <= i <= n:
+        raise ValueError(f"shard {which!r}: give i/N, the i-th of N parts, such as 1/4 to 4/4")
+    return list(work[i - 1 :: n])

@@ -1,0 +1,113 @@
+"""The images of a study, and fresh networks for them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import compress, models
+from ..backend import streams
+from ..data import ImageSet, Imagenette, Loader, digits
+from ..nn import Module
+from .run import Attack, DataName, Run, short_hash
+
+SCHEDULES = {"LR1": compress.LR1, "LR2": compress.LR2}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Images to train on, images to attack, and how large they are.
+
+    Attributes
+    ----------
+    train, val : data.ImageSet
+    crop : int
+        Side of the windows that the network sees, in pixels: cut at random while training, from the centre otherwise.
+    flip : bool
+        Whether training mirrors images.
+    """
+
+    train: ImageSet
+    val: ImageSet
+    crop: int
+    flip: bool
+
+    def model(self, run: Run) -> Module:
+        """The run's network, before it is trained."""
+        classes, channels = len(self.train.classes), self.train.images.shape[3]
+        if run.model == "fc5":
+            model = models.fc5(classes, image_size=self.crop, channels=channels, seed=run.seed)
+        else:
+            model = getattr(models, run.model)(classes, channels=channels, seed=run.seed)
+        if run.low_rank != "none":
+            rng = streams(run.seed)["init"].spawn(1)[0]
+            compress.low_rank(model, ranks(run.low_rank, run.model, model), rng=rng)
+        return model.to(run.device)
+
+    def batches(self, run: Run) -> Loader:
+        """Training batches, shuffled and augmented."""
+        return Loader(
+            *self.train, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed
+        )
+
+    def validation(self) -> Loader:
+        """All validation images, from their centres."""
+        return Loader(*self.val, 256, crop=self.crop, shuffle=False)
+
+    def sample(self, run: Run, attack: Attack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The validation images to attack: their rows (B,), float32 (B, crop, crop, C) in [0, 1], and labels (B,)."""
+        rng = streams(run.seed)["attack"]
+        if attack.images == "fresh":  # a stream of each attack's own
+            rng = np.random.default_rng([run.seed, int(short_hash(run), 16), int(short_hash(attack), 16)])
+        count = max(1, math.floor(attack.part * len(self.val)))
+        rows = np.sort(rng.choice(len(self.val), size=count, replace=False))
+        some = Loader(self.val.images[rows], self.val.labels[rows], count, crop=self.crop, shuffle=False, prefetch=0)
+        return rows, *next(iter(some))
+
+
+@functools.lru_cache(maxsize=1)
+def load_problem(data: DataName, pixels: int, crop: int, root: Path | None = None, download: bool = False) -> Problem:
+    """Digits enlarged to ``pixels``, or Imagenette resized to them.
+
+    Raises
+    ------
+    ValueError
+        When the digits, of 8 x 8 pixels, cannot be enlarged to this by a whole factor.
+    FileNotFoundError
+        When Imagenette is not there, with how to get it.
+    """
+    if data == "digits":
+        times, rest = divmod(pixels, 8)
+        if rest or times < 1:
+            raise ValueError(f"pixels is {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors")
+        train, val = (
+            ImageSet(part.images.repeat(times, 1).repeat(times, 2), part.labels, part.classes)
+            for part in (digits("train"), digits("val"))
+        )
+        return Problem(train, val, crop, flip=False)
+    train, val = (Imagenette(root, split=split, download=download).at(pixels) for split in ("train", "val"))
+    return Problem(train, val, crop, flip=True)
+
+
+def ranks(name: str, model_name: str, model: Module) -> list[int | None]:
+    """The ranks that ``Run.low_rank`` names, for ``compress.low_rank``.
+
+    A rank of the report's schedules that a layer is too small for (the first one, on grey images) is brought down to
+    the layer's largest; ranks of one's own are taken as they are.
+    """
+    if name in SCHEDULES:
+        if model_name not in SCHEDULES[name]:
+            raise ValueError(f"low rank {name}: the report gives ranks for {', '.join(compress.LR1)}, not {model_name}")
+        largest = compress.largest_ranks(model).values()
+        return [min(rank, most) for rank, most in zip(SCHEDULES[name][model_name], largest, strict=True)]
+    try:
+        return [None if rank.strip() == "-" else int(rank) for rank in name.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"low rank {name!r}: choose none, {', '.join(SCHEDULES)}, or ranks divided by commas, such as 8,5,24 (- "
+            "leaves a layer dense)"
+        ) from None

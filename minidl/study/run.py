@@ -1,0 +1,154 @@
+"""What one trained network of a study is: a frozen dataclass whose hash is its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ModelName = Literal["fc5", "alexnet", "resnet18"]
+DataName = Literal["digits", "imagenette"]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Magnitude pruning while a network trains (report, section 4.1).
+
+    Attributes
+    ----------
+    sparsity : float in (0, 1)
+        The part of the weights that ends up zero.
+    scope : {"layer", "global"}
+    between : two floats in [0, 1]
+        When it starts and ends, as parts of the training.
+    steps : int
+        Into how many pruning steps it is divided, at most.
+    """
+
+    sparsity: float
+    scope: Literal["layer", "global"] = "layer"
+    between: tuple[float, float] = (0.2, 0.7)
+    steps: int = 100
+
+    def schedule(self, steps: int) -> tuple[int, int, int]:
+        """(start, every, count) for ``compress.MagnitudePruner`` in a training of so many steps; it ends where asked.
+
+        Examples
+        --------
+        >>> from minidl.study import Pruning
+        >>> Pruning(0.9, between=(0.2, 0.7), steps=10).schedule(101)
+        (20, 5, 10)
+        """
+        start, end = (round(part * (steps - 1)) for part in self.between)
+        count = max(1, min(self.steps, end - start))
+        every = max(1, (end - start) // count)
+        return end - count * every, every, count
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train: everything that its weights depend on.
+
+    Attributes
+    ----------
+    data, pixels, crop
+        Which images, resized to ``pixels``; the network sees windows of ``crop`` pixels.
+    model, batch_size, epochs, lr, weight_decay
+        The recipe: SGD with Nesterov momentum 0.9 along one cycle that peaks at ``lr``.
+    seed : int
+        Of the initial weights, the shuffling, the augmentation, dropout and the attacks: a stream each.
+    pruning : Pruning, optional
+    low_rank : str
+        "none", the report's "LR1" or "LR2", or ranks divided by commas ("8,5,24", "-" for a dense layer).
+    temperature : float > 0
+        T of the loss (report, eqs. 22-24).
+    device : {"cpu", "gpu"}
+        Whose rounding the weights have.
+
+    Examples
+    --------
+    >>> from minidl.study import Run
+    >>> run = Run("digits", 8, 8, "fc5", 64, epochs=20, lr=0.1)
+    >>> run.name
+    'fc5-b64-digits8-seed0-e8ce2cbc02'
+    """
+
+    data: DataName
+    pixels: int
+    crop: int
+    model: ModelName
+    batch_size: int
+    epochs: int
+    lr: float
+    weight_decay: float = 5e-4
+    seed: int = 0
+    pruning: Pruning | None = None
+    low_rank: str = "none"
+    temperature: float = 1.0
+    device: Literal["cpu", "gpu"] = "cpu"
+
+    @property
+    def sparsity(self) -> float:
+        """The part of the weights to be pruned."""
+        return self.pruning.sparsity if self.pruning else 0.0
+
+    @property
+    def name(self) -> str:
+        """What one reads of a run, and a hash of all that it is."""
+        parts = [self.model, f"b{self.batch_size}", f"{self.data}{self.crop}"]
+        if self.pruning:
+            parts.append(f"sparsity{100 * self.sparsity:g}")
+        if self.low_rank != "none":
+            parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
+        if self.temperature != 1:
+            parts.append(f"T{self.temperature:g}")
+        return "-".join([*parts, f"seed{self.seed}", short_hash(self)])
+
+    def __str__(self) -> str:
+        what = [f"{self.model}, batch {self.batch_size}"]
+        if self.pruning:
+            what.append(f"sparsity {self.sparsity:.0%}")
+        if self.low_rank != "none":
+            what.append(f"low rank {self.low_rank}")
+        if self.temperature != 1:
+            what.append(f"T = {self.temperature:g}")
+        return ", ".join([*what, f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How a run is attacked (report, section 3).
+
+    Attributes
+    ----------
+    epsilons : floats, ascending, from 0
+        In 1/255 of the pixel range.
+    loss : {"cross_entropy", "margin"}
+        What the attacker climbs; the logit margin cannot saturate.
+    temperature : float > 0
+        The attacker's T, for cross-entropy.
+    images : {"fresh", "paired"}
+        A random part of the validation images, drawn anew for each attack as in the report, or the same for all runs
+        of one seed.
+    part : float in (0, 1]
+        How large a part.
+    """
+
+    epsilons: tuple[float, ...]
+    loss: Literal["cross_entropy", "margin"] = "cross_entropy"
+    temperature: float = 1.0
+    images: Literal["fresh", "paired"] = "fresh"
+    part: float = 0.2
+
+    @property
+    def name(self) -> str:
+        loss = "margin" if self.loss == "margin" else f"{self.loss}-T{self.temperature:g}"
+        return f"{self.images}-{loss}-{short_hash(self, 8)}"
+
+
+def short_hash(thing: Any, digits: int = 10) -> str:
+    """Of a dataclass's fields, whatever their order."""
+    text = json.dumps(dataclasses.asdict(thing), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,139 @@
+"""A whole study: its runs, one after the other or side by side, then its table, figures, claims and page."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import report
+from .folder import FORMAT, BusyError, Folder, origin, write_json
+from .plan import Figure, Work, all_work, shard
+from .pool import Workers, do_all
+from .problem import load_problem
+from .progress import StudyProgress
+from .table import table
+from .training import check
+from .work import Place, finish
+
+EXTENDABLE = ("figures", "seeds")  # settings that say how much is done; all others say how
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study ended: what is finished, what failed and why, and what other processes are working on."""
+
+    finished: int
+    failed: dict[str, Exception]
+    busy: dict[str, Exception]
+
+
+def run_study(
+    figures: Sequence[Figure],
+    place: Place,
+    record: dict[str, Any],
+    workers: Workers | None = None,
+    part: str | None = None,
+    only: Sequence[str] = (),
+) -> Outcome:
+    """Do what is missing of a study, and write its report.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+    place : Place
+        The results folder, and how to work.
+    record : dict
+        ``command``, ``preset`` and ``settings``, for ``study.json``.
+    workers : Workers, optional
+        By default all runs are done in this process.
+    part : str, optional
+        "i/N": only the i-th of N parts of the runs.
+    only : sequence of str
+        Beginnings of run names: only these.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ValueError
+        When a run cannot work, no run has such a name, or the folder holds the results of other settings or of a newer
+        version. Nothing was changed.
+    """
+    workers, folder = workers or Workers(), Folder(place.out)
+    work = all_work(figures)
+    for piece in work:
+        check(piece.run, load_problem(piece.run.data, piece.run.pixels, piece.run.crop, place.data_root))
+    chosen = _chosen(work, part, only)
+    _write_plan(folder, figures, record)
+    missing = [piece for piece in chosen if not _is_finished(folder, piece)]
+    progress, failed, busy = StudyProgress(missing, workers.at_a_time), {}, {}
+    try:
+        for piece, _, error in do_all(missing, functools.partial(_do, place=place), workers):
+            if isinstance(error, BusyError):
+                busy[piece.run.name] = error
+            elif error is not None:
+                failed[piece.run.name] = error
+                print(f"{piece.run}: {error}", file=sys.stderr)
+            progress.done(piece, error)
+            _write_table(folder, figures)
+    finally:
+        write_report(folder, figures)
+    return Outcome(sum(_is_finished(folder, piece) for piece in work), failed, busy)
+
+
+def write_report(folder: Folder, figures: Sequence[Figure]) -> None:
+    """The table, the figures, the claims and the page of what is finished, unless they are there and nothing is new."""
+    if _write_table(folder, figures) or not (folder.path / "index.html").is_file():
+        report.write_claims(folder.path)
+        report.draw_figures(report.Results.load(folder.path))
+        report.write_page(folder.path)
+
+
+def _do(piece: Work, place: Place) -> float:
+    return finish(piece.run, piece.attacks, place)
+
+
+def _is_finished(folder: Folder, piece: Work) -> bool:
+    return folder.is_trained(piece.run) and all(folder.is_attacked(piece.run, attack) for attack in piece.attacks)
+
+
+def _chosen(work: Sequence[Work], part: str | None, only: Sequence[str]) -> list[Work]:
+    chosen = [piece for piece in work if not only or piece.run.name.startswith(tuple(only))]
+    if not chosen:
+        names = "\n  ".join(piece.run.name for piece in work)
+        raise ValueError(f"no run's name begins with {' or '.join(only)}; they are\n  {names}")
+    return shard(chosen, part) if part else chosen
+
+
+def _write_table(folder: Folder, figures: Sequence[Figure]) -> bool:
+    """Write ``results.csv``; whether that changed it."""
+    rows, path = table(folder, figures), folder.path / "results.csv"
+    if not rows:
+        return True
+    before = path.read_bytes() if path.is_file() else None
+    report.write_csv(path, rows)
+    return path.read_bytes() != before
+
+
+def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
+    """Write ``study.json``, unless the folder is another study's."""
+    new = {"format": FORMAT, **record, **origin(), "figures": [figure.record() for figure in figures]}
+    found = folder.read("study.json")
+    if found is not None:
+        check_same(found.get("settings", {}), record["settings"], folder)
+    write_json(folder.path / "study.json", new)
+
+
+def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
+    """Raise a ValueError unless a folder's settings are these, but for how many figures and seeds there are."""
+    names = [name for name in settings if name not in EXTENDABLE and found.get(name) != settings[name]]
+    if names:
+        changes = "; ".join(f"{name} was {found.get(name)}, now {settings[name]}" for name in names)
+        raise ValueError(
+            f"{folder.path} holds the results of other settings ({changes}): choose another --out, or delete it"
+        )

@@ -1,0 +1,91 @@
+"""One run from its first step, or from its newest checkpoint, to its trained network."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from ..backend import check_device
+from ..checkpoint import Checkpoints
+from ..compress import MagnitudePruner
+from ..nn import Module
+from ..optim import SGD, one_cycle
+from ..train import Epoch, fit
+from .problem import Problem
+from .run import Run
+from .watch import EventFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network, its training curve (a row an epoch), and the seconds it took, over all processes that had a part."""
+
+    model: Module
+    curve: list[dict[str, Any]]
+    seconds: float
+
+
+def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.03, progress: bool = True) -> Trained:
+    """Train the run's network, from the newest checkpoint in ``folder`` if there is one; the bits are the same."""
+    model, batches = problem.model(run), problem.batches(run)
+    steps = run.epochs * len(batches)
+    optimizer = SGD(model.parameters(), run.lr, momentum=0.9, weight_decay=run.weight_decay, nesterov=True)
+    checkpoints = Checkpoints(folder, checkpoint_share)
+    done = checkpoints.resume(model, optimizer) or {"epochs": 0, "curve": [], "seconds": 0.0}
+    # made after the masks are back: it counts them
+    pruner = None
+    if run.pruning is not None:
+        pruner = MagnitudePruner(model, run.sparsity, *run.pruning.schedule(steps), scope=run.pruning.scope)
+    batches.next_epoch, curve, started = done["epochs"], done["curve"], time.monotonic()
+    events = EventFile(folder, done["epochs"])
+
+    def on_epoch(epoch: Epoch) -> None:
+        curve.append(dataclasses.asdict(epoch))
+        events.add(epoch, pruner)
+        so_far = {"epochs": len(curve), "curve": curve, "seconds": done["seconds"] + time.monotonic() - started}
+        checkpoints.save(len(curve), model, optimizer, so_far)
+
+    try:
+        if len(curve) < run.epochs:
+            fit(
+                model,
+                batches,
+                optimizer,
+                run.epochs,
+                schedule=one_cycle(run.lr, steps),
+                validation=problem.validation(),
+                temperature=run.temperature,
+                pruner=pruner,
+                progress=progress,
+                on_epoch=on_epoch,
+                first_epoch=len(curve),
+                name=f"{run}:",
+            )
+    finally:
+        events.close()
+    return Trained(model.eval(), curve, done["seconds"] + time.monotonic() - started)
+
+
+def check(run: Run, problem: Problem) -> None:
+    """Raise a ValueError that says what of a run cannot work, before hours are spent on others."""
+    check_device(run.device)
+    if run.epochs < 1:
+        raise ValueError(f"{run}: {run.epochs} epochs teach nothing: give 1 or more")
+    if run.model == "alexnet" and run.crop < 63:
+        raise ValueError(f"{run}: AlexNet needs windows of 63 pixels or more, and crop is {run.crop}")
+    if not 0 <= run.sparsity < 1:
+        raise ValueError(f"{run}: the sparsity is {run.sparsity}, and must be in [0, 1)")
+    if not 0 < run.temperature < float("inf"):
+        raise ValueError(f"{run}: the temperature is {run.temperature}, and must be above 0")
+    if run.pruning is not None:
+        first, last = run.pruning.between
+        if not 0 <= first < last <= 1 or run.pruning.steps < 1:
+            raise ValueError(
+                f"{run}: pruning between {first} and {last} of the training in {run.pruning.steps} steps: it needs a "
+                "step, and two parts of the training in order, within [0, 1]"
+            )
+    problem.batches(run)
+    if run.low_rank != "none":
+        problem.model(dataclasses.replace(run, device="cpu"))
