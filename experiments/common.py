@@ -50,8 +50,9 @@ class Settings:
     """Side to which images are resized."""
     crop: int = 16
     """Side of the window that the model sees."""
-    batch_sizes: tuple[int, int] = (64, 256)
-    """In place of the report's batches of 128 and of 512 images."""
+    batch_sizes: tuple[int, int] = (64, 64)
+    """In place of the report's batches of 128 and of 512 images. If they are the same, so are figures 8 and 9, and
+    10a and 10b."""
     sparsities: tuple[float, ...] = (0.0, 0.5, 0.9, 0.98)
     """Final parts of the weights that are pruned (figures 8 to 11)."""
     low_ranks: tuple[LowRank, ...] = ("none", "LR1", "LR2")
@@ -63,7 +64,7 @@ class Settings:
     attack_part: float = 0.2
     """Part of the validation images that is attacked."""
     fc5: Recipe = Recipe(epochs=20, lr=0.1)
-    alexnet: Recipe = Recipe(epochs=4, lr=0.02, pixels=64)
+    alexnet: Recipe = Recipe(epochs=8, lr=0.03, pixels=64)
     resnet18: Recipe = Recipe(epochs=7, lr=0.05)
     weight_decay: float = 5e-4
     """Pull of every weight towards zero."""
@@ -71,7 +72,7 @@ class Settings:
     """Rank magnitudes within each layer, or over the whole network."""
     prune_between: tuple[float, float] = (0.2, 0.7)
     """When pruning starts and ends, as parts of the training."""
-    prune_steps: int = 20
+    prune_steps: int = 10
     """Into how many steps pruning is divided."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where to compute."""
@@ -173,9 +174,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         options = extended(options, study.Folder(out))
         check(options, makers)
         study.load_problem(options.data, options.pixels, options.crop, options.root, options.download)
-        place = study.Place(
-            out, options.root, checkpoint_share=options.checkpoint_share, progress=options.workers == 1
-        )
+        place = study.Place(out, options.root, checkpoint_share=options.checkpoint_share, progress=options.workers == 1)
         workers = study.Workers(options.workers, options.dask)
         place = dataclasses.replace(place, threads=workers.threads)
         record = {

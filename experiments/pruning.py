@@ -32,7 +32,10 @@ def figure(settings: Settings, name: FigureName) -> Figure:
     """A line for each sparsity."""
     model, batch_size = NETWORKS[name]
     attacked = [
-        (dataclasses.replace(settings.run(model, batch_size, seed), pruning=settings.pruning(sparsity)), settings.attack())
+        (
+            dataclasses.replace(settings.run(model, batch_size, seed), pruning=settings.pruning(sparsity)),
+            settings.attack(),
+        )
         for sparsity in settings.sparsities
         for seed in settings.seeds
     ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import compress, models
 from ..backend import streams
-from ..data import ImageSet, Imagenette, Loader, digits
+from ..data import Imagenette, ImageSet, Loader, digits
 from ..nn import Module
 from .run import Attack, DataName, Run, short_hash
 
@@ -50,9 +50,7 @@ class Problem:
 
     def batches(self, run: Run) -> Loader:
         """Training batches, shuffled and augmented."""
-        return Loader(
-            *self.train, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed
-        )
+        return Loader(*self.train, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed)
 
     def validation(self) -> Loader:
         """All validation images, from their centres."""
