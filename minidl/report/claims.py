@@ -54,7 +54,7 @@ def claims(results: Results) -> list[Verdict]:
     >>> empty = report.Results(Path("study"), {"figures": []}, rows=[], claims=[], runs={}, missing={})
     >>> first = report.claims(empty)[0]
     >>> first.claim, first.verdict, first.reason
-    ('C1', 'undecided', 'Figure 8 is not in this study: run it.')
+    ('C1', 'undecided', 'Figure 8 is not in this study: run it, with --figures 8.')
     """
     return [_test(name, claim, results) for name, claim in CLAIMS.items()]
 
@@ -250,8 +250,11 @@ def _c9(lines: Lines) -> list[Part]:
     return [_gain(lines, [e], low=LEAST) for e in attacked]
 
 
-def _how_much_is_real(results: Results, lines: Lines) -> str:
-    """Whether temperature makes networks robust or hides their gradient: the same gain on the margin's attack."""
+def _how_much_is_left(results: Results, lines: Lines) -> str:
+    """Whether temperature makes networks robust or hides their gradient: the same gain under the margin's attack.
+
+    "At most", as FGSM on the margin is no more than one attack either.
+    """
     hot = _hot(lines)
     vanished = (
         f"The attacker's gradient had vanished for {lines.vanished([1]):.1%} of the images at T = 1 and for "
@@ -267,9 +270,9 @@ def _how_much_is_real(results: Results, lines: Lines) -> str:
         apparent = _gain(lines, seen).estimate
         real = _gain(margin, same).estimate
     except MissingError as missing:
-        return f"{vanished} How much is real, the attack on the logit margin would say. {missing}"
+        return f"{vanished} How much of the gain is robustness, the attack on the logit margin would say. {missing}"
     low, high = real.interval()
-    share = f", so that about {max(0.0, real.effect / apparent.effect):.0%} of the gain is real"
+    share = f": at most about {min(1.0, max(0.0, real.effect / apparent.effect)):.0%} of the gain is robustness"
     return (
         f"{vanished} Over all epsilons T > 1 gains {points(apparent.effect)} points, and against the attack on the "
         f"logit margin (figure 13c) {points(real.effect)} ({points(low)} to {points(high)})"
@@ -286,7 +289,7 @@ CLAIMS = {
     "C6": Claim("12a", "AlexNet: the lower the rank, the lower the clean accuracy; the curves stay parallel", _c6),
     "C7": Claim("12b", "ResNet18: low rank leaves clean accuracy unchanged, and slightly less robustness", _c7),
     "C8": Claim(
-        "13b", "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_real
+        "13b", "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_left
     ),
-    "C9": Claim("13a", "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_real),
+    "C9": Claim("13a", "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_left),
 }

@@ -95,7 +95,7 @@ class Lines:
         """Read the outcomes of a figure; MissingError when there is no seed that has all lines."""
         entry = next((entry for entry in results.study["figures"] if entry["figure"] == figure), None)
         if entry is None:
-            raise MissingError(f"Figure {figure} is not in this study: run it.")
+            raise MissingError(f"Figure {figure} is not in this study: run it, with --figures {figure}.")
         attacks = entry["attacks"].get("paired", {})
         rows = {r["run"]: r for r in results.rows if r["figure"] == figure and r["images"] == "paired"}
         outcomes, unfinished = {}, []

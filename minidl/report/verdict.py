@@ -115,7 +115,7 @@ def _what_is_missing(lines: Lines) -> str:
     if count < FEWEST_SEEDS:
         sentences.append(
             f"This interval is over images alone: {count} seed{'s' if count > 1 else ''} cannot show how seeds differ. "
-            f"Run at least {FEWEST_SEEDS}."
+            f"Run at least {FEWEST_SEEDS}: --seeds {' '.join(map(str, range(FEWEST_SEEDS)))}."
         )
     if lines.unfinished:
         sentences.append(lines.to_run())
