@@ -28,7 +28,7 @@ LAYERS = [
     {"study"},
 ]
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
-NOT_AT_IMPORT = ("numba", "cupy", "matplotlib", "PIL", "tqdm", "pooch", "safetensors", "filelock", "pandas", "torch")
+NOT_AT_IMPORT = tuple("numba cupy matplotlib PIL tqdm pooch safetensors filelock pandas jinja2 torch".split())
 
 
 def name_of(path):

@@ -1,7 +1,8 @@
-"""Tidy results to tables and figures."""
+"""Tidy results to tables, figures and verdicts, and a study on one page."""
 
 from .claims import claims, write_claims
-from .figures import accuracy_and_drop
+from .figures import accuracy_and_drop, draw_figures
+from .page import write_page
 from .results import Outcome, Results
 from .tables import read_csv, write_csv
 from .verdict import Verdict
@@ -12,7 +13,9 @@ __all__ = [
     "Verdict",
     "accuracy_and_drop",
     "claims",
+    "draw_figures",
     "read_csv",
     "write_claims",
     "write_csv",
+    "write_page",
 ]

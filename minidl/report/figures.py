@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
+import io
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import whole_file
+from .lines import Line, lines_by, lines_of
+from .results import Results
 from .tables import Row
+from .vanished import vanished_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Lines differ in lightness, marker and dash, so that they stay apart without colour; the colours (Okabe and Ito 2008)
 # also stay apart for the colour-blind.
-STYLES = (
+STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#000000", "marker": "o", "linestyle": "-"},
     {"color": "#0072B2", "marker": "s", "linestyle": "--"},
     {"color": "#009E73", "marker": "^", "linestyle": "-."},
@@ -24,6 +30,18 @@ STYLES = (
     {"color": "#E69F00", "marker": "P", "linestyle": (0, (3, 1))},
     {"color": "#56B4E9", "marker": "X", "linestyle": (0, (6, 2))},
 )
+CHANCE = 0.1  # of a guess among ten classes
+LETTERED = ("8", "9", "11")  # figures whose panels the report calls a and b; 10a is a figure of its own
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: which lines, which of their columns, and what that is called."""
+
+    lines: Sequence[Line]
+    what: str
+    ylabel: str
+    title: str
 
 
 def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label: str, title: str) -> list[Path]:
@@ -49,33 +67,159 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     list of Path
         The files written.
     """
-    from matplotlib import rc_context
+    if not rows:
+        raise ValueError(f"accuracy_and_drop: there are no rows to draw in {path}")
+    return _write(_side_by_side(_two_panels(lines_by(rows, line, label.format), lettered=True), title), Path(path))
+
+
+def draw_figures(results: Results) -> list[Path]:
+    """Draw each figure of a study, as far as it is measured, into its folder ``figures``.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    list of Path
+        The files written: an SVG and a PNG for each figure that has something to draw.
+
+    Raises
+    ------
+    ValueError
+        When a file of the study is damaged.
+    """
+    files = []
+    for name, figure in results.figures.items():
+        panels = panels_of(results, name)
+        if panels:
+            drawing = _side_by_side(panels, f"Figure {name}: {figure['title']}", _missing(results, name))
+            files += _write(drawing, results.folder / "figures" / f"figure-{name}")
+    return files
+
+
+def panels_of(results: Results, name: str) -> list[Panel]:
+    """The panels of one figure of a study; none while nothing of it is measured."""
+    lines = lines_of(results, name)
+    if not lines:
+        return []
+    panels = _two_panels(lines, lettered=name in LETTERED)
+    if results.figures[name]["varied"] == "temperature":
+        vanished = vanished_lines(results, name)
+        if vanished:
+            panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))
+    return panels
+
+
+def panel_svg(panel: Panel) -> str:
+    """One panel by itself, without a legend, as the text of an SVG file whose letters are text."""
+    figure = _new_figure(3.7, 2.9)
+    axes = figure.subplots()
+    _draw_panel(axes, panel)
+    return _svg(figure)
+
+
+def sample_svg(index: int) -> str:
+    """A short piece of the line of that number, for a legend, as the text of an SVG file."""
+    figure = _new_figure(0.5, 0.16, layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.plot([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **_style(index))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set_axis_off()
+    return _svg(figure)
+
+
+def _two_panels(lines: Sequence[Line], lettered: bool) -> list[Panel]:
+    a, b = ("(a) ", "(b) ") if lettered else ("", "")
+    return [
+        Panel(lines, "accuracy", "accuracy (%)", f"{a}accuracy under attack"),
+        Panel(lines, "drop", "percentage points", f"{b}drop of accuracy"),
+    ]
+
+
+def _missing(results: Results, name: str) -> str:
+    """What a figure of a half-finished study lacks, in words; empty for a finished one."""
+    missing, runs = len(results.unmeasured(name)), len(results.figures[name]["runs"])
+    return f"not finished: {missing} of {runs} networks are missing" if missing else ""
+
+
+def _new_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if not rows:
-        raise ValueError(f"accuracy_and_drop: there are no rows to draw in {path}")
-    figure = Figure(figsize=(7.2, 3.3), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    values = list(dict.fromkeys(row[line] for row in rows))
-    for i, value in enumerate(values):
-        mine = [row for row in rows if row[line] == value]
-        style = STYLES[i % len(STYLES)] | {"linewidth": 1.4, "markersize": 4, "label": label.format(value)}
-        shift = (i - (len(values) - 1) / 2) * 0.006  # side by side, so that no bar hides another
-        _draw(left, mine, "accuracy", style, shift)
-        _draw(right, mine, "drop", style, shift)
-    _finish(left, "accuracy under FGSM (%)", "a")
-    _finish(right, "drop (percentage points)", "b")
-    figure.suptitle(title, fontsize=10)
-    figure.legend(
-        *left.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=min(len(values), 4),
-        fontsize=8,
-        frameon=False,
+    return figure
+
+
+def _side_by_side(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
+    """The figure that is written to files: its panels in a row, the legend below."""
+    lines = panels[0].lines
+    figure = _new_figure(3.6 * len(panels), 3.5)
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, panel in zip(row, panels, strict=True):
+        _draw_panel(axes, panel)
+    figure.suptitle(f"{title}\n{note}" if note else title, fontsize=10, parse_math=False)
+    handles, labels = row[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(lines), 2 * len(panels)), fontsize=8, frameon=False
     )
-    path = Path(path)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    for i, line in enumerate(panel.lines):
+        shift = (i - (len(panel.lines) - 1) / 2) * 0.007  # side by side, so that no bar hides another
+        _draw_line(axes, line, panel.what, _style(i), shift)
+    _finish(axes, panel)
+
+
+def _style(index: int) -> dict[str, Any]:
+    """How the line of this number looks; past the last style they come again with hollow markers."""
+    hollow = {"markerfacecolor": "none"} if index >= len(STYLES) else {}
+    return STYLES[index % len(STYLES)] | hollow | {"linewidth": 1.4, "markersize": 4}
+
+
+def _draw_line(axes: Axes, line: Line, what: str, style: dict[str, Any], shift: float) -> None:
+    """One line with its error bars, in percent; epsilon's axis is that of a square root, as the small ones matter."""
+    points = line.points(what)
+    if not points:
+        return
+    widest = math.sqrt(255 * points[-1].epsilon)
+    x = [math.sqrt(255 * point.epsilon) + shift * widest for point in points]
+    y = [100 * point.mean for point in points]
+    errors = [
+        [100 * (point.mean - point.low) for point in points],
+        [100 * (point.high - point.mean) for point in points],
+    ]
+    bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.7, "capthick": 0.7, "clip_on": False, "zorder": 3}
+    axes.errorbar(x, y, yerr=errors, label=line.label, **bars, **style)
+
+
+def _finish(axes: Axes, panel: Panel) -> None:
+    drop = panel.what == "drop"
+    axes.set_xlabel("epsilon (1/255 of the pixel range), square-root axis", fontsize=8)
+    axes.set_ylabel(panel.ylabel, fontsize=8)
+    axes.set_title(panel.title, loc="left", fontsize=9, fontweight="bold")
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if drop else 0, top=100)
+    axes.margins(x=0.03)
+    axes.tick_params(labelsize=8)
+    epsilons = sorted({255 * epsilon for line in panel.lines for epsilon in line.epsilons})
+    shown = epsilons[:: math.ceil(len(epsilons) / 9)]
+    axes.set_xticks([math.sqrt(epsilon) for epsilon in shown], [f"{epsilon:.3g}" for epsilon in shown])
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if panel.what == "accuracy":
+        axes.axhline(100 * CHANCE, color="#767676", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
+        axes.annotate("chance", (1, 100 * CHANCE), ha="right", fontsize=7, color="#767676", **place)
+
+
+def _write(figure: Figure, path: Path) -> list[Path]:
+    from matplotlib import rc_context
+
     files = [path.parent / f"{path.name}.{ending}" for ending in ("svg", "png")]
     with rc_context({"svg.hashsalt": "minidl"}):  # fixed ids and no date: the same results give the same bytes
         for name in files:
@@ -85,34 +229,10 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     return files
 
 
-def _draw(axes: Axes, rows: Sequence[Row], what: str, style: dict, shift: float) -> None:
-    """One line with its error bars: of one seed the confidence interval, of several their standard deviation."""
-    epsilons = sorted({float(row["epsilon"]) for row in rows})
-    middle, low, high = [], [], []
-    for epsilon in epsilons:
-        seeds = [row for row in rows if row["epsilon"] == epsilon]
-        values = [100 * row[what] for row in seeds]
-        mean = statistics.fmean(values)
-        spread = statistics.stdev(values) if len(seeds) > 1 else 0.0
-        middle.append(mean)
-        low.append(mean - spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_low"])
-        high.append(mean + spread if len(seeds) > 1 else 100 * seeds[0][f"{what}_high"])
-    x = [255 * (epsilon + shift * epsilons[-1]) for epsilon in epsilons]
-    errors = [
-        [m - end for m, end in zip(middle, low, strict=True)],
-        [end - m for m, end in zip(middle, high, strict=True)],
-    ]
-    axes.errorbar(x, middle, yerr=errors, capsize=2, elinewidth=0.7, capthick=0.7, clip_on=False, zorder=3, **style)
+def _svg(figure: Figure) -> str:
+    from matplotlib import rc_context
 
-
-def _finish(axes: Axes, ylabel: str, panel: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("epsilon, in 1/255 of the pixel range")
-    axes.set_ylabel(ylabel)
-    axes.set_title(panel, loc="left", fontsize=10, fontweight="bold")
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if ylabel.startswith("drop") else 0, top=100)
-    axes.margins(x=0.03)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    text = io.StringIO()
+    with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return text.getvalue()

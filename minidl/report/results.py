@@ -158,6 +158,11 @@ class Results:
         """The rows of one figure, attacked on the "fresh" or the "paired" images."""
         return [row for row in self.rows if row["figure"] == figure and row["images"] == images]
 
+    def unmeasured(self, figure: str) -> list[str]:
+        """The names of a figure's runs that results.csv does not have yet: not trained, or not attacked."""
+        measured = {row["run"] for row in self.rows_of(figure)}
+        return [run for run in self.figures[figure]["runs"] if run not in measured]
+
     def curve(self, run: str) -> list[dict[str, Any]]:
         """A run's training curve, a row an epoch; as far as it is trained, and empty before its first epoch."""
         return _read_table(self._run(run) / "curve.csv", ("epoch",))

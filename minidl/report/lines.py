@@ -1,0 +1,120 @@
+"""From the rows of a figure to its lines: what they are called, and each point with its bar."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .results import Results
+from .tables import Row
+
+LABELS: Mapping[str, Callable[[Any], str]] = {
+    "sparsity": lambda s: f"sparsity {100 * s:g} %",
+    "low_rank": lambda ranks: "full rank" if ranks == "none" else str(ranks),
+    "temperature": lambda t: f"T = {t:g}",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean over seeds, and the ends of its bar."""
+
+    epsilon: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure.
+
+    Attributes
+    ----------
+    label : str
+        How it is called: "sparsity 50 %", "LR1", "T = 20".
+    rows : sequence of mappings
+        Its rows of the table, of all its seeds.
+    """
+
+    label: str
+    rows: Sequence[Row]
+
+    @property
+    def seeds(self) -> int:
+        """How many networks, alike but for their seeds, are in it."""
+        return max((len(self.at(epsilon)) for epsilon in self.epsilons), default=0)
+
+    @property
+    def epsilons(self) -> list[float]:
+        return sorted({float(row["epsilon"]) for row in self.rows})
+
+    def at(self, epsilon: float) -> list[Row]:
+        return [row for row in self.rows if row["epsilon"] == epsilon]
+
+    def points(self, what: str) -> list[Point]:
+        """The points of a column. Their bars are of several seeds one standard deviation to either side of the mean,
+        of a single one its confidence interval, from the columns ``{what}_low`` and ``{what}_high``.
+
+        Examples
+        --------
+        >>> from minidl.report.lines import Line
+        >>> line = Line("T = 1", [{"epsilon": 0, "drop": 0.25}, {"epsilon": 0, "drop": 0.75}])
+        >>> line.points("drop")[0].mean
+        0.5
+        """
+        return [self._point(epsilon, what) for epsilon in self.epsilons]
+
+    def _point(self, epsilon: float, what: str) -> Point:
+        seeds = self.at(epsilon)
+        mean, spread = mean_and_spread([row[what] for row in seeds])
+        if len(seeds) > 1:
+            return Point(epsilon, mean, mean - spread, mean + spread)
+        return Point(epsilon, mean, seeds[0][f"{what}_low"], seeds[0][f"{what}_high"])
+
+    def column(self, what: str) -> list[float]:
+        """What is measured once a network, a value for each seed."""
+        return [row[what] for row in self.at(self.epsilons[0])] if self.rows else []
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation (of the sample; 0 of a single value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def lines_by(rows: Sequence[Row], column: str, label: Callable[[Any], str]) -> list[Line]:
+    """A line for each value of a column, in the order in which the rows first have them."""
+    values = dict.fromkeys(row[column] for row in rows)
+    return [Line(label(value), [row for row in rows if row[column] == value]) for value in values]
+
+
+def lines_of(results: Results, figure: str) -> list[Line]:
+    """The lines of one of a study's figures, on the fresh images, as far as they are measured.
+
+    Where some lines lack seeds that others have, each says how many it has.
+    """
+    column = results.figures[figure]["varied"]
+    lines = lines_by(results.rows_of(figure), column, LABELS.get(column, str))
+    if len({line.seeds for line in lines}) > 1:
+        lines = [replace(line, label=f"{line.label} ({count(line.seeds, 'seed')})") for line in lines]
+    return lines
+
+
+def count(number: int, thing: str) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def describe_bars(lines: Sequence[Line]) -> str:
+    """What the bars of these lines are, as a sentence for a caption."""
+    seeds = sorted({line.seeds for line in lines})
+    interval = "95 % confidence intervals of the images (Wilson's for accuracies, Newcombe's for drops), of one network"
+    if seeds == [1]:
+        return f"One seed. Bars: {interval}; how much another seed would differ is not in them."
+    spread = "one standard deviation over the seeds to either side of their mean"
+    if seeds[0] > 1:
+        many = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        return f"{many}. Points: their mean. Bars: {spread}."
+    return f"1 to {seeds[-1]} seeds. Bars of several seeds: {spread}; of a single one: {interval}."

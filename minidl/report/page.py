@@ -1,0 +1,300 @@
+"""A study on one page: ``index.html``, which needs neither a network nor scripts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files import whole_file
+from . import wording
+from .figures import Panel, panel_svg, panels_of, sample_svg
+from .inline import inline_svg, polyline
+from .lines import Line, count, describe_bars, lines_of
+from .results import Results
+
+ABOUT = {
+    "sparsity": "Magnitude pruning: a network is trained for each final sparsity (report, section 4.1).",
+    "low_rank": "Low-rank convolutions: each is a pair of a vertical and a horizontal one, through as few channels as "
+    "the schedule says (report, section 4.2). LR2 has half the ranks of LR1.",
+    "temperature": "High temperature: a network is trained for each T of its loss (report, section 4.3).",
+}
+VANISHED = (
+    "The last panel counts, among all images, those that are right under attack and whose gradient had vanished. The "
+    "attack did not test these: accuracy less this is what it did test."
+)
+MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
+DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
+PLOT = (120.0, 60.0)  # a training curve, in its own units
+
+
+def write_page(folder: str | Path) -> Path:
+    """Write a study's ``index.html``: claims, figures, tables, training curves and how to repeat each run.
+
+    A study that is not finished gives a page of what there is, which says what is missing.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A study's results folder.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As ``Results.load``.
+    ImportError
+        Without jinja2.
+    """
+    results = Results.load(folder)
+    path = results.folder / "index.html"
+    text = _template().render(
+        summary=_summary(results),
+        claims=[_claim(claim, results) for claim in results.claims],
+        figures=[_figure(results, name) for name in results.figures],
+        curves=_curves(results),
+        settings=wording.flattened(results.study.get("settings", {})),
+        origin=_origin(results),
+        runs=[_run(results, name) for name in _names(results)],
+    )
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8", errors="replace"))
+    return path
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ImportError('write_page needs jinja2: pip install "minidl[experiments]"') from error
+    loader = jinja2.PackageLoader("minidl.report", "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _names(results: Results) -> list[str]:
+    """The study's runs, each once."""
+    return list(dict.fromkeys(name for figure in results.figures.values() for name in figure["runs"]))
+
+
+def _anchor(figure: str) -> str:
+    return "figure-" + re.sub(r"[^\w-]", "-", figure, flags=re.ASCII)
+
+
+def _summary(results: Results) -> dict[str, Any]:
+    """What was run, and how much of it is finished."""
+    names, finished = _names(results), results.runs.values()
+    measured = {row["run"] for row in results.rows}
+    verdicts = [str(claim["verdict"]) for claim in results.claims]
+    return {
+        "title": _title(results),
+        "what": _what(results),
+        "command": results.study.get("command", ""),
+        "preset": results.study.get("preset", ""),
+        "networks": len(names),
+        "trained": len(finished),
+        "waiting": len(names) - len(measured.intersection(names)),
+        "seeds": sorted({record.get("run", {}).get("seed") for record in finished} - {None}),
+        "images": sorted({row["count"] for row in results.rows}),
+        "time": wording.duration(sum(record.get("seconds") or 0 for record in finished)),
+        "verdicts": [(verdict, verdicts.count(verdict)) for verdict in dict.fromkeys(verdicts)],
+        "has_table": bool(results.rows),
+        "has_claims": bool(results.claims),
+    }
+
+
+def _title(results: Results) -> str:
+    names = {"sparsity": "sparsity", "low_rank": "low rank", "temperature": "high temperature"}
+    varied = {names.get(figure["varied"], figure["varied"]): None for figure in results.figures.values()}
+    if not varied:
+        return "A study without figures"
+    return f"{'Does' if len(varied) == 1 else 'Do'} {_listed(list(varied))} make networks robust?"
+
+
+def _what(results: Results) -> str:
+    """Which figures, of which networks, on which images: one sentence."""
+    if not results.figures:
+        return ""
+    models = dict.fromkeys(MODELS.get(figure["model"], figure["model"]) for figure in results.figures.values())
+    data = DATA.get(results.study.get("settings", {}).get("data"), "")
+    figures = count(len(results.figures), "figure")
+    return f"{figures} of {_listed(list(models))}{data} under attack by the Fast Gradient Sign Method (FGSM)."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def _claim(claim: dict[str, Any], results: Results) -> dict[str, Any]:
+    numbers = (claim[name] for name in ("effect", "low", "high"))
+    known = claim["figure"] in results.figures
+    return claim | {
+        "effect": wording.effect(*numbers),
+        "anchor": _anchor(claim["figure"]) if known else "",
+        "seeds": count(claim["seeds"], "seed") if isinstance(claim["seeds"], int) else claim["seeds"],
+    }
+
+
+def _figure(results: Results, name: str) -> dict[str, Any]:
+    """One figure's section: its panels, caption and tables."""
+    figure, lines, panels = results.figures[name], lines_of(results, name), panels_of(results, name)
+    anchor = _anchor(name)
+    return {
+        "name": name,
+        "title": figure.get("title", ""),
+        "anchor": anchor,
+        "panels": [_panel(panel, f"{anchor}-{i}-", f"Figure {name}") for i, panel in enumerate(panels)],
+        "legend": [
+            {"sample": _markup(inline_svg(sample_svg(i), f"{anchor}-line{i}-", "")), "label": line.label}
+            for i, line in enumerate(lines)
+        ],
+        "caption": _caption(figure, lines, panels),
+        "missing": results.unmeasured(name),
+        "runs": len(figure["runs"]),
+        "several": any(line.seeds > 1 for line in lines),
+        "bars": _bars(lines),
+        "networks": [_network(line) for line in lines],
+        "epsilons": (epsilons := sorted({epsilon for line in lines for epsilon in line.epsilons})),
+        "tables": [
+            {"title": title, "rows": [_cells(line, what, epsilons) for line in lines]}
+            for what, title in (
+                ("accuracy", "Accuracy under attack, %"),
+                ("drop", "Drop of accuracy, percentage points"),
+            )
+        ],
+    }
+
+
+def _panel(panel: Panel, prefix: str, figure: str) -> Any:
+    names = ", ".join(line.label for line in panel.lines)
+    label = f"{figure}: {panel.title.strip()} against epsilon, for {names}. The numbers are in the tables below."
+    return _markup(inline_svg(panel_svg(panel), prefix, label))
+
+
+def _markup(svg: str) -> Any:
+    """Of pictures alone, whose texts matplotlib has escaped: what the template need not escape again."""
+    from markupsafe import Markup
+
+    return Markup(svg)
+
+
+def _caption(figure: dict[str, Any], lines: Sequence[Line], panels: Sequence[Panel]) -> list[str]:
+    sentences = [ABOUT[figure["varied"]]] if figure["varied"] in ABOUT else []
+    if not lines:
+        return sentences
+    rows = [row for line in lines for row in line.rows]
+    if any(row["loss"] == "margin" for row in rows):
+        sentences.append(
+            "Not in the report: FGSM climbs the logit margin, which cannot saturate, in place of the loss."
+        )
+    elif figure["varied"] == "temperature" and all(row["attack_temperature"] == row["temperature"] for row in rows):
+        sentences.append("The attacker knows T: FGSM climbs the loss at the network's own temperature.")
+    elif figure["varied"] == "temperature":
+        sentences.append("The attacker does not know T: FGSM climbs the loss at T = 1.")
+    else:
+        sentences.append("FGSM climbs the cross-entropy.")
+    images = " or ".join(str(number) for number in sorted({row["count"] for row in rows}))
+    sentences.append(f"Each attack is on {images} validation images, drawn anew for each.")
+    sentences.append(describe_bars(lines))
+    if any(panel.what == "vanished_right" for panel in panels):
+        sentences.append(VANISHED)
+    return sentences
+
+
+def _bars(lines: Sequence[Line]) -> str:
+    """What stands beside the means in the tables."""
+    seeds = {line.seeds for line in lines}
+    several = "mean ± standard deviation over the seeds" if seeds - {1} else ""
+    return "; ".join(filter(None, (several, "[95 % confidence interval] of one network" if 1 in seeds else "")))
+
+
+def _network(line: Line) -> list[str]:
+    """A row of the table of networks."""
+    first = line.rows[0]
+    return [
+        line.label,
+        str(line.seeds),
+        wording.spread(line.column("val_accuracy")),
+        wording.spread(line.column("achieved_sparsity")),
+        wording.large(first["parameters"]),
+        wording.large(first["multiply_adds"]),
+        wording.spread(line.column("vanished_gradients")),
+        wording.spread(line.column("zero_gradients")),
+    ]
+
+
+def _cells(line: Line, what: str, epsilons: Sequence[float]) -> list[str]:
+    cells = wording.points_of(line, what)
+    return [line.label, *(cells.get(epsilon, wording.NOTHING) for epsilon in epsilons)]
+
+
+def _curves(results: Results) -> list[dict[str, Any]]:
+    """Training curves: a small plot for the runs whose names agree up to the seed."""
+    groups: dict[str, list[str]] = {}
+    for name in _names(results):
+        groups.setdefault(re.sub(r"-seed\d+-[0-9a-f]+$", "", name), []).append(name)
+    return [plot for name, runs in groups.items() if (plot := _plot(results, name, runs))]
+
+
+def _plot(results: Results, name: str, runs: Sequence[str]) -> dict[str, Any] | None:
+    curves = [curve for run in runs if (curve := results.curve(run))]
+    if not curves:
+        return None
+    epochs = max(row["epoch"] for curve in curves for row in curve)
+    finals = [results.runs[run].get("val_accuracy") for run in runs if run in results.runs]
+    lines = {
+        column: [points for curve in curves if (points := polyline(curve, column, epochs, *PLOT))]
+        for column in ("val_accuracy", "accuracy", "sparsity")
+        if column != "sparsity" or any(row.get("sparsity") for curve in curves for row in curve)
+    }
+    return {
+        "name": name,
+        "lines": lines,
+        "epochs": epochs,
+        "final": f"{wording.spread(finals)} %" if finals else "in training",
+        "seeds": count(len(curves), "seed"),
+        "unfinished": sum(run not in results.runs for run in runs),
+    }
+
+
+def _origin(results: Results) -> list[tuple[str, str]]:
+    """Versions, commits, devices, processors: what the finished runs say, and the study where none does."""
+    records = [*results.runs.values()] or [results.study]
+    rows = []
+    for key in ("commit", "device", "processor"):
+        found = dict.fromkeys(str(record[key]) for record in records if record.get(key))
+        rows += [(key, ", ".join(found))] if found else []
+    packages = dict.fromkeys(name for record in (results.study, *records) for name in record.get("versions", {}))
+    for package in packages:
+        found = dict.fromkeys(str(record["versions"][package]) for record in records if package in record["versions"])
+        rows.append((package, ", ".join(found) or str(results.study["versions"][package])))
+    started = sorted(str(record["started"]) for record in results.runs.values() if record.get("started"))
+    return [*rows, ("first run started", started[0]), ("last run started", started[-1])] if started else rows
+
+
+def _run(results: Results, name: str) -> dict[str, Any]:
+    """A row of the table of runs."""
+    record = results.runs.get(name, {})
+    figures = [figure["figure"] for figure in results.figures.values() if name in figure["runs"]]
+    attacked = any(row["run"] == name for row in results.rows)
+    state = "finished" if record and attacked else "trained, not attacked" if record else "not finished"
+    command = results.study.get("command", "")
+    return {
+        "name": name,
+        "state": state,
+        "figures": ", ".join(figures),
+        "accuracy": wording.percent(record.get("val_accuracy")),
+        "time": wording.duration(record.get("seconds")),
+        "started": str(record.get("started", ""))[:16].replace("T", " "),
+        "device": record.get("device", ""),
+        "commit": record.get("commit", ""),
+        "command": f"{command} --only {shlex.quote(name)}" if command else "",
+    }
