@@ -18,7 +18,7 @@ import numpy as np
 import minidl as md
 from minidl import kernels
 from minidl.kernels.cpu.parallel import Floats, Ints, task
-from minidl.kernels.cpu.tile import COLUMNS, ROWS, multiply_tile
+from minidl.kernels.cpu.tile import COLUMNS, ROWS, multiply_whole
 
 LAYERS = (  # network, image size and batch; H = W, C, N, kernel, stride, padding
     ("resnet18 128 px batch 32", 128, 3, 64, 7, 2, 3),
@@ -73,7 +73,7 @@ def seconds(job: Callable[[], object]) -> float:
 @task
 def _multiply_again(part, a: Floats, rows: Ints, b: Floats, c: Floats, start: Floats, depth, repeats):
     for _ in range(repeats):
-        multiply_tile(a, rows, (0, 0, 1), b, (0, 0, COLUMNS), (1, 1, depth), c, rows, start, 0)
+        multiply_whole(a, rows, (0, 0, 1), b, (0, 0, COLUMNS), (1, 1, depth), c, rows, start, 0, COLUMNS)
 
 
 def peak() -> float:

@@ -300,7 +300,7 @@ for name, args in (("conv2d", (x, w, None, (2, 2), (1, 1))), ("conv2d_grad_weigh
                    ("conv2d_grad_input", (dy, w, x.shape, (2, 2), (1, 1)))):
     exact = getattr(portable, name)(*[a.astype(float) if isinstance(a, np.ndarray) else a for a in args])
     assert np.abs(getattr(cpu, name)(*args) - exact).max() < 1e-4, name
-print(tile.ROWS, tile.VECTORS, tile.LANES, convolution._grad_weight.compiled.cache_hits)
+print(tile.ROWS, tile.COLUMNS // tile.LANES, tile.LANES, convolution._grad_weight.compiled.cache_hits)
 """
 
 

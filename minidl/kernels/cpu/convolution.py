@@ -1,13 +1,16 @@
 """Direct convolution: each product reads the images where they lie, and no column matrix is written.
 
     y[pixel, n]      = sum over (kh, kw, c)  of  x[pixel's window] * weight[n, kh, kw, c]
-    dx[pixel, c]     = sum over (kh, kw, n)  of dy[pixel's window] * weight[n, kh, kw, c]
-    dw[n, kh, kw, c] = sum over (b, oh, ow)  of dy[b, oh, ow, n] * x[b, the pixel that (kh, kw) sees, c]
+    dx[pixel, c]     = sum over (kh, kw, n)  of  dy[the outputs that saw it] * weight[n, kh, kw, c]
+    dw[n, kh, kw, c] = sum over (b, oh, ow)  of  dy[b, oh, ow, n] * x[b, the pixel that (kh, kw) sees, c]
 
-The first two are ``multiply`` with the images as A and the packed weights as B; in the third both are images.
+The first two are one product, ``_correlate``: pixels of C are rows that gather from images A, the packed weights are B.
+Tables, made once for each shape, say where each row starts and how much of the kernel falls within the image, so that
+edges, strides and padding need no copy and no code of their own. In the third, both A and B are images.
 """
 
-from typing import NamedTuple
+import functools
+import itertools
 
 import numpy as np
 
@@ -15,214 +18,181 @@ from .. import precision
 from ..shapes import Pair, output_sizes
 from . import winograd
 from .memory import empty
-from .multiply import TASKS, Three, matmul, multiply, multiply_part, pack
+from .multiply import pack, zeros
 from .parallel import Floats, Ints, at, share, stack, task
-from .tile import COLUMNS, LANES, ROWS
+from .tile import COLUMNS, LANES, ROWS, multiply
 
-CHUNK = 1 << 20  # bytes of images that one step of the weight gradient keeps in the cache
+Seen = list[tuple[int, int, int]]  # for each output along an axis: first input, its kernel place, how many of both
+TASKS = 32  # enough to keep many cores busy
+BLOCK = 8  # tiles of rows that one task multiplies with a panel while that is in the cache
+CACHED = 1 << 16  # floats of B that stay in the cache while rows of A pass by
+PIXELS = 192  # of images that one step of the weight gradient keeps in the nearest cache
 PARTIALS = 1 << 21  # floats in all partial sums of a weight gradient
-CLIP = 0.8  # part of the work, from which on zeros around the images are dearer than to treat their edges apart
 
 
-class Axis(NamedTuple):
-    """Along one axis of the images, output i sums over ``places`` inputs, from start + i * step on."""
-
-    outputs: int
-    start: int
-    step: int
-    places: int
-
-    def groups(self, size: int) -> list["Group"]:
-        """The outputs in groups that see the same places of an image of that size."""
-        seen: dict[tuple[int, int], list[int]] = {}
-        for i in range(self.outputs):
-            first = self.start + i * self.step
-            low, high = max(0, -first), min(self.places, size - first)
-            seen.setdefault((low, max(low, high)), []).append(i)
-        return [Group(i[0], len(i), low, high - low) for (low, high), i in seen.items()]
+def _forward(size: int, outputs: int, kernel: int, stride: int, padding: int) -> Seen:
+    """Output i sees the inputs i * stride - padding + k, k < kernel, that exist."""
+    starts = [i * stride - padding for i in range(outputs)]
+    return [(max(s, 0), max(-s, 0), max(0, min(kernel, size - s) - max(-s, 0))) for s in starts]
 
 
-class Group(NamedTuple):
-    """So many outputs from ``first`` on see so many places from ``place`` on."""
+def _backward(size: int, outputs: int, kernel: int, stride: int, padding: int) -> Seen:
+    """Pixel i was seen by output o through the kernel's place i + padding - o * stride, where that exists."""
+    seen = []
+    for place in range(padding, size + padding):
+        first, last = max(0, -((kernel - 1 - place) // stride)), min(outputs - 1, place // stride)
+        seen.append((first, place - first * stride, max(0, last - first + 1)))
+    return seen
 
-    first: int
-    outputs: int
-    place: int
-    places: int
+
+def _groups(seen: Seen, step: int) -> list[tuple[int, int, np.ndarray]]:
+    """(kernel place, how many, [(output * step, first input), ...]) for the outputs that see the same of the kernel."""
+    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for i, (first, place, count) in enumerate(seen):
+        groups.setdefault((place, count) if count else (0, 0), []).append((i * step, first))
+    return [(*key, np.array(pixels)) for key, pixels in groups.items()]
 
 
-def _work(groups: list[Group]) -> int:
-    return sum(group.outputs * group.places for group in groups)
+@functools.lru_cache(maxsize=64)
+def _tables(
+    forward: bool, batch: int, a_size: Pair, outputs: Pair, kernel: Pair, stride: Pair, padding: Pair, K: int,
+    c_size: Pair, c_step: Pair, N: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Where each row starts in A and in C, and for each ROWS rows their place in a panel and three counts.
+
+    Rows that see the same places of the kernel follow each other, the last repeated up to a multiple of ROWS.
+    """
+    axes = zip(a_size, outputs, kernel, stride, padding, c_step, strict=True)
+    seen = [_groups(_forward(a, o, *rest) if forward else _backward(o, a, *rest), step) for a, o, *rest, step in axes]
+    image = np.arange(batch)[:, None, None]
+    a_rows: list[np.ndarray] = []
+    c_rows: list[np.ndarray] = []
+    blocks = []
+    for (place_h, high, pixels_h), (place_w, wide, pixels_w) in itertools.product(*seen):
+        a = ((image * a_size[0] + pixels_h[:, 1:]) * a_size[1] + pixels_w[:, 1]) * K
+        c = ((image * c_size[0] + pixels_h[:, :1]) * c_size[1] + pixels_w[:, 0]) * N
+        for table, rows in ((a_rows, a), (c_rows, c)):
+            table.append(np.pad(rows.ravel(), (0, -rows.size % ROWS), mode="edge"))
+        counts = (high, 1, wide * K) if forward else (high, wide, K)  # forward, a window's row lies side by side
+        block = ((place_h * kernel[1] + place_w) * K * COLUMNS, *counts)
+        blocks.append(np.tile(block, (-(-a.size // ROWS), 1)))
+    return np.concatenate(a_rows), np.concatenate(c_rows), np.concatenate(blocks)
+
+
+_spare, _spare_rows = stack(Floats, ROWS * COLUMNS), stack(Ints, ROWS)
 
 
 @task
-def _pad_row(part, x: Floats, height, row, top, left, padded_height, padded_row, out: Floats):
-    """One row of the padded images; ``row``, ``left`` and ``padded_row`` count floats."""
-    h = part % padded_height - top
-    source, target = at(x, (part // padded_height * height + h) * row), at(out, part * padded_row)
-    inside = 0 <= h < height
-    for i in range(padded_row):
-        if i < left or i >= left + row or not inside:
-            target[i] = np.float32(0)
-    for i in range(row if inside else 0):
-        target[left + i] = source[i]
-
-
-def _padded(x: np.ndarray, top: int, left: int, height: int, width: int, slack: bool = False) -> np.ndarray:
-    """x (B, H, W, C) within zeros -> (B, height, width, C); with slack, a tile may read beyond the end."""
-    b, h, w, c = x.shape
-    if (height, width) == (h, w) and not slack:
-        return x
-    size = b * height * width * c
-    out = empty(size + COLUMNS)
-    out[size:] = 0
-    _pad_row.run(b * height, x, h, w * c, top, left * c, height, width * c, out)
-    return out[:size].reshape(b, height, width, c)
-
-
 def _correlate(
-    a: np.ndarray, rows: Axis, columns: Axis, panels: np.ndarray, c: np.ndarray, c_walk: Three, N: int,
-    bias: np.ndarray | None = None,
-) -> None:  # fmt: skip
-    """Write sums over windows of the images a (B, H, W, K), times packed weights (places, places, K, N), to c."""
-    b, h, w, k = a.shape
-    row_groups, column_groups = rows.groups(h), columns.groups(w)
-    all_work = rows.outputs * rows.places * columns.outputs * columns.places
-    if _work(row_groups) * _work(column_groups) > CLIP * all_work:
-        top, left = max(0, -rows.start), max(0, -columns.start)
-        rows, columns = rows._replace(start=rows.start + top), columns._replace(start=columns.start + left)
-        h, w = (
-            max(n, a.start + (a.outputs - 1) * a.step + a.places) for n, a in ((h + top, rows), (w + left, columns))
-        )
-        a = _padded(a, top, left, h, w)
-        row_groups, column_groups = ([Group(0, axis.outputs, 0, axis.places)] for axis in (rows, columns))
-    run = columns.places * k  # a window's row: its places and channels lie side by side
-    for i, high, place_h, places_h in row_groups:
-        for j, wide, place_w, places_w in column_groups:
-            first_h, first_w = rows.start + i * rows.step + place_h, columns.start + j * columns.step + place_w
-            multiply(
-                a.reshape(-1)[(first_h * w + first_w) * k if places_h * places_w else 0 :],
-                (h * w * k, rows.step * w * k, columns.step * k), (w * k, 1), (places_h, places_w * k),
-                panels[(place_h * run + place_w * k) * COLUMNS :], (rows.places * run, run),
-                c[i * c_walk[1] + j * c_walk[2] :], c_walk, (b, high, wide), N, bias,
-            )  # fmt: skip
+    part, row_parts, panel_parts, a: Floats, a_rows: Ints, a_i, a_j, blocks: Ints, count, panels: Floats, panel_size,
+    b_i, b_j, c: Floats, c_rows: Ints, columns, run, step, start: Floats,
+):  # fmt: skip
+    """Some rows of C times some panels. C's columns lie in runs that are ``step`` apart."""
+    first, last = share(part % row_parts, row_parts, count)
+    first_panel, last_panel = share(part // row_parts, panel_parts, -(-columns // COLUMNS))
+    spare, spare_rows, tiles, width = _spare(), _spare_rows(), last - first, last_panel - first_panel
+    for r in range(ROWS):
+        spare_rows[r] = r * COLUMNS
+    for i in range(tiles * width):
+        tile, panel = (i % tiles, i // tiles) if width * panel_size > CACHED else (i // width, i % width)
+        n, block, rows = (first_panel + panel) * COLUMNS, at(blocks, (first + tile) * 4), (first + tile) * ROWS
+        out, out_rows = (at(c, n), at(c_rows, rows)) if run >= columns else (spare, spare_rows)
+        multiply(
+            a, at(a_rows, rows), (a_i, a_j, 1), at(panels, (first_panel + panel) * panel_size + block[0]),
+            (b_i, b_j, COLUMNS), (block[1], block[2], block[3]), out, out_rows, at(start, n), 0, columns - n,
+        )  # fmt: skip
+        stop = min(n + COLUMNS, columns)
+        for piece in range(n // run, -(-stop // run) if run < columns else 0):
+            for r in range(ROWS):
+                target = c_rows[rows + r] + piece * (step - run)
+                for k in range(max(n, piece * run), min(stop, (piece + 1) * run)):
+                    c[target + k] = spare[r * COLUMNS + k - n]
+
+
+def _run(
+    forward: bool, a: np.ndarray, outputs: Pair, panels: np.ndarray, kernel: Pair, stride: Pair, padding: Pair,
+    c: np.ndarray, columns: int, bias: np.ndarray | None = None, c_step: Pair = (1, 1),
+) -> np.ndarray:  # fmt: skip
+    """C (B, H, W, N) from images A (B, H, W, K); with a c_step, an output's columns are a block of so many pixels."""
+    (b, h, w, k), (_, c_h, c_w, n), (kh, kw) = a.shape, c.shape, kernel
+    a_rows, c_rows, blocks = _tables(forward, b, (h, w), outputs, kernel, stride, padding, k, (c_h, c_w), c_step, n)
+    step_h, step_w = (1, 1) if forward else (-stride[0], -stride[1])
+    count, wide = len(blocks), -(-columns // COLUMNS)
+    row_parts = -(-count // BLOCK)
+    panel_parts = min(wide, -(-TASKS // row_parts))
+    _correlate.run(
+        row_parts * panel_parts, row_parts, panel_parts, a, a_rows, w * k, k, blocks, count, panels,
+        kh * kw * k * COLUMNS, step_h * kw * k * COLUMNS, step_w * k * COLUMNS, c, c_rows, columns, c_step[1] * n,
+        c_w * n, zeros(columns) if bias is None else bias,
+    )  # fmt: skip
+    return c
 
 
 def conv2d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair) -> np.ndarray:
-    (n, kh, kw, c), (oh, ow) = weight.shape, output_sizes(x.shape, weight.shape[1:3], stride, padding)
-    if precision() == "fast" and winograd.pays((kh, kw), stride, (oh, ow), c, n):
+    (n, kh, kw, c), out = weight.shape, output_sizes(x.shape, weight.shape[1:3], stride, padding)
+    if precision() == "fast" and winograd.pays((kh, kw), stride, out, c, n):
         return winograd.convolve(x, weight, False, bias, padding)
-    rows, columns = Axis(oh, -padding[0], stride[0], kh), Axis(ow, -padding[1], stride[1], kw)
-    y, panels = empty((len(x), oh, ow, n)), pack(weight, (0, kw * c, 1), kh * kw * c, (1, kh, kw * c), n)
-    _correlate(x, rows, columns, panels, y.reshape(-1), (oh * ow * n, ow * n, n), n, bias)
-    return y
-
-
-def _classes(size: int, kernel: int, stride: int, padding: int) -> list[tuple[int, int, Axis]]:
-    """Along one axis: the pixels first, first + stride, ... of dx get their sums through the same kernel places.
-
-    For each such class (first pixel, last place, how they sum over dy); the places are last, last - stride, ...
-    """
-    found = []
-    for first in range(min(stride, size)):
-        places = range((first + padding) % stride, kernel, stride)
-        if places:
-            start = (first + padding - places[-1]) // stride
-            found.append((first, places[-1], Axis(-(-(size - first) // stride), start, 1, len(places))))
-    return found
+    panels = pack(weight, (0, 1, kh * kw * c), (1, kh * kw * c, n))
+    return _run(True, x, out, panels, (kh, kw), stride, padding, empty((len(x), *out, n)), n, bias)
 
 
 def conv2d_grad_input(
     dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Pair
 ) -> np.ndarray:
-    """With stride s, each of the s x s classes of pixels is a convolution of dy with its own part of the kernel."""
-    (_, h, w, c), (n, kh, kw, _), (sh, sw) = x_shape, weight.shape, stride
+    (_, h, w, c), (n, kh, kw, _) = x_shape, weight.shape
     if precision() == "fast" and winograd.pays((kh, kw), stride, (h, w), c, n) and max(padding) <= 2:
         return winograd.convolve(dy, weight, True, None, (2 - padding[0], 2 - padding[1]))
-    if 2 * c <= LANES < kh * kw * c:
+    if 2 * c <= LANES and stride != (1, 1):
         return _grad_input_of_few_channels(dy, weight, x_shape, stride, padding)
-    rows, columns = _classes(h, kh, sh, padding[0]), _classes(w, kw, sw, padding[1])
-    dx = empty(x_shape)
-    if len(rows) < min(sh, h) or len(columns) < min(sw, w):
-        dx[:] = 0  # some pixels are under no kernel place
-    for first_h, last_h, axis_h in rows:
-        for first_w, last_w, axis_w in columns:
-            counts, part = (axis_h.places, axis_w.places, n), weight.reshape(-1)[(last_h * kw + last_w) * c :]
-            panels = pack(part, (-sh * kw * c, -sw * c, kh * kw * c), 1, counts, c)
-            out = dx.reshape(-1)[(first_h * w + first_w) * c :]
-            _correlate(dy, axis_h, axis_w, panels, out, (h * w * c, sh * w * c, sw * c), c)
-    return dx
-
-
-@task
-def _gather(part, columns: Floats, H, run, KH, OH, OW, SH, PH, step, left, padded: Floats, row, dx: Floats):
-    """One row of dx from the rows of columns (B, OH, OW, KH, run) that touch it; ``padded`` has room for each row."""
-    b, h = part // H, part % H
-    length = max((OW - 1) * step + run, left) + row
-    line = at(padded, part * length)
-    for i in range(length):
-        line[i] = 0
-    for oh in range(max(0, (h + PH - KH + SH) // SH), min(OH, (h + PH) // SH + 1)):
-        for ow in range(OW):
-            source = at(columns, (((b * OH + oh) * OW + ow) * KH + h + PH - oh * SH) * run)
-            for i in range(run):
-                line[ow * step + i] += source[i]
-    for i in range(row):
-        dx[part * row + i] = line[left + i]
+    panels = pack(weight, (c, kh * kw * c, 1), (kh * kw, n, c))
+    return _run(False, dy, (h, w), panels, (kh, kw), stride, padding, empty(x_shape), c)
 
 
 def _grad_input_of_few_channels(
     dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Pair
 ) -> np.ndarray:
-    """dx where C would fill little of a tile's columns: what each output gives to its window, then their sums."""
-    (b, h, w, c), (n, kh, kw, _), (_, oh, ow, _) = x_shape, weight.shape, dy.shape
-    dx, some = empty(x_shape), max(1, (1 << 20) // (oh * ow * kh * kw * c))
-    length = max((ow - 1) * stride[1] + kw, padding[1]) * c + w * c
-    weight, room = weight.reshape(n, -1), empty(some * h * length)
-    for i in range(0, b, some):
-        columns = matmul(dy[i : i + some].reshape(-1, n), weight)
-        _gather.run(
-            len(dy[i : i + some]) * h, columns, h, kw * c, kh, oh, ow, stride[0], padding[0], stride[1] * c,
-            padding[1] * c, room, w * c, dx[i:],
-        )  # fmt: skip
-    return dx
-
-
-_a_rows, _c_rows = stack(Ints, ROWS), stack(Ints, ROWS)
+    """A block of pixels as large as the stride gets its sums from one window of dy: C alone would fill no vector."""
+    (b, h, w, c), (n, kh, kw, _), (sh, sw) = x_shape, weight.shape, stride
+    blocks = -(-h // sh), -(-w // sw)
+    first = [-((k - 1 - p) // s) for k, s, p in zip((kh, kw), stride, padding, strict=True)]
+    places = [(s - 1 + p) // s - f + 1 for s, p, f in zip(stride, padding, first, strict=True)]
+    kernels = np.zeros((sh, sw, c, *places, n), np.float32)
+    for i, j, p, q in itertools.product(range(sh), range(sw), *map(range, places)):
+        k, m = i + padding[0] - (first[0] + p) * sh, j + padding[1] - (first[1] + q) * sw
+        if 0 <= k < kh and 0 <= m < kw:
+            kernels[i, j, :, p, q] = weight[:, k, m].T
+    depth = places[0] * places[1] * n
+    panels = pack(kernels, (0, 1, depth), (1, depth, sh * sw * c))
+    dx = empty((b, blocks[0] * sh, blocks[1] * sw, c))
+    window = (places[0], places[1]), (1, 1), (-first[0], -first[1])
+    _run(True, dy, blocks, panels, *window, dx, sh * sw * c, c_step=stride)
+    return dx if dx.shape == x_shape else np.ascontiguousarray(dx[:, :h, :w])
 
 
 @task
 def _grad_weight(
-    part, a: Floats, a_image, a_row, a_column, a_step, a_width, rows, b: Floats, b_image, b_row, b_column, b_width,
-    runs: Ints, columns, images, height, chunk_images, chunk_rows, out: Floats, partials, groups, start: Floats,
+    part, groups, partials, a: Floats, a_i, a_j, a_k, a_rows: Ints, c_rows: Ints, tiles, b: Floats, b_i, b_j, b_k,
+    panels: Ints, count, images, height, chunk_images, chunk_rows, out: Floats, size, start: Floats,
 ):  # fmt: skip
-    """out[partial, r, n] = sum over its share of the pixels of a[pixel, r] b[pixel, n], for one group of columns.
+    """out[partial, r, n] = sum over its share of the pixels of a[pixel, r] b[pixel, n], for one group of panels.
 
-    The columns come in ``runs`` of b_width numbers of b, each with its (place, first and last row, first and last
-    column of pixels); the rows of A in runs of a_width that are a_step apart.
+    A panel is (its place in B, in C, its columns, first and last row, first and last column of pixels).
     """
-    panels = -(-b_width // COLUMNS)
-    first_unit, last_unit = share(part % groups, groups, columns // b_width * panels)
+    first_panel, last_panel = share(part % groups, groups, count)
     per_image = -(-height // chunk_rows)
     first, last = share(part // groups, partials, -(-images // chunk_images) * per_image)
-    c = at(out, part // groups * rows * columns)
-    a_rows, c_rows = _a_rows(), _c_rows()
     for chunk in range(first, last):
         i, chunk_row = chunk // per_image * chunk_images, chunk % per_image * chunk_rows
-        for unit in range(first_unit, last_unit):
-            run, n = at(runs, unit // panels * 5), unit % panels * COLUMNS
-            h, w = max(chunk_row, run[1]), run[3]
-            counts = (min(chunk_images, images - i), min(chunk_row + chunk_rows, run[2]) - h, run[4] - w)
-            a_start = at(a, i * a_image + h * a_row + w * a_column)
-            b_start = at(b, i * b_image + h * b_row + w * b_column + run[0] + n)
-            for r in range(0, rows, ROWS):
-                for k in range(ROWS):
-                    row = min(r + k, rows - 1)  # rows beyond the last compute the last once more
-                    a_rows[k] = row // a_width * a_step + row % a_width
-                    c_rows[k] = row * columns
-                multiply_part(
-                    a_start, a_rows, (a_image, a_row, a_column), b_start, (b_image, b_row, b_column), counts,
-                    at(c, unit // panels * b_width + n), c_rows, start, np.int64(chunk > first), b_width - n,
+        for index in range(first_panel, last_panel):
+            panel = at(panels, index * 7)
+            h, w = max(chunk_row, panel[3]), panel[5]
+            counts = (min(chunk_images, images - i), min(chunk_row + chunk_rows, panel[4]) - h, panel[6] - w)
+            for tile in range(tiles):
+                multiply(
+                    at(a, i * a_i + h * a_j + w * a_k), at(a_rows, tile * ROWS), (a_i, a_j, a_k),
+                    at(b, i * b_i + h * b_j + w * b_k + panel[0]), (b_i, b_j, b_k), counts,
+                    at(out, part // groups * size + panel[1]), at(c_rows, tile * ROWS), start,
+                    np.int64(chunk > first), panel[2],
                 )  # fmt: skip
 
 
@@ -238,56 +208,63 @@ def _sum_partials(part, partials: Floats, count, rows, columns, turned, out: Flo
                 out[i] = source[n] + (out[i] if k > 0 else np.float32(0))
 
 
+@functools.lru_cache(maxsize=64)
+def _weight_tables(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], out: Pair, stride: Pair, padding: Pair, turned: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where rows start in A and in C, and the panels of columns; see ``_grad_weight``."""
+    (_, h, w, c), (n, kh, kw, _) = x_shape, w_shape
+    rows, row, columns = np.arange(kh * kw * c if turned else n), w * c, n if turned else kw * c
+    a_rows = rows // (kw * c) * row + rows % (kw * c) if turned else rows
+    places: list[tuple[int, ...]] = [
+        (0, 0, 0, out[0], 0, out[1])
+    ]  # place in B, in C, first and last row and column of pixels
+    if not turned:
+        places = [(k * row, k * kw * c, 0, out[0], 0, out[1]) for k in range(kh)]
+    if padding != (0, 0) and not turned:  # only the pixels that a kernel place sees
+        columns, places = c, []
+        for i, j in itertools.product(range(kh), range(kw)):
+            seen: list[int] = []
+            for k, size, outputs, s, p in zip((i, j), (h, w), out, stride, padding, strict=True):
+                seen += [max(0, -((k - p) // s)), max(0, min(outputs, (size - 1 - k + p) // s + 1))]
+            places.append((((i - padding[0]) * w + j - padding[1]) * c, (i * kw + j) * c, *seen))
+    panels = [(b + m, place + m, columns - m, *seen) for b, place, *seen in places for m in range(0, columns, COLUMNS)]
+    tables = (a_rows, rows * (n if turned else kh * kw * c))
+    a_rows, c_rows = (np.pad(table, (0, -len(rows) % ROWS), mode="edge") for table in tables)
+    return a_rows, c_rows, np.array(panels)
+
+
 def _filled(rows: int, width: int) -> float:
     """The part of the tiles' work that counts, for so many rows, and columns in runs of ``width``."""
     return rows / (-(-rows // ROWS) * ROWS) * width / (-(-width // COLUMNS) * COLUMNS)
-
-
-def _seen(axis: Axis, size: int) -> list[tuple[int, int]]:
-    """For each kernel place the outputs (first, last + 1) that see a pixel there, in an image of that size."""
-    return [
-        (
-            max(0, -((axis.start + k) // axis.step)),
-            max(0, min(axis.outputs, (size - 1 - axis.start - k) // axis.step + 1)),
-        )
-        for k in range(axis.places)
-    ]
 
 
 def conv2d_grad_weight(
     dy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Pair
 ) -> np.ndarray:
     """Small weights are summed in several parts of the pixels at once, large ones a few columns at a time."""
-    (b, h, w, c), (n, kh, kw, _), (sh, sw), (_, oh, ow, _) = x.shape, w_shape, stride, dy.shape
+    (n, kh, kw, c), (sh, sw), (b, oh, ow, _) = w_shape, stride, dy.shape
     if precision() == "fast" and winograd.pays((kh, kw), stride, (oh, ow), c, n):
         return winograd.grad_weight(dy, x, padding)
-    rows, columns = _seen(Axis(oh, -padding[0], sh, kh), h), _seen(Axis(ow, -padding[1], sw, kw), w)
-    work = sum(i[1] - i[0] for i in rows) * sum(j[1] - j[0] for j in columns)
-    if c % COLUMNS == 0 and work < CLIP * kh * kw * oh * ow:
-        turned, width, top, left = False, c, *padding
-        runs = [(((i - top) * w + j - left) * c, *rows[i], *columns[j]) for i in range(kh) for j in range(kw)]
-    else:
-        width = kw * c
-        turned = _filled(kh * width, n) > _filled(n, width) * 1.2  # few channels: better to have N as columns
-        slack = (n if turned else width) % COLUMNS > 0
-        h, w = h + 2 * padding[0], w + 2 * padding[1]
-        x = _padded(x, *padding, h, w, slack=slack and not turned)
-        dy = _padded(dy, 0, 0, oh, ow, slack=slack and turned)
-        runs = [(i * w * c, 0, oh, 0, ow) for i in range(1 if turned else kh)]
+    turned = _filled(kh * kw * c, n) > _filled(n, kw * c) * 1.2  # few channels: better to have N as columns
+    if padding != (0, 0) and (turned or c % LANES):
+        x, padding = np.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))), (0, 0)
+    _, h, w, _ = x.shape
+    a_rows, c_rows, panels = _weight_tables(x.shape, w_shape, (oh, ow), stride, padding, turned)
     of_x, of_dy = (x, h * w * c, sh * w * c, sw * c), (dy, oh * ow * n, ow * n, n)
-    a_and_b = (*of_x, w * c, width, kh * width, *of_dy, n) if turned else (*of_dy, 0, n, n, *of_x, width)
-    chunk_pixels = max(1, CHUNK // (4 * (sh * sw * c + n)))
-    chunk_images, chunk_rows = max(1, chunk_pixels // (oh * ow)), min(oh, max(1, chunk_pixels // ow))
+    a, of_b = (of_x, of_dy) if turned else (of_dy, of_x)
+    chunk_images, chunk_rows = max(1, PIXELS // (oh * ow)), min(oh, max(1, PIXELS // ow))
     chunks = -(-b // chunk_images) * -(-oh // chunk_rows)
     dw = empty(w_shape)
-    size = n if turned else dw.size // n
     count = min(chunks, 16, max(1, PARTIALS // dw.size))
-    groups = min(len(runs) * -(-a_and_b[-1] // COLUMNS), -(-TASKS // count))
+    groups = min(len(panels), -(-TASKS // count))
     partials = empty((count, dw.size)) if count > 1 or turned else dw
     _grad_weight.run(
-        count * groups, *a_and_b, np.array(runs), size, b, oh, chunk_images, chunk_rows, partials, count, groups,
-        np.zeros(COLUMNS, np.float32),
+        count * groups, groups, count, *a, a_rows, c_rows, len(a_rows) // ROWS, *of_b, panels, len(panels), b, oh,
+        chunk_images, chunk_rows, partials, dw.size, zeros(COLUMNS),
     )  # fmt: skip
     if partials is not dw:
-        _sum_partials.run(TASKS, partials, count, dw.size // size, size, turned, dw)
+        _sum_partials.run(
+            TASKS, partials, count, dw.size // len(dw) if turned else n, n if turned else dw.size // n, turned, dw
+        )
     return dw

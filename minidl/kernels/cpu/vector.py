@@ -4,6 +4,7 @@ import operator
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
@@ -35,13 +36,33 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, LLVM)
 
 
-def emit_load(builder, pointer, index):
-    """The vector pointer[index : index + LANES], wherever it lies."""
-    return builder.load(builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer()), align=4)
+def _masked(builder, pointer, index, count):
+    """(pointer to a vector there, mask of its first ``count`` lanes)."""
+    place = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
+    lanes = ir.Constant(ir.VectorType(ir.IntType(64), LANES), list(range(LANES)))
+    spread = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), count, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return place, builder.icmp_signed("<", lanes, builder.shuffle_vector(spread, spread, zeros))
 
 
-def emit_store(builder, pointer, index, vector):
-    builder.store(vector, builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer()), align=4)
+def emit_load(builder, pointer, index, count=None):
+    """The vector pointer[index : index + LANES], wherever it lies; with a count, 0 in all lanes but the first."""
+    if count is None:
+        return builder.load(builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer()), align=4)
+    place, mask = _masked(builder, pointer, index, count)
+    kind = ir.FunctionType(LLVM, [place.type, ir.IntType(32), mask.type, LLVM])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
+    return builder.call(function, [place, ir.IntType(32)(4), mask, ir.Constant(LLVM, None)])
+
+
+def emit_store(builder, pointer, index, vector, count=None):
+    if count is None:
+        builder.store(vector, builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer()), align=4)
+        return
+    place, mask = _masked(builder, pointer, index, count)
+    kind = ir.FunctionType(ir.VoidType(), [LLVM, place.type, ir.IntType(32), mask.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
+    builder.call(function, [vector, place, ir.IntType(32)(4), mask])
 
 
 def emit_spread(builder, number):

@@ -17,9 +17,39 @@ import numpy as np
 
 from ..shapes import Pair
 from .memory import empty
+from .multiply import zeros
 from .parallel import Floats, Ints, at, helper, share, stack, task
-from .tile import COLUMNS, ROWS, multiply_tile
-from .vector import LANES, load, store, transpose, zero
+from .tile import COLUMNS, ROWS, multiply_whole
+from .transform import two_sided
+from .vector import LANES, load, store, transpose
+
+B_T = (  # the rows are the points 0, 1, -1, 2, -2 and infinity
+    (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
+    (0.0, -4.0, -4.0, 1.0, 1.0, 0.0),
+    (0.0, 4.0, -4.0, -1.0, 1.0, 0.0),
+    (0.0, -2.0, -1.0, 2.0, 1.0, 0.0),
+    (0.0, 2.0, -1.0, -2.0, 1.0, 0.0),
+    (0.0, 4.0, 0.0, -5.0, 0.0, 1.0),
+)
+G = (
+    (1 / 4, 0.0, 0.0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0.0, 0.0, 1.0),
+)
+A = (
+    (1.0, 0.0, 0.0, 0.0),
+    (1.0, 1.0, 1.0, 1.0),
+    (1.0, -1.0, 1.0, -1.0),
+    (1.0, 2.0, 4.0, 8.0),
+    (1.0, -2.0, 4.0, -8.0),
+    (0.0, 0.0, 0.0, 1.0),
+)
+_image, _kernel, _gradient = two_sided(B_T), two_sided(G), two_sided(A)
+_result = two_sided(tuple(zip(*A, strict=True)), shifted=True)
+_kernel_gradient = two_sided(tuple(zip(*G, strict=True)))
 
 NEAR = 36 * 26 * 128  # floats of V that a task transforms for itself; where that is too few tiles, V is shared
 FEW, MANY = 24, 120  # tiles: the fewest and the most that make a task
@@ -27,119 +57,47 @@ SHARED = 1 << 21  # floats of V, or of V and Z, that are shared at a time
 CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms for itself
 SUMS = 4  # blocks of rows in a task of the weight gradient
 
-
-@helper
-def _b(d0, d1, d2, d3, d4, d5):
-    """B' d"""
-    p, q = d4 - 4.0 * d2, d3 - 4.0 * d1
-    r, s = d4 - d2, 2.0 * (d3 - d1)
-    return 4.0 * d0 - 5.0 * d2 + d4, p + q, p - q, r + s, r - s, 4.0 * d1 - 5.0 * d3 + d5
+_places, _planes = stack(Ints, 36), stack(Ints, 36)
+_block = stack(Floats, 9 * LANES * LANES)
 
 
 @helper
-def _a(m0, m1, m2, m3, m4, m5):
-    """A' m"""
-    s, d, p, q = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    return m0 + s + p, d + 2.0 * q, s + 4.0 * p, d + 8.0 * q + m5
+def _every(places, count, step):
+    """places[k] = k * step"""
+    for k in range(count):
+        places[k] = k * step
 
 
 @helper
-def _a_transposed(y0, y1, y2, y3):
-    """A y"""
-    s, d, p, q = y0 + y2, y1 + y3, y0 + 4.0 * y2, 2.0 * y1 + 8.0 * y3
-    return y0, s + d, s - d, p + q, p - q, y3
-
-
-@helper
-def _g(g0, g1, g2):
-    """G g"""
-    s, d = -1 / 6 * (g0 + g2), 1 / 6 * g1
-    p, q = 1 / 24 * g0 + 1 / 6 * g2, 1 / 12 * g1
-    return 0.25 * g0, s - d, s + d, p + q, p - q, g2
-
-
-@helper
-def _g_transposed(u0, u1, u2, u3, u4, u5):
-    """G' u"""
-    s, t = -1 / 6 * (u1 + u2), u3 + u4
-    return 0.25 * u0 + s + 1 / 24 * t, 1 / 6 * (u2 - u1) + 1 / 12 * (u3 - u4), s + 1 / 6 * t + u5
-
-
-@helper
-def _load6(x, i, step):
-    return (
-        load(x, i), load(x, i + step), load(x, i + 2 * step),
-        load(x, i + 3 * step), load(x, i + 4 * step), load(x, i + 5 * step),
-    )  # fmt: skip
-
-
-@helper
-def _store_all(x, i, step, vectors):
-    for k in range(len(vectors)):
-        store(x, i + k * step, vectors[k])
-
-
-@helper
-def _inside(x, pixel, c):
-    return load(x, pixel + c) if pixel >= 0 else zero()
-
-
-@helper
-def _pixels(pixels, tile, tiles_h, tiles_w, size, H, W, C, padding_h, padding_w):
-    """Where the size x size pixels of a tile lie in images (B, H, W, C); -1 for those in the padding."""
+def _pixels(places, tile, tiles_h, tiles_w, size, H, W, C, PH, PW):
+    """Where the size x size pixels of a tile lie in images (B, H, W, C); far below 0 for those in the padding."""
     b, i, j = tile // (tiles_h * tiles_w), tile // tiles_w % tiles_h, tile % tiles_w
     for k in range(size * size):
-        h, w = 4 * i - padding_h + k // size, 4 * j - padding_w + k % size
-        pixels[k] = ((b * H + h) * W + w) * C if 0 <= h < H and 0 <= w < W else -1
-
-
-_places, _half = stack(Ints, 36), stack(Floats, 36 * LANES)
+        h, w = 4 * i - PH + k // size, 4 * j - PW + k % size
+        places[k] = ((b * H + h) * W + w) * C if 0 <= h < H and 0 <= w < W else -1
 
 
 @helper
-def _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first, count, V, plane):
-    """V[panel, point, tile] = B' d B for some tiles of 6 x 6 pixels."""
-    d, t = _places(), _half()
+def _transform_images(gradients, x, H, W, C, tiles_h, tiles_w, PH, PW, first, count, V, plane):
+    """V[panel, point, tile] for some tiles: B' d B of 6 x 6 pixels d, or of 4 x 4 gradients A d A'."""
+    pixels, planes = _places(), _planes()
+    _every(planes, 36, plane)
     for tile in range(count):
-        _pixels(d, first + tile, tiles_h, tiles_w, 6, H, W, C, PH, PW)
+        _pixels(pixels, first + tile, tiles_h, tiles_w, 4 if gradients else 6, H, W, C, PH, PW)
         for c in range(0, C, LANES):
-            for j in range(6):
-                column = _b(
-                    _inside(x, d[j], c), _inside(x, d[6 + j], c), _inside(x, d[12 + j], c),
-                    _inside(x, d[18 + j], c), _inside(x, d[24 + j], c), _inside(x, d[30 + j], c),
-                )  # fmt: skip
-                _store_all(t, j * LANES, 6 * LANES, column)
-            out = c // COLUMNS * 36 * plane + tile * COLUMNS + c % COLUMNS
-            for i in range(6):
-                _store_all(V, out + 6 * i * plane, plane, _b(*_load6(t, 6 * i * LANES, LANES)))
-
-
-@helper
-def _transform_gradients(dy, H, W, N, tiles_h, tiles_w, first, count, Z, plane):
-    """Z[panel, point, tile] = A dy A' for some tiles of 4 x 4 pixels."""
-    d, t = _places(), _half()
-    for tile in range(count):
-        _pixels(d, first + tile, tiles_h, tiles_w, 4, H, W, N, 0, 0)
-        for n in range(0, N, LANES):
-            for j in range(4):
-                column = _a_transposed(
-                    _inside(dy, d[j], n), _inside(dy, d[4 + j], n), _inside(dy, d[8 + j], n), _inside(dy, d[12 + j], n)
-                )
-                _store_all(t, j * LANES, 4 * LANES, column)
-            out = n // COLUMNS * 36 * plane + tile * COLUMNS + n % COLUMNS
-            for i in range(6):
-                k = 4 * i * LANES
-                rows = _a_transposed(load(t, k), load(t, k + LANES), load(t, k + 2 * LANES), load(t, k + 3 * LANES))
-                _store_all(Z, out + 6 * i * plane, plane, rows)
-
-
-_block = stack(Floats, 9 * LANES * LANES)
+            out = at(V, c // COLUMNS * 36 * plane + tile * COLUMNS + c % COLUMNS)
+            if gradients:
+                _gradient(at(x, c), pixels, out, planes, out)
+            else:
+                _image(at(x, c), pixels, out, planes, out)
 
 
 @helper
 def _transform_kernels(g, turned, C, N, n, c0, count, U, plane):
     """U[point, c, lane] = G g G' for the COLUMNS kernels from n on and some of their channels, a square at a time."""
-    block, t = _block(), _half()
+    block, places, planes = _block(), _places(), _planes()
+    _every(places, 9, LANES * LANES)
+    _every(planes, 36, plane)
     for c in range(0, count, LANES):
         for lane in range(0, COLUMNS, LANES):
             for k in range(9):
@@ -149,13 +107,7 @@ def _transform_kernels(g, turned, C, N, n, c0, count, U, plane):
                 else:
                     transpose(at(g, ((n + lane) * 9 + k) * C + c0 + c), 9 * C, at(block, k * LANES * LANES), LANES)
             for i in range(LANES):
-                for j in range(3):
-                    k, step = (j * LANES + i) * LANES, 3 * LANES * LANES
-                    column = _g(load(block, k), load(block, k + step), load(block, k + 2 * step))
-                    _store_all(t, j * LANES, 3 * LANES, column)
-                for j in range(6):
-                    row = _g(load(t, 3 * j * LANES), load(t, (3 * j + 1) * LANES), load(t, (3 * j + 2) * LANES))
-                    _store_all(U, 6 * j * plane + (c + i) * COLUMNS + lane, plane, row)
+                _kernel(at(block, i * LANES), places, at(U, (c + i) * COLUMNS + lane), planes, U)
 
 
 @task
@@ -165,9 +117,11 @@ def _transform(
     """The shared V, and where asked for Z, of some tiles."""
     tile = part * ROWS
     count, tiles_h, tiles_w = min(ROWS, tiles - tile), -(-OH // 4), -(-OW // 4)
-    _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile, count, at(V, tile * COLUMNS), plane)
+    _transform_images(False, x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile, count, at(V, tile * COLUMNS), plane)
     if gradients:
-        _transform_gradients(dy, OH, OW, N, tiles_h, tiles_w, first + tile, count, at(Z, tile * COLUMNS), plane)
+        _transform_images(
+            True, dy, OH, OW, N, tiles_h, tiles_w, 0, 0, first + tile, count, at(Z, tile * COLUMNS), plane
+        )
 
 
 @task
@@ -193,16 +147,16 @@ def _convolve(
     panels = N // COLUMNS if shared else 1
     tile0 = part // panels * block
     count, tiles_h, tiles_w = min(block, tiles - tile0), -(-OH // 4), -(-OW // 4)
-    room, rows, d, t, m_plane = _near(), _a_rows(), _places(), _half(), block * COLUMNS + LANES
-    for r in range(ROWS):
-        rows[r] = r * COLUMNS
+    room, rows, pixels, planes, m_plane = _near(), _a_rows(), _places(), _planes(), block * COLUMNS + LANES
+    _every(rows, ROWS, COLUMNS)
+    _every(planes, 36, m_plane)
     if shared:
         v, plane, u, chunk, u_plane = at(V, tile0 * COLUMNS), v_plane, room, CHUNK, CHUNK * COLUMNS + LANES
         M = at(room, 36 * u_plane)
     else:
         v, plane, u, chunk, u_plane = room, m_plane, U, C, C * COLUMNS + LANES
         M = at(room, C // COLUMNS * 36 * plane)
-        _transform_images(x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile0, count, v, plane)
+        _transform_images(False, x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile0, count, v, plane)
     for n in range(part % panels * COLUMNS, N, panels * COLUMNS):
         for c in range(0, C, chunk):
             deep = min(chunk, C - c)
@@ -213,23 +167,16 @@ def _convolve(
             for point in range(36):
                 a = at(v, (c // COLUMNS * 36 + point) * plane)
                 for r in range(0, count, ROWS):  # rows beyond the last hold anything, and come to nothing
-                    multiply_tile(
+                    multiply_whole(
                         at(a, r * COLUMNS), rows, (0, 36 * plane, 1), at(u, point * u_plane),
                         (0, COLUMNS * COLUMNS, COLUMNS), (1, deep // COLUMNS, COLUMNS),
-                        at(M, point * m_plane + r * COLUMNS), rows, bias, np.int64(c > 0),
+                        at(M, point * m_plane + r * COLUMNS), rows, bias, np.int64(c > 0), COLUMNS,
                     )  # fmt: skip
         for tile in range(count):
-            _pixels(d, first + tile0 + tile, tiles_h, tiles_w, 4, OH, OW, N, 0, 0)
+            _pixels(pixels, first + tile0 + tile, tiles_h, tiles_w, 4, OH, OW, N, 0, 0)
             for lane in range(0, COLUMNS, LANES):
-                for j in range(6):
-                    column = _a(*_load6(M, j * m_plane + tile * COLUMNS + lane, 6 * m_plane))
-                    _store_all(t, j * LANES, 6 * LANES, column)
-                shift = load(bias, COLUMNS + n + lane)
-                for i in range(4):
-                    pixels = _a(*_load6(t, 6 * i * LANES, LANES))
-                    for j in range(4):
-                        if d[4 * i + j] >= 0:
-                            store(y, d[4 * i + j] + n + lane, pixels[j] + shift)
+                shift = at(bias, COLUMNS + n + lane)
+                _result(at(M, tile * COLUMNS + lane), planes, at(y, n + lane), pixels, shift)
 
 
 _sums = stack(Floats, 36 * SUMS * ROWS * COLUMNS)
@@ -249,7 +196,7 @@ def _multiply_gradients(
     c0, n0, n1 = part // n_parts // point_parts * COLUMNS, n0 * ROWS, n1 * ROWS
     start, rows = (n0, n1 - n0) if near else (0, -(-N // ROWS) * ROWS)
     u = _sums() if near else at(dU, c0 * 36 * rows)
-    a_rows, c_rows, t = _a_rows(), _a_rows(), _half()
+    a_rows, c_rows, places, planes = _a_rows(), _a_rows(), _places(), _planes()
     for point in range(p0, p1 if tiles > 0 else p0):
         v = at(V, (c0 // COLUMNS * 36 + point) * plane)
         for n in range(n0, n1, ROWS):
@@ -257,17 +204,25 @@ def _multiply_gradients(
                 k = min(n + i, N - 1)  # rows beyond the last compute the last once more
                 a_rows[i], c_rows[i] = k // COLUMNS * 36 * plane + k % COLUMNS, i * COLUMNS
             c = at(u, (point * rows + n - start) * COLUMNS)
-            multiply_tile(
-                at(Z, point * plane), a_rows, (0, 0, COLUMNS), v, (0, 0, COLUMNS), (1, 1, tiles), c, c_rows, none, add
+            multiply_whole(
+                at(Z, point * plane),
+                a_rows,
+                (0, 0, COLUMNS),
+                v,
+                (0, 0, COLUMNS),
+                (1, 1, tiles),
+                c,
+                c_rows,
+                none,
+                add,
+                COLUMNS,
             )
+    _every(planes, 36, rows * COLUMNS)
+    _every(places, 9, C)
     for n in range(n0, min(N, n1) if finish else n0):
         for lane in range(0, COLUMNS, LANES):
-            for j in range(6):
-                k = (j * rows + n - start) * COLUMNS + lane
-                _store_all(t, j * LANES, 6 * LANES, _g_transposed(*_load6(u, k, 6 * rows * COLUMNS)))
-            for i in range(3):
-                row = _g_transposed(*_load6(t, 6 * i * LANES, LANES))
-                _store_all(dw, (n * 9 + 3 * i) * C + c0 + lane, C, row)
+            out = at(dw, n * 9 * C + c0 + lane)
+            _kernel_gradient(at(u, (n - start) * COLUMNS + lane), planes, out, places, out)
 
 
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
@@ -313,7 +268,7 @@ def grad_weight(dy: np.ndarray, x: np.ndarray, padding: Pair) -> np.ndarray:
     slab = min(tiles, max(MANY, SHARED // (36 * (c + n))))
     plane, panels, near = slab * COLUMNS + LANES, c // COLUMNS, slab == tiles
     V, Z = empty(panels * 36 * plane), empty(n // COLUMNS * 36 * plane)
-    dw, blocks, none = empty((n, 3, 3, c)), -(-n // ROWS), np.zeros(COLUMNS, np.float32)
+    dw, blocks, none = empty((n, 3, 3, c)), -(-n // ROWS), zeros(COLUMNS)
     dU = none if near else empty(c * 36 * blocks * ROWS)
     points, rows = (1, -(-blocks // SUMS)) if near else (36, 1)
     for first in range(0, tiles, slab):
