@@ -214,7 +214,7 @@ def _finish(axes: Axes, panel: Panel) -> None:
     if panel.what == "accuracy":
         axes.axhline(100 * CHANCE, color="#767676", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
-        axes.annotate("chance", (1, 100 * CHANCE), ha="right", fontsize=8, color="#767676", **place)
+        axes.annotate("chance", (0.01, 100 * CHANCE), fontsize=8, color="#767676", **place)
 
 
 def _write(figure: Figure, path: Path) -> list[Path]:
