@@ -22,8 +22,8 @@ ABOUT = {
     "temperature": "High temperature: a network is trained for each T of its loss (report, section 4.3).",
 }
 VANISHED = (
-    "The last panel counts, among all images, those that are right under attack and whose gradient had vanished: it was "
-    "too small for float32's full precision. The attack did not test these; accuracy less this is what it did test."
+    "The last panel counts, among all images, those that are right under attack and whose gradient had vanished: it "
+    "was too small for float32's full precision. The attack did not test these; accuracy less this is what it did test."
 )
 MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
