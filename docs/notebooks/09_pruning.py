@@ -1,0 +1,281 @@
+# %% [markdown]
+# # 9. Pruning
+#
+# After this lesson you can
+#
+# * set the smallest weights of a network to zero, all at once or along a schedule,
+# * say why the schedule matters,
+# * keep pruned weights at zero while training goes on,
+# * ask whether a pruned network is more robust, and judge the answer.
+#
+# It follows section 4.1 of the report (figures 8 to 11).
+
+# %%
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidl as md
+from minidl.compress import MagnitudePruner, cubic_sparsity, sparsity
+
+plt.rc("axes.spines", top=False, right=False)
+train, val = md.data.digits("train"), md.data.digits("val")
+batches = md.data.Loader(*train, batch_size=64, seed=0)
+EPOCHS = 15
+STEPS = EPOCHS * len(batches)
+
+
+def trained(model, pruner=None, epochs=EPOCHS, lr=0.05):
+    optimizer = md.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True)
+    schedule = md.optim.one_cycle(lr=lr, steps=epochs * len(batches))
+    check = md.data.Loader(*val, batch_size=360, shuffle=False)
+    return md.fit(model, batches, optimizer, epochs, schedule=schedule, validation=check, pruner=pruner, progress=False)
+
+
+def accuracy(model):
+    return md.evaluate(model, md.data.Loader(*val, batch_size=360, shuffle=False), progress=False).accuracy
+
+
+# %% [markdown]
+# ## Most weights are small
+#
+# The report's perceptron FC5, trained on the digits: 1.5 million weights for 1437 images of 64 pixels.
+
+# %%
+dense = md.models.fc5(image_size=8, channels=1, seed=0)
+trained(dense)
+weights = dict(dense.named_parameters())
+figure, axes = plt.subplots(1, 5, figsize=(9, 2), layout="constrained")
+for i, ax in enumerate(axes, start=1):
+    w = weights[f"fc{i}.weight"].data
+    ax.hist(w.ravel(), bins=80, color="#0072B2")
+    ax.set_title(f"fc{i}: {w.shape[0]} x {w.shape[1]}", fontsize=9)
+    ax.set(yticks=[])
+plt.show()
+print(f"accuracy {accuracy(dense):.1%}")
+
+# %% [markdown]
+# **Magnitude pruning** takes the simplest view of which weights are needed: the large ones. A network's **sparsity**
+# is the part of its weights that are zero.
+#
+# ## All at once
+#
+# Cut the smallest weights of each layer, in one go and without any further training:
+
+
+# %%
+def cut(model, part):
+    """A copy of the model whose smallest weights, this part of each layer, are zero."""
+    model = copy.deepcopy(model)
+    for w in model.parameters():
+        if w.ndim == 2:  # weights, not biases
+            threshold = np.quantile(np.abs(w.data), part)
+            w.data[np.abs(w.data) < threshold] = 0
+    return model
+
+
+parts = [0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
+at_once = [accuracy(cut(dense, part)) for part in parts]
+figure, ax = plt.subplots(figsize=(5, 2.8))
+ax.plot(100 * np.array(parts), 100 * np.array(at_once), "o-", color="#D55E00")
+ax.set(xlabel="sparsity (%)", ylabel="accuracy (%)", ylim=(0, 100))
+plt.show()
+
+# %% [markdown]
+# Half of the weights are not missed at all. Then accuracy falls, suddenly. But a network that is allowed to go on
+# training may make up for what it has lost.
+#
+# ## Step by step
+#
+# So prune a little, train on, prune some more. The schedule of Zhu and Gupta (2017), which the report uses, cuts
+# much at first, while there is plenty, and little towards the end:
+#
+# $$s_t = s_f - s_f \Big(1 - \frac{t - t_\text{start}}{n f}\Big)^3 \quad \text{at} \quad
+# t \in \{t_\text{start}, t_\text{start} + f, \dots, t_\text{start} + n f\}$$
+
+# %%
+start, every, count = STEPS // 5, 8, 20
+t = np.arange(STEPS)
+figure, ax = plt.subplots(figsize=(5.5, 2.6))
+for final in (0.5, 0.9, 0.98):
+    by_hand = [
+        0 if step < start else final - final * (1 - min((step - start) // every, count) / count) ** 3 for step in t
+    ]
+    schedule = [cubic_sparsity(step, final, start, every, count) for step in t]
+    assert np.allclose(by_hand, schedule)
+    ax.plot(t, 100 * np.array(schedule), label=f"final sparsity {final:.0%}")
+ax.set(xlabel="training step t", ylabel="sparsity (%)")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# `MagnitudePruner` follows it, and `md.fit` calls it after each step. Pruned weights are marked in a **mask**, so
+# that the optimiser leaves them at exactly zero. Without a mask the next step of gradient descent would move them
+# again.
+
+# %%
+sparse, curves = {0: dense}, {}
+for final in (0.5, 0.9, 0.98):
+    model = md.models.fc5(image_size=8, channels=1, seed=0)
+    pruner = MagnitudePruner(model, final, start, every, count)
+    curves[final] = trained(model, pruner)
+    sparse[final] = model
+    print(
+        f"sparsity {sparsity(model):.1%}: accuracy {accuracy(model):.1%}, cut at once {accuracy(cut(dense, final)):.1%}"
+    )
+
+# %% [markdown]
+# Cut at once to 98 %, the network mostly guesses. Pruned step by step, a fiftieth of the weights does nearly what
+# all of them did. The training of the sparsest, epoch by epoch:
+
+# %%
+curve = curves[0.98]
+figure, ax = plt.subplots(figsize=(5.5, 2.8), layout="constrained")
+epochs = range(1, EPOCHS + 1)
+ax.plot(epochs, [100 * epoch.val_accuracy for epoch in curve], "o-", color="#0072B2", label="accuracy (unseen digits)")
+ax.plot(epochs, [100 * epoch.sparsity for epoch in curve], "s--", color="#D55E00", label="sparsity")
+ax.set(xlabel="epoch", ylabel="%", ylim=(0, 102), xticks=epochs[::2])
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# What is left of the last layer (294 inputs, ten classes), from dense to sparse; zeros are white:
+
+# %%
+figure, axes = plt.subplots(4, 1, figsize=(8.5, 2.8), layout="constrained")
+for ax, (final, model) in zip(axes, sparse.items()):
+    w = dict(model.named_parameters())["fc5.weight"].data.T
+    ax.imshow(w, cmap="RdBu_r", vmin=-0.3, vmax=0.3, aspect="auto", interpolation="nearest")
+    ax.set_ylabel(f"{final:.0%}", rotation=0, ha="right", va="center")
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# ## Which pixels still count?
+#
+# Sum up the size of the first layer's weights for each pixel. In the sparse network most weights at the left and
+# right borders are gone, where digits have little ink:
+
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(7, 1.9), layout="constrained")
+for ax, (final, model) in zip(axes, sparse.items()):
+    w = dict(model.named_parameters())["fc1.weight"].data  # (64, 1344)
+    ax.imshow(np.abs(w).sum(axis=1).reshape(8, 8), cmap="viridis", vmin=0)
+    ax.set_title(f"sparsity {final:.0%}", fontsize=9)
+    ax.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## Is it more robust?
+#
+# The report's question. One idea is that what can be left out was superfluous, and that a network of few weights has
+# less to be attacked by. Let us see, with the attack of lesson 8 on all 360 unseen digits:
+
+# %%
+epsilons = np.arange(0, 49, 4) / 255
+robust = {
+    final: md.robustness.accuracy_curve(model, val.images, val.labels, epsilons) for final, model in sparse.items()
+}
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="constrained")
+for (final, curve), marker in zip(robust.items(), "os^D"):
+    for ax, what in zip(axes, ("accuracy", "drop")):
+        ax.plot(255 * epsilons, 100 * getattr(curve, what), marker=marker, markersize=4, label=f"sparsity {final:.0%}")
+        ax.fill_between(255 * epsilons, *(100 * getattr(curve, f"{what}_band")), alpha=0.12)
+        ax.set(xlabel="epsilon, in 1/255", ylabel=f"{what} (%)", ylim=(0, 100))
+axes[0].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# This is the report's figure 11 in small. The shaded bands say how far 360 images can tell: lines whose bands
+# overlap may be in either order. And this is *one* training for each sparsity: another seed moves the lines too. The
+# report found that "sparsity does not change robustness" for FC5 (its claim C5). To say more takes several seeds and
+# more images, and that is what `experiments/pruning.py` is for.
+#
+# ## Exercises
+#
+# **1. Is it the magnitude?** Prune at random instead of by magnitude, at once, at the same sparsities. What does the
+# curve look like beside ours?
+
+# %%
+# your pruning
+
+
+# %% tags=["hide-cell", "solution"]
+def cut_at_random(model, part):
+    model, rng = copy.deepcopy(model), np.random.default_rng(0)
+    for w in model.parameters():
+        if w.ndim == 2:
+            w.data[rng.random(w.shape) < part] = 0
+    return model
+
+
+at_random = [accuracy(cut_at_random(dense, part)) for part in parts]
+figure, ax = plt.subplots(figsize=(5, 2.6))
+ax.plot(100 * np.array(parts), 100 * np.array(at_once), "o-", color="#D55E00", label="smallest")
+ax.plot(100 * np.array(parts), 100 * np.array(at_random), "s--", color="0.5", label="at random")
+ax.set(xlabel="sparsity (%)", ylabel="accuracy (%)", ylim=(0, 100))
+ax.legend(frameon=False)
+plt.show()
+assert sum(at_once) > sum(at_random)
+
+# %% [markdown]
+# **2. One ranking for all.** `MagnitudePruner(..., scope="global")` ranks the weights of all layers together. Train
+# with it to 98 %. Which layers lose most of their weights, and why?
+
+# %%
+# your experiment
+
+# %% tags=["hide-cell", "solution"]
+model = md.models.fc5(image_size=8, channels=1, seed=0)
+pruner = MagnitudePruner(model, 0.98, start, every, count, scope="global")
+trained(model, pruner)
+print(f"accuracy {accuracy(model):.1%}")
+for name, part in pruner.layer_sparsity().items():
+    w = dict(model.named_parameters())[f"{name}.weight"]
+    print(f"{name}: {part:.1%} of {w.size:,} weights; typical size at the start {1 / np.sqrt(3 * w.shape[0]):.3f}")
+assert abs(pruner.sparsity - 0.98) < 1e-4
+assert pruner.layer_sparsity()["fc2"] > pruner.layer_sparsity()["fc5"]  # wide inputs, small weights to begin with
+
+# %% [markdown]
+# **3. Find the bug.** This training loop prunes and goes on training, with an optimiser written by hand. At its end
+# the network is not sparse. Why, and what has to change?
+
+
+# %%
+def train_pruned(model, part, steps=23):
+    parameters = list(model.parameters())
+    for step, (images, labels) in zip(range(steps), batches):
+        if step == 10:
+            MagnitudePruner(model, part, start=0, every=1, count=1).step(1)  # all at once
+        model.zero_grad()
+        md.functional.cross_entropy(model(md.Tensor(images)), labels).backward()
+        for p in parameters:
+            p.data -= 0.05 * p.grad
+    return model
+
+
+# your check
+
+# %% tags=["hide-cell", "solution"]
+wrong = train_pruned(md.models.fc5(image_size=8, channels=1, seed=0), 0.9)
+
+
+def train_pruned_right(model, part, steps=23):
+    optimizer = md.optim.SGD(model.parameters(), lr=0.05)  # looks at the masks
+    for step, (images, labels) in zip(range(steps), batches):
+        if step == 10:
+            MagnitudePruner(model, part, start=0, every=1, count=1).step(1)
+        optimizer.zero_grad()
+        md.functional.cross_entropy(model(md.Tensor(images)), labels).backward()
+        optimizer.step()
+    return model
+
+
+mended = train_pruned_right(md.models.fc5(image_size=8, channels=1, seed=0), 0.9)
+print(f"sparsity {sparsity(wrong):.1%}, mended {sparsity(mended):.1%}")
+assert sparsity(wrong) < 0.5  # the gradient of a zero weight is not zero
+assert abs(sparsity(mended) - 0.9) < 1e-3
+
+# %% [markdown]
+# **Next:** [low rank](10_low_rank.ipynb), another way to make a network small.

@@ -1,0 +1,310 @@
+# %% [markdown]
+# # 10. Low rank
+#
+# After this lesson you can
+#
+# * see that some kernels are an outer product, and convolve with them at a third of the work,
+# * replace any convolution by a vertical and a horizontal one of rank K,
+# * find the best such pair for trained weights, and say what it loses,
+# * count when it pays.
+#
+# It follows section 4.2 of the report, equations (12) to (14).
+
+# %%
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.cbook import get_sample_data
+
+import minidl as md
+from minidl import functional as F
+from minidl import nn
+
+plt.rc("axes.spines", top=False, right=False)
+md.manual_seed(0)
+
+# %% [markdown]
+# ## Kernels that are a product
+#
+# The kernel that finds vertical edges smooths from top to bottom, and takes a difference from left to right. It is
+# the product of a column and a row, a matrix of **rank 1**:
+
+# %%
+column, row = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
+edge = column @ row
+print(edge)
+print("rank", np.linalg.matrix_rank(edge))
+
+# %% [markdown]
+# So the convolution can be done in two steps, first with the column, then with the row, for 3 + 3 multiplications a
+# pixel in place of 9. The photograph of lesson 6, in both ways:
+
+# %%
+with get_sample_data("grace_hopper.jpg") as file:
+    grey = plt.imread(file)[20:340:2, 100:420:2].mean(axis=2) / 255
+x = grey[None, :, :, None]
+whole = F.conv2d(x, edge[None, :, :, None])
+vertical = F.conv2d(x, column[None, :, :, None])  # a kernel of 3 x 1
+both = F.conv2d(vertical, row[None, :, :, None])  # a kernel of 1 x 3
+pictures = {
+    "image": x,
+    "vertical 3 x 1": vertical.data,
+    "then horizontal 1 x 3": both.data,
+    "3 x 3 at once": whole.data,
+}
+figure, axes = plt.subplots(1, 4, figsize=(8.5, 2.4), layout="constrained")
+for (name, picture), ax in zip(pictures.items(), axes):
+    ax.imshow(picture[0, :, :, 0], cmap="gray")
+    ax.set_title(name, fontsize=9)
+    ax.axis("off")
+plt.show()
+print("largest difference", np.abs(whole.data - both.data).max())
+
+# %% [markdown]
+# ## A whole layer
+#
+# A convolution (equation 12) has a kernel $W_n^c$ for each of $N$ outputs and $C$ inputs:
+#
+# $$F^n = \sum_{c=1}^C W_n^c * Z^c$$
+#
+# Let them share $K$ columns and $K$ rows (equation 13), and the sums can be taken one after the other (equation 14):
+#
+# $$\tilde W_n^c = \sum_{d=1}^K V_d^c H_n^d, \qquad
+# \tilde F^n = \sum_{d=1}^K H_n^d * \Big(\sum_{c=1}^C V_d^c * Z^c\Big)$$
+#
+# The inner sum is a convolution with kernels of $k \times 1$, to $K$ channels. The outer one is a convolution with
+# kernels of $1 \times k$, from $K$ to $N$ channels. `nn.LowRankConv2d` is this pair. Check that it is the
+# convolution with the kernel of equation (13):
+
+# %%
+C, N, K = 8, 12, 5
+pair = nn.LowRankConv2d(C, N, kernel_size=3, rank=K, padding=1, bias=False, norm=False).astype(np.float64)
+V, H = pair.vertical.weight.data, pair.horizontal.weight.data  # (K, 3, 1, C) and (N, 1, 3, K)
+W = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])  # equation (13): the sum over d of column times row
+Z = np.random.default_rng(0).standard_normal((1, 10, 10, C))
+print(W.shape, np.abs(pair(md.Tensor(Z)).data - F.conv2d(Z, W, padding=1).data).max())
+
+# %% [markdown]
+# ## When does it pay?
+#
+# The pair has $k K (C + N)$ weights, the dense layer $k^2 C N$, and each weight is used once a pixel: so below
+#
+# $$K < \frac{k \, C N}{C + N}$$
+#
+# For a layer with 64 channels in and out and 3 x 3 kernels:
+
+# %%
+C = N = 64
+ranks = np.arange(1, 193)
+figure, ax = plt.subplots(figsize=(4.8, 2.6))
+ax.plot(ranks, 3 * ranks * (C + N), color="#0072B2", label="pair of rank K")
+ax.axhline(9 * C * N, color="#D55E00", linestyle="--", label="dense")
+ax.axvline(3 * C * N / (C + N), color="0.7", linewidth=0.8)
+ax.set(xlabel="rank K", ylabel="weights", ylim=(0, None))
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# (The report compares the rank's bounds, $N K$ with $N k^2 C$. Written as a matrix of $C k$ rows and $k N$ columns,
+# as below, the kernel has rank $K$ under (13), and at most $\min(C k, N k)$ otherwise.)
+#
+# ## The best pair for given weights
+#
+# Write the kernel as a matrix with a row for each $(c, h)$ and a column for each $(w, n)$. Then (13) says that this
+# matrix is $V H$, of rank $K$; and the best matrix of rank $K$ is known: the singular value decomposition, cut after
+# $K$ values (Eckart and Young 1936). `factorize` does that.
+#
+# First a network that has learned something: three convolutions, on digits enlarged to 16 x 16.
+
+
+# %%
+def enlarged(split):
+    images, labels = md.data.digits(split)
+    return images.repeat(2, axis=1).repeat(2, axis=2), labels
+
+
+train, val = enlarged("train"), enlarged("val")
+batches = md.data.Loader(*train, batch_size=64, pad=1, seed=0)
+
+
+def cnn():
+    md.manual_seed(0)
+    conv = {"kernel_size": 5, "padding": 2}
+    return nn.Sequential(
+        nn.Normalize(0.5, 0.25),
+        nn.Conv2d(1, 16, **conv), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, **conv), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, **conv), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def trained(model, epochs=8):
+    optimizer = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    schedule = md.optim.one_cycle(lr=0.1, steps=epochs * len(batches))
+    md.fit(model, batches, optimizer, epochs, schedule=schedule, progress=False)
+    return model
+
+
+def accuracy(model):
+    return md.evaluate(model, md.data.Loader(*val, batch_size=120, shuffle=False), progress=False).accuracy
+
+
+dense = trained(cnn())
+print(f"accuracy {accuracy(dense):.1%}")
+print(md.compress.largest_ranks(dense))
+
+# %% [markdown]
+# The singular values of its three kernels, beside those of random kernels of the same size. Learned kernels have a
+# few large values: they are *nearly* of low rank.
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.4), layout="constrained")
+for ax, i in zip(axes, (1, 5, 9)):
+    for model, label, style in ((dense, "learned", "o-"), (cnn(), "random", "--")):
+        n, kh, kw, c = model[i].weight.shape
+        matrix = model[i].weight.data.transpose(3, 1, 2, 0).reshape(c * kh, kw * n)
+        values = np.linalg.svd(matrix, compute_uv=False)
+        ax.plot(range(1, len(values) + 1), values / values[0], style, markersize=2, label=label)
+    ax.set_title(f"{n} kernels of {kh} x {kw} x {c}", fontsize=9)
+    ax.set(xlabel="number", ylim=(0, 1.05))
+axes[0].set_ylabel("singular value")
+axes[2].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# Some kernels of the second layer, and the best of rank $K$ in their place:
+
+# %%
+weight = dense[5].weight.data
+figure, axes = plt.subplots(5, 10, figsize=(7, 3.6), layout="constrained")
+limit = np.abs(weight[:10, :, :, 0]).max()
+for line, K in zip(axes, (2, 8, 24, 48, None)):
+    if K is None:
+        kernels = weight
+    else:
+        V, H = md.compress.factorize(weight, K)
+        kernels = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])
+    for ax, kernel in zip(line, kernels):
+        ax.imshow(kernel[:, :, 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        ax.set(xticks=[], yticks=[])
+    line[0].set_ylabel(f"K = {K}" if K else "dense", rotation=0, ha="right", va="center")
+plt.show()
+
+# %% [markdown]
+# ## Cut, or trained
+#
+# Now replace all three convolutions, at smaller and smaller ranks. `low_rank(..., init="svd")` takes the best pair
+# for the trained weights, and does not train any further. `init="scratch"`, the report's way, starts from random
+# pairs, with batch normalisation between the two halves (the doubled depth would suffer from vanishing gradients:
+# lesson 5), and trains them from the start:
+
+# %%
+results = []
+pairs = {}
+for ranks in [(1, 2, 2), (2, 4, 4), (3, 8, 8), (4, 16, 16), (5, 32, 32)]:
+    cut = md.compress.low_rank(copy.deepcopy(dense), ranks, init="svd")
+    pairs[ranks] = trained(md.compress.low_rank(cnn(), ranks))
+    part = md.compress.cost(cut, (16, 16, 1)).multiply_adds / md.compress.cost(dense, (16, 16, 1)).multiply_adds
+    results.append((part, accuracy(cut), accuracy(pairs[ranks])))
+    print(f"ranks {ranks}: {part:.0%} of the multiplications, cut {results[-1][1]:.1%}, trained {results[-1][2]:.1%}")
+
+figure, ax = plt.subplots(figsize=(5, 2.8))
+parts, cuts, trainings = 100 * np.array(results).T
+ax.plot(parts, trainings, "s-", color="#0072B2", label="pairs trained from scratch")
+ax.plot(parts, cuts, "o--", color="#D55E00", label="cut from the dense network")
+ax.axhline(100 * accuracy(dense), color="0.5", linewidth=1, label="dense")
+ax.set(xlabel="multiplications (% of dense)", ylabel="accuracy (%)", ylim=(0, 102))
+ax.legend(frameon=False, loc="lower right")
+plt.show()
+
+# %% [markdown]
+# Trained as pairs, networks of a fraction of the work read nearly as well. (The report finds the same for ResNet18,
+# and that AlexNet loses accuracy: its claims C6 and C7.)
+#
+# ## Is it more robust?
+#
+# Accuracy under FGSM, dense and of low rank:
+
+# %%
+epsilons = np.arange(0, 49, 4) / 255
+models = {"dense": dense, "ranks 3, 8, 8": pairs[3, 8, 8]}
+figure, ax = plt.subplots(figsize=(5, 2.8))
+for (name, model), marker in zip(models.items(), "os"):
+    curve = md.robustness.accuracy_curve(model, *val, epsilons)
+    ax.plot(255 * epsilons, 100 * curve.accuracy, marker=marker, label=name)
+    ax.fill_between(255 * epsilons, *(100 * curve.accuracy_band), alpha=0.15)
+ax.set(xlabel="epsilon, in 1/255", ylabel="accuracy (%)", ylim=(0, 100))
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# One training each, one small data set: look at the bands before you conclude anything. The report concludes that
+# low rank does not make these networks more robust.
+#
+# ## Exercises
+#
+# **1. Which are separable?** Which of these kernels are of rank 1? Find their column and row with the singular value
+# decomposition.
+
+# %%
+candidates = {
+    "mean": np.ones((3, 3)) / 9,
+    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], float),
+    "bell": np.exp(-((np.arange(5)[:, None] - 2) ** 2 + (np.arange(5) - 2) ** 2) / 2),
+    "diagonal": np.eye(3),
+}
+# your answer
+
+# %% tags=["hide-cell", "solution"]
+separable = []
+for name, kernel in candidates.items():
+    U, S, Vt = np.linalg.svd(kernel)
+    print(f"{name:9} singular values {S.round(3)}")
+    if S[1] < 1e-12:
+        separable.append(name)
+        assert np.allclose(np.outer(U[:, 0] * S[0], Vt[0]), kernel)
+assert separable == ["mean", "bell"]
+
+# %% [markdown]
+# **2. What the cut loses.** The distance of the best kernel of rank $K$ from the dense one is the root of the sum of
+# the squares of the singular values left out. Check it for `dense[5]` and K = 8.
+
+# %%
+# your check
+
+# %% tags=["hide-cell", "solution"]
+V, H = md.compress.factorize(weight, 8)
+best = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])
+n, kh, kw, c = weight.shape
+S = np.linalg.svd(weight.transpose(3, 1, 2, 0).reshape(c * kh, kw * n), compute_uv=False)
+assert np.isclose(np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()), rtol=1e-4)
+
+# %% [markdown]
+# **3. Find the bug.** Somebody factorises a kernel by reshaping it at once, without bringing the axes into order. It
+# runs, and for full rank it even looks right. What goes wrong at K = 8?
+
+
+# %%
+def wrong_factorize(weight, K):
+    n, kh, kw, c = weight.shape
+    U, S, Vt = np.linalg.svd(weight.reshape(n * kh, kw * c), full_matrices=False)
+    return (U[:, :K] * S[:K]) @ Vt[:K]  # (n kh, kw c), of rank K
+
+
+full = wrong_factorize(weight, 10_000).reshape(weight.shape)
+print("full rank:", np.abs(full - weight).max())
+# your check
+
+# %% tags=["hide-cell", "solution"]
+# Its rows are (n, h) and its columns (w, c): a vertical filter for each *output* and a horizontal one for each *input*.
+# That is the pair in the wrong order: the first convolution would have to be the horizontal one.
+wrong = wrong_factorize(weight, 8).reshape(weight.shape)
+rows_c_h = wrong.transpose(3, 1, 2, 0).reshape(c * kh, kw * n)  # as equation (13) needs it
+print("rank in equation (13)'s order:", np.linalg.matrix_rank(rows_c_h), "right:", np.linalg.matrix_rank(
+    best.transpose(3, 1, 2, 0).reshape(c * kh, kw * n)))  # fmt: skip
+assert np.linalg.matrix_rank(rows_c_h) > 8
+
+# %% [markdown]
+# **Next:** [temperature](11_temperature.ipynb), and how a network can look robust without being so.

@@ -1,0 +1,304 @@
+# %% [markdown]
+# # 12. An operation of your own
+#
+# After this lesson you can
+#
+# * add a differentiable operation to the engine,
+# * write the gradient of a matrix operation without indices,
+# * check any gradient against finite differences, and read what the check says,
+# * find the bug in a gradient.
+#
+# It is lesson 4 once more, from the engine's side.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidl as md
+from minidl import functional as F
+from minidl import nn
+from minidl.testing import check_gradients
+
+plt.rc("axes.spines", top=False, right=False)
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## A value and its vector-Jacobian product
+#
+# The chain rule asks little of an operation $y = f(x)$: given $dy$, the gradient of the loss by its result, it must
+# return $dx$, the gradient by its argument. That is the **vector-Jacobian product**, $dx = J^T dy$. The Jacobian $J$
+# itself is never needed. In minidl both stand side by side, over plain NumPy arrays:
+
+
+# %%
+@md.op
+def cube(x):
+    return x**3, (lambda dy: dy * 3 * x**2,)
+
+
+x = md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+cube(x).sum().backward()
+x.grad
+
+# %% [markdown]
+# `@md.op` does the rest: it takes tensors apart, records the operation in the graph, and lets `backward` call the
+# function that you gave. `vjp` is a tuple with one function for each argument, hence the comma.
+#
+# ## Never without a check
+#
+# `check_gradients` calls your operation in float64, and compares the slope along a random direction $u$: once from
+# your gradient, once as a central difference
+#
+# $$\frac{L(x + h u) - L(x - h u)}{2 h}$$
+
+# %%
+check_gradients(cube, rng.standard_normal(5))
+
+# %% [markdown]
+# Why $h = 10^{-5}$? A large step sees the curvature, a small one drowns in rounding. The error of the difference
+# quotient of $x^3$ at 1, against the step, in both precisions:
+
+# %%
+figure, ax = plt.subplots(figsize=(5, 2.8))
+steps = np.geomspace(1e-12, 1, 100)
+for dtype, color in ((np.float64, "#0072B2"), (np.float32, "#D55E00")):
+    h = steps.astype(dtype)
+    quotient = ((dtype(1) + h) ** 3 - (dtype(1) - h) ** 3) / (2 * h)
+    ax.loglog(steps, np.maximum(np.abs(quotient - 3), 1e-17), color=color, label=dtype.__name__)
+ax.axvline(1e-5, color="0.7", linewidth=0.8)
+ax.set(xlabel="step h", ylabel="error of the slope", ylim=(1e-12, 10))
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# In float32 the best that one gets is four digits, at a step that must be just right: no way to tell a small bug from
+# rounding. So gradients are checked in float64.
+#
+# ## Several arguments, and matrices
+#
+# An operation $y = x A x^T$, row by row: $y_b = \sum_{ij} x_{bi} A_{ij} x_{bj}$. To find the gradients without
+# drowning in indices, write down how $y$ changes: $\delta y_b = \delta x_b A x_b^T + x_b\, \delta A\, x_b^T + x_b
+# A\, \delta x_b^T$. What stands beside $\delta x_b$ is $A x_b^T + A^T x_b^T$, and beside $\delta A_{ij}$ is $x_{bi}
+# x_{bj}$. Shapes tell where to put things: `dx` has the shape of `x`, `dA` that of `A`.
+
+
+# %%
+@md.op
+def quadratic(x, A):
+    y = ((x @ A) * x).sum(axis=1)  # (B, n), (n, n) -> (B,)
+
+    def dx(dy):
+        return dy[:, None] * (x @ A + x @ A.T)
+
+    def dweights(dy):
+        return x.T @ (dy[:, None] * x)
+
+    return y, (dx, dweights)
+
+
+check_gradients(quadratic, rng.standard_normal((4, 3)), rng.standard_normal((3, 3)))
+
+# %% [markdown]
+# Broadcasting is the engine's business: where an argument was stretched to fit, it sums the gradient back. So a
+# scale for each channel needs no care:
+
+
+# %%
+@md.op
+def scale(x, s):
+    return x * s, (lambda dy: dy * s, lambda dy: dy * x)
+
+
+check_gradients(scale, rng.standard_normal((2, 4, 4, 3)), rng.standard_normal(3))
+
+# %% [markdown]
+# ## Using it
+#
+# An activation of our own: **swish**, $x \, \sigma(x)$ (Ramachandran et al. 2017), with a slope $\sigma + x \sigma
+# (1 - \sigma)$. A layer is a class with a `forward`:
+
+
+# %%
+@md.op
+def swish(x):
+    s = 1 / (1 + np.exp(-x))
+    return x * s, (lambda dy: dy * (s + x * s * (1 - s)),)
+
+
+class Swish(nn.Module):
+    def forward(self, x):
+        return swish(x)
+
+
+check_gradients(swish, rng.standard_normal(10))
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
+x = md.Tensor(np.linspace(-5, 5, 200), requires_grad=True)
+y = swish(x)
+y.sum().backward()
+axes[0].plot(x.data, y.data, label="swish")
+axes[0].plot(x.data, x.grad, "--", label="its slope")
+axes[0].legend(frameon=False)
+
+train, val = md.data.digits("train"), md.data.digits("val")
+for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
+    md.manual_seed(0)
+    model = nn.Sequential(nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
+    batches = md.data.Loader(*train, batch_size=64, augment=False, seed=0)
+    optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    check = md.data.Loader(*val, batch_size=360, shuffle=False)
+    curve = md.fit(model, batches, optimizer, epochs=12, validation=check, progress=False)
+    axes[1].plot(range(1, 13), [100 * epoch.val_accuracy for epoch in curve], style, label=activation.__name__)
+axes[1].set(xlabel="epoch", ylabel="accuracy on unseen digits (%)", ylim=(80, 100))
+axes[1].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## What the check cannot know
+#
+# At a kink a function has no derivative, and the difference quotient looks to both sides. Keep test points away from
+# kinks:
+
+# %%
+try:
+    check_gradients(F.relu, np.array([0.0, 1.0]))
+except AssertionError as error:
+    print(error)
+check_gradients(F.relu, np.array([0.5, 1.0]))
+
+# %% [markdown]
+# And some gradients are wrong on purpose. Rounding has slope 0 almost everywhere, so nothing before it could learn;
+# a *straight- through* gradient pretends that it was the identity. The check tells you that you lie, which is its
+# business:
+
+
+# %%
+@md.op
+def straight_through_round(x):
+    return np.round(x), (lambda dy: dy,)
+
+
+try:
+    check_gradients(straight_through_round, np.array([0.3, 1.7]))
+except AssertionError as error:
+    print(error)
+
+# %% [markdown]
+# ## Find the bug
+#
+# Layer normalisation gives each row of `x` mean 0 and variance 1. This operation has the right value, and its
+# network even trains, somewhat worse than it should. Its gradient is wrong. Run the check, read what it says, and
+# mend it. *Hint: what in $\hat x = (x - \mu) / s$ depends on $x$?*
+
+
+# %%
+@md.op
+def layer_norm(x):
+    mean = x.mean(axis=1, keepdims=True)
+    s = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+    y = (x - mean) / s
+    return y, (lambda dy: (dy - dy.mean(axis=1, keepdims=True)) / s,)
+
+
+# check_gradients(layer_norm, rng.standard_normal((4, 6)))
+
+
+# %% tags=["hide-cell", "solution"]
+@md.op
+def layer_norm_mended(x):
+    mean = x.mean(axis=1, keepdims=True)
+    s = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+    y = (x - mean) / s
+
+    def dx(dy):  # the deviation s depends on x as well: the part of dy along y goes too
+        along = (dy * y).mean(axis=1, keepdims=True)
+        return (dy - dy.mean(axis=1, keepdims=True) - y * along) / s
+
+    return y, (dx,)
+
+
+message = "no complaint"
+try:
+    check_gradients(layer_norm, rng.standard_normal((4, 6)))
+except AssertionError as error:
+    message = str(error)
+print(message)
+assert "slope along a random direction" in message
+assert check_gradients(layer_norm_mended, rng.standard_normal((4, 6)))
+
+# %% [markdown]
+# ## More exercises
+#
+# **1. Softplus.** Write $\log(1 + e^x)$ as an operation that does not overflow at $x = 1000$, with its gradient, and
+# check it.
+
+# %%
+# your operation
+
+
+# %% tags=["hide-cell", "solution"]
+@md.op
+def softplus(x):
+    small = np.exp(-np.abs(x))  # exp of negative numbers only
+    sigmoid = np.where(x >= 0, 1, small) / (1 + small)
+    return np.maximum(x, 0) + np.log1p(small), (lambda dy: dy * sigmoid,)
+
+
+assert check_gradients(softplus, rng.standard_normal(10))
+assert softplus(np.array([1000.0, -1000.0])).data.tolist() == [1000.0, 0.0]
+
+# %% [markdown]
+# **2. The largest.** Write `largest(x)`, the largest value of each row, with a gradient that goes to that value
+# alone. What happens where two are equal?
+
+# %%
+# your operation
+
+
+# %% tags=["hide-cell", "solution"]
+@md.op
+def largest(x):
+    where = x.argmax(axis=1)
+    rows = np.arange(len(x))
+
+    def dx(dy):
+        gradient = np.zeros_like(x)
+        gradient[rows, where] = dy
+        return gradient
+
+    return x[rows, where], (dx,)
+
+
+assert check_gradients(largest, rng.standard_normal((5, 4)))
+# Where two are equal there is a kink: argmax takes the first, and the check complains.
+assert largest(np.array([[1.0, 1.0]])).data == 1
+
+# %% [markdown]
+# **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of one image and one kernel,
+# and check it.
+
+# %%
+from minidl.kernels import loops
+
+# your operation
+
+
+# %% tags=["hide-cell", "solution"]
+@md.op
+def slow_conv(x, weight):
+    settings = ((1, 1), (0, 0))  # stride, padding
+    y = loops.conv2d(x, weight, None, *settings)
+    return y, (
+        lambda dy: loops.conv2d_grad_input(dy, weight, x.shape, *settings),
+        lambda dy: loops.conv2d_grad_weight(dy, x, weight.shape, *settings),
+    )
+
+
+x, weight = rng.standard_normal((1, 5, 5, 2)), rng.standard_normal((3, 3, 3, 2))
+assert check_gradients(slow_conv, x, weight)
+assert np.allclose(slow_conv(x, weight).data, F.conv2d(x, weight).data)
+
+# %% [markdown]
+# That was the last lesson. From here: [how to add an operation](../adding_an_operation.md) to minidl itself, [how
+# its kernels work](../kernels.md), and the code, which is meant to be read.
