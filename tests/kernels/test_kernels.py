@@ -217,7 +217,9 @@ def test_precisions(mode, tolerance):
         kernels.set_precision(before)
 
 
-@pytest.mark.parametrize("settings", [{"FEW": 12, "MANY": 24, "SHARED": 0}, {"FEW": 999, "MANY": 24, "SHARED": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"OWN": 0}, {"OWN": 0, "SHARED": 0, "MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}]
+)
 def test_winograd_in_every_order(monkeypatch, settings):
     """Few tiles or many, kernels or images transformed once for all tasks, one slab or several."""
     winograd = importlib.import_module(f"{cpu.__name__}.winograd")

@@ -18,7 +18,7 @@ import numpy as np
 from ..shapes import Pair
 from .memory import empty
 from .multiply import zeros
-from .parallel import Floats, Ints, at, helper, share, stack, task
+from .parallel import Floats, Ints, at, helper, stack, task
 from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
 from .vector import LANES, load, store, transpose
@@ -51,11 +51,12 @@ _image, _kernel, _gradient = two_sided(B_T), two_sided(G), two_sided(A)
 _result = two_sided(tuple(zip(*A, strict=True)), shifted=True)
 _kernel_gradient = two_sided(tuple(zip(*G, strict=True)))
 
-NEAR = 36 * 26 * 128  # floats of V that a task transforms for itself; where that is too few tiles, V is shared
-FEW, MANY = 24, 120  # tiles: the fewest and the most that make a task
-SHARED = 1 << 21  # floats of V, or of V and Z, that are shared at a time
-CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms for itself
-SUMS = 4  # blocks of rows in a task of the weight gradient
+OWN = 12 * COLUMNS  # channels up to which a task transforms its tiles for itself; with more, its kernels instead
+NEAR = 26 * 128  # channels times tiles that it transforms, unless that is less than ROWS tiles
+MANY = 11 * ROWS  # the most tiles in a task
+SHARED = 1 << 21  # floats of V that are shared at a time
+SLAB = 1 << 19  # floats of V, or Z, that are transformed at a time for the weight gradient
+CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms at a time
 
 _places, _planes = stack(Ints, 36), stack(Ints, 36)
 _block = stack(Floats, 9 * LANES * LANES)
@@ -132,7 +133,8 @@ def _transform_all_kernels(part, g: Floats, turned, C, N, U: Floats, plane):
 
 
 _a_rows = stack(Ints, ROWS)
-_near = stack(Floats, max(NEAR + 36 * LANES * 8, 36 * (CHUNK * COLUMNS + LANES)) + 36 * (MANY * COLUMNS + LANES))
+_tiles_or_kernels = stack(Floats, 36 * max(OWN * (ROWS + 1), NEAR * 5 // 4, CHUNK * COLUMNS + LANES))
+_products = stack(Floats, 36 * (MANY * COLUMNS + LANES))
 
 
 @task
@@ -147,15 +149,14 @@ def _convolve(
     panels = N // COLUMNS if shared else 1
     tile0 = part // panels * block
     count, tiles_h, tiles_w = min(block, tiles - tile0), -(-OH // 4), -(-OW // 4)
-    room, rows, pixels, planes, m_plane = _near(), _a_rows(), _places(), _planes(), block * COLUMNS + LANES
+    room, M, m_plane = _tiles_or_kernels(), _products(), block * COLUMNS + LANES
+    rows, pixels, planes = _a_rows(), _places(), _planes()
     _every(rows, ROWS, COLUMNS)
     _every(planes, 36, m_plane)
     if shared:
         v, plane, u, chunk, u_plane = at(V, tile0 * COLUMNS), v_plane, room, CHUNK, CHUNK * COLUMNS + LANES
-        M = at(room, 36 * u_plane)
     else:
         v, plane, u, chunk, u_plane = room, m_plane, U, C, C * COLUMNS + LANES
-        M = at(room, C // COLUMNS * 36 * plane)
         _transform_images(False, x, H, W, C, tiles_h, tiles_w, PH, PW, first + tile0, count, v, plane)
     for n in range(part % panels * COLUMNS, N, panels * COLUMNS):
         for c in range(0, C, chunk):
@@ -179,50 +180,32 @@ def _convolve(
                 _result(at(M, tile * COLUMNS + lane), planes, at(y, n + lane), pixels, shift)
 
 
-_sums = stack(Floats, 36 * SUMS * ROWS * COLUMNS)
+_sums = stack(Floats, 36 * ROWS * COLUMNS)
 
 
 @task
 def _multiply_gradients(
-    part, point_parts, n_parts, V: Floats, C, Z: Floats, N, plane, tiles, near, dU: Floats, add, finish, none: Floats,
-    dw: Floats,
+    part, V: Floats, C, Z: Floats, N, plane, tiles, dU: Floats, add, finish, start: Floats, dw: Floats
 ):  # fmt: skip
-    """dU[panel, point, n] = Z' V over the tiles, for a panel of C and some of N; to finish, dw = G' dU G.
-
-    ``near``: dU is the task's own, which does all points at once; otherwise it is shared, and may be added to.
-    """
-    n0, n1 = share(part % n_parts, n_parts, -(-N // ROWS))
-    p0, p1 = share(part // n_parts % point_parts, point_parts, 36)
-    c0, n0, n1 = part // n_parts // point_parts * COLUMNS, n0 * ROWS, n1 * ROWS
-    start, rows = (n0, n1 - n0) if near else (0, -(-N // ROWS) * ROWS)
-    u = _sums() if near else at(dU, c0 * 36 * rows)
+    """Add Z' V over the tiles to dU, for ROWS of dw's kernels and a panel of their channels; at last dw = G' dU G."""
+    c0, n0 = part // -(-N // ROWS) * COLUMNS, part % -(-N // ROWS) * ROWS
+    u = _sums() if finish and not add else at(dU, part * 36 * ROWS * COLUMNS)
     a_rows, c_rows, places, planes = _a_rows(), _a_rows(), _places(), _planes()
-    for point in range(p0, p1 if tiles > 0 else p0):
-        v = at(V, (c0 // COLUMNS * 36 + point) * plane)
-        for n in range(n0, n1, ROWS):
-            for i in range(ROWS):
-                k = min(n + i, N - 1)  # rows beyond the last compute the last once more
-                a_rows[i], c_rows[i] = k // COLUMNS * 36 * plane + k % COLUMNS, i * COLUMNS
-            c = at(u, (point * rows + n - start) * COLUMNS)
-            multiply_whole(
-                at(Z, point * plane),
-                a_rows,
-                (0, 0, COLUMNS),
-                v,
-                (0, 0, COLUMNS),
-                (1, 1, tiles),
-                c,
-                c_rows,
-                none,
-                add,
-                COLUMNS,
-            )
-    _every(planes, 36, rows * COLUMNS)
+    _every(c_rows, ROWS, COLUMNS)
+    _every(planes, 36, ROWS * COLUMNS)
     _every(places, 9, C)
-    for n in range(n0, min(N, n1) if finish else n0):
+    for i in range(ROWS):
+        n = min(n0 + i, N - 1)  # rows beyond the last compute the last once more
+        a_rows[i] = n // COLUMNS * 36 * plane + n % COLUMNS
+    for point in range(36):
+        multiply_whole(
+            at(Z, point * plane), a_rows, (0, 0, COLUMNS), at(V, (c0 // COLUMNS * 36 + point) * plane),
+            (0, 0, COLUMNS), (1, 1, tiles), at(u, planes[point]), c_rows, start, add, COLUMNS,
+        )  # fmt: skip
+    for n in range(min(ROWS, N - n0) if finish else 0):
         for lane in range(0, COLUMNS, LANES):
-            out = at(dw, n * 9 * C + c0 + lane)
-            _kernel_gradient(at(u, (n - start) * COLUMNS + lane), planes, out, places, out)
+            out = at(dw, (n0 + n) * 9 * C + c0 + lane)
+            _kernel_gradient(at(u, n * COLUMNS + lane), planes, out, places, out)
 
 
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
@@ -243,16 +226,15 @@ def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray |
     start = np.zeros(COLUMNS + n, np.float32)  # zeros for the sums to start from, then the bias
     start[COLUMNS:] = 0 if bias is None else bias
     y, image, out = empty((b, oh, ow, n)), (x, h, w, c, *padding), (oh, ow, n)
-    block = min(NEAR // (36 * c), 2 * FEW, tiles) // ROWS * ROWS
-    if block >= FEW:
-        plane = c * COLUMNS + LANES
-        shared, panels, slab, V, U = False, 1, tiles, start, empty(n // COLUMNS * 36 * plane)
-        _transform_all_kernels.run(n // COLUMNS * (c // COLUMNS), weight, turned, c, n, U, plane)
-    else:
+    shared = c > OWN
+    if shared:
         slab = min(tiles, max(MANY, SHARED // (36 * c)))
-        block = _round(-(-slab // -(-slab // MANY)))
-        plane = _round(slab) * COLUMNS + LANES
-        shared, panels, V, U = True, n // COLUMNS, empty(c // COLUMNS * 36 * plane), start
+        block, plane = _round(-(-slab // -(-slab // MANY))), _round(slab) * COLUMNS + LANES
+        panels, V, U = n // COLUMNS, empty(c // COLUMNS * 36 * plane), start
+    else:
+        block, plane = max(1, min(NEAR // c, tiles, MANY) // ROWS) * ROWS, c * COLUMNS + LANES
+        panels, V, U, slab = 1, start, empty(n // COLUMNS * 36 * plane), tiles
+        _transform_all_kernels.run(n // COLUMNS * (c // COLUMNS), weight, turned, c, n, U, plane)
     for first in range(0, tiles, slab):
         count = min(slab, tiles - first)
         if shared:
@@ -265,17 +247,13 @@ def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray |
 def grad_weight(dy: np.ndarray, x: np.ndarray, padding: Pair) -> np.ndarray:
     (b, h, w, c), (_, oh, ow, n) = x.shape, dy.shape
     tiles = b * -(-oh // 4) * -(-ow // 4)
-    slab = min(tiles, max(MANY, SHARED // (36 * (c + n))))
-    plane, panels, near = slab * COLUMNS + LANES, c // COLUMNS, slab == tiles
-    V, Z = empty(panels * 36 * plane), empty(n // COLUMNS * 36 * plane)
-    dw, blocks, none = empty((n, 3, 3, c)), -(-n // ROWS), zeros(COLUMNS)
-    dU = none if near else empty(c * 36 * blocks * ROWS)
-    points, rows = (1, -(-blocks // SUMS)) if near else (36, 1)
+    slab = min(tiles, max(MANY, SLAB // (36 * max(c, n))))
+    plane, parts, dw = slab * COLUMNS + LANES, -(-n // ROWS) * (c // COLUMNS), empty((n, 3, 3, c))
+    V, Z = empty(c // COLUMNS * 36 * plane), empty(n // COLUMNS * 36 * plane)
+    dU = empty(parts * 36 * ROWS * COLUMNS if slab < tiles else 1)
     for first in range(0, tiles, slab):
         count = min(slab, tiles - first)
         _transform.run(-(-count // ROWS), first, count, x, h, w, c, *padding, dy, oh, ow, n, V, Z, plane, True)
-        products = (V, c, Z, n, plane, count, near, dU)
-        _multiply_gradients.run(panels * points * rows, points, rows, *products, first > 0, near, none, dw)
-    if not near:
-        _multiply_gradients.run(panels * blocks, 1, blocks, V, c, Z, n, plane, 0, near, dU, 0, True, none, dw)
+        steps = first > 0, first + slab >= tiles
+        _multiply_gradients.run(parts, V, c, Z, n, plane, count, dU, *steps, zeros(COLUMNS), dw)
     return dw
