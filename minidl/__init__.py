@@ -7,13 +7,20 @@
 array([6.])
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
 from .measure import evaluate
+from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
 from .train import fit
 from .weights import load, save
+
+if TYPE_CHECKING:
+    from . import plot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,11 +42,23 @@ __all__ = [
     "num_threads",
     "op",
     "optim",
+    "plot",
     "precision",
     "report",
     "robustness",
     "save",
     "set_num_threads",
     "set_precision",
+    "summary",
     "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":  # matplotlib takes longer to import than all of minidl: it comes with the first picture
+        return importlib.import_module(".plot", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -23,9 +23,9 @@ LAYERS = [
     {"functional", "testing"},
     {"nn", "optim"},
     {"models", "robustness", "compress", "data"},
-    {"measure", "weights", "checkpoint"},
+    {"measure", "summary", "weights", "checkpoint"},
     {"report", "train"},
-    {"study"},
+    {"study", "plot"},
 ]
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 NOT_AT_IMPORT = tuple("numba cupy matplotlib PIL tqdm pooch safetensors filelock pandas jinja2 torch".split())

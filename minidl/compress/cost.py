@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..nn import Conv2d, Linear, Module, evaluation_mode
-from ..nn.trace import grey_image, watching
+from ..nn.trace import grey_input, watching
 from ..tensor import no_grad
 
 
@@ -62,15 +62,15 @@ class Cost:
         return "\n".join(lines)
 
 
-def cost(model: Module, input_shape: Sequence[int]) -> Cost:
+def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
     """The parameters and multiply-adds of each convolution and fully-connected layer, for one image.
 
     Parameters
     ----------
     model : Module
         Left as it is; one forward pass shows how large each layer's input is.
-    input_shape : (H, W, C) or (B, H, W, C)
-        Of the images, in pixels.
+    input_shape : (H, W, C) or (B, H, W, C), in pixels; or (features,)
+        Of the images, or of a perceptron's input.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def cost(model: Module, input_shape: Sequence[int]) -> Cost:
     Raises
     ------
     TypeError, ValueError
-        When the model is no Module; when the shape is none of images, or does not fit the model.
+        When the model is no Module; when the shape is none of these, or does not fit the model.
 
     Notes
     -----
@@ -114,7 +114,7 @@ def cost(model: Module, input_shape: Sequence[int]) -> Cost:
         return counted
 
     with evaluation_mode(model), no_grad(), watching(model, watch):
-        model(grey_image(model, input_shape, "cost"))
+        model(grey_input(model, input_shape, "cost"))
     return Cost(
         tuple(
             LayerCost(name, type(layer).__name__, sum(p.size for p in layer.parameters()), work[layer])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional.shape_errors import check_images
+from ..functional.shape_errors import check_images, whole_number
 from ..tensor import Tensor
 from .module import Module
 
@@ -60,7 +60,23 @@ def grey_image(model: Module, input_shape: Sequence[int], name: str) -> Tensor:
     ``input_shape`` is (H, W, C), or that of a batch; ``name`` is who asks, for the error when it is neither.
     """
     shape = (1, *input_shape) if len(input_shape) == 3 else (1, *input_shape[1:])
-    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
-    image = Tensor(np.full(shape, 0.5, dtype), requires_grad=True).to(device)
+    image = _grey(model, shape)
     check_images(image.data, name)
     return image
+
+
+def grey_input(model: Module, input_shape: int | Sequence[int], name: str) -> Tensor:
+    """As ``grey_image``, and for a perceptron (1, features) where ``input_shape`` is (features,)."""
+    sizes = input_shape if isinstance(input_shape, list | tuple) else (input_shape,)
+    if len(sizes) not in (1, 3, 4):
+        hint = f", such as {(*sizes, 3)} for colour images and {(*sizes, 1)} for grey ones" if len(sizes) == 2 else ""
+        raise ValueError(
+            f"{name}: input_shape is {input_shape!r}, and must be (H, W, C) for images{hint}; or (features,)"
+        )
+    sizes = tuple(whole_number(size, f"input_shape[{i}]", 1, name) for i, size in enumerate(sizes))
+    return _grey(model, (1, *sizes)) if len(sizes) == 1 else grey_image(model, sizes, name)
+
+
+def _grey(model: Module, shape: tuple[int, ...]) -> Tensor:
+    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
+    return Tensor(np.full(shape, 0.5, dtype), requires_grad=True).to(device)

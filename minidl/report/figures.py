@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import whole_file
 from .lines import Line, lines_by, lines_of
 from .results import Results
+from .style import STYLES, epsilon_place, finish_epsilon_axes
 from .tables import Row
 from .vanished import vanished_lines
 
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Lines differ in lightness, marker and dash, so that they stay apart without colour; the colours (Okabe and Ito 2008)
-# also stay apart for the colour-blind.
-STYLES: tuple[dict[str, Any], ...] = (
-    {"color": "#000000", "marker": "o", "linestyle": "-"},
-    {"color": "#0072B2", "marker": "s", "linestyle": "--"},
-    {"color": "#009E73", "marker": "^", "linestyle": "-."},
-    {"color": "#D55E00", "marker": "D", "linestyle": (0, (1, 1))},
-    {"color": "#CC79A7", "marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
-    {"color": "#E69F00", "marker": "P", "linestyle": (0, (3, 1))},
-    {"color": "#56B4E9", "marker": "X", "linestyle": (0, (6, 2))},
-)
 CHANCE = 0.1  # of a guess among ten classes
 LETTERED = ("8", "9", "11")  # figures whose panels the report calls a and b; 10a is a figure of its own
 
@@ -187,8 +177,8 @@ def _draw_line(axes: Axes, line: Line, what: str, style: dict[str, Any], shift: 
     points = line.points(what)
     if not points:
         return
-    widest = math.sqrt(255 * points[-1].epsilon)
-    x = [math.sqrt(255 * point.epsilon) + shift * widest for point in points]
+    widest = epsilon_place(points[-1].epsilon)
+    x = [epsilon_place(point.epsilon) + shift * widest for point in points]
     y = [100 * point.mean for point in points]
     errors = [
         [100 * (point.mean - point.low) for point in points],
@@ -200,17 +190,9 @@ def _draw_line(axes: Axes, line: Line, what: str, style: dict[str, Any], shift: 
 
 def _finish(axes: Axes, panel: Panel) -> None:
     drop = panel.what == "drop"
-    axes.set_xlabel("epsilon (1/255 of the pixel range), square-root axis", fontsize=8)
-    axes.set_ylabel(panel.ylabel, fontsize=8)
+    epsilons = sorted({epsilon for line in panel.lines for epsilon in line.epsilons})
+    finish_epsilon_axes(axes, panel.ylabel, epsilons, min(0, axes.get_ylim()[0]) if drop else 0)
     axes.set_title(panel.title, loc="left", fontsize=9, fontweight="bold")
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if drop else 0, top=100)
-    axes.margins(x=0.03)
-    axes.tick_params(labelsize=8)
-    epsilons = sorted({255 * epsilon for line in panel.lines for epsilon in line.epsilons})
-    shown = epsilons[:: math.ceil(len(epsilons) / 9)]
-    axes.set_xticks([math.sqrt(epsilon) for epsilon in shown], [f"{epsilon:.3g}" for epsilon in shown])
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
     if panel.what == "accuracy":
         axes.axhline(100 * CHANCE, color="#767676", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}

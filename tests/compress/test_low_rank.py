@@ -413,7 +413,7 @@ def test_cost_is_a_table_and_says_what_does_not_fit():
     lines = str(cost(small_model(), (8, 8, 2))).splitlines()
     assert lines[0].split() == ["layer", "type", "parameters", "multiply-adds"]
     assert lines[-1].split() == ["total", f"{sum(p.size for p in small_model().parameters()):,}", "9,996"]
-    with pytest.raises(ValueError, match="cost: the images have shape"):
+    with pytest.raises(ValueError, match=r"cost: input_shape is \(8, 8\)"):
         cost(small_model(), (8, 8))
     with pytest.raises(ValueError, match="conv2d"):
         cost(small_model(), (8, 8, 3))

@@ -1,0 +1,14 @@
+"""Pictures for lessons and slides, each a matplotlib figure: show it in a notebook, or ``picture.savefig("a.png")``.
+
+matplotlib is imported with the first of them, not with minidl.
+"""
+
+from .adversary import adversary
+from .curve import accuracy
+from .decision import decision
+from .graph import graph
+from .mosaic import feature_maps, kernels
+from .picture import Picture
+from .weights import weights
+
+__all__ = ["Picture", "accuracy", "adversary", "decision", "feature_maps", "graph", "kernels", "weights"]
