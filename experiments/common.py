@@ -174,14 +174,9 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         options = extended(options, study.Folder(out))
         check(options, makers)
         study.load_problem(options.data, options.pixels, options.crop, options.root, options.download)
-        place = study.Place(
-            out,
-            options.root,
-            checkpoint_share=options.checkpoint_share,
-            progress=options.workers == 1 and options.dask is None,
-        )
         workers = study.Workers(options.workers, options.dask)
-        place = dataclasses.replace(place, threads=workers.threads)
+        here = options.workers == 1 and options.dask is None
+        place = study.Place(out, options.root, workers.threads, options.checkpoint_share, progress=here)
         record = {
             "command": shlex.join(["python", f"experiments/{name}.py", *(sys.argv[1:] if args is None else args)]),
             "preset": options.preset,

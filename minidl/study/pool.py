@@ -12,6 +12,7 @@ from typing import Any
 from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
+PATIENCE = 10  # seconds that a scheduler has to answer
 
 
 class InProcess(Executor):
@@ -75,7 +76,7 @@ def connect(address: str) -> Any:
     except ImportError:
         raise RuntimeError("a Dask cluster needs dask: pip install 'minidl[cluster]'") from None
     try:
-        return Client(address, timeout=10)
+        return Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise RuntimeError(
             f"no Dask scheduler answers at {address} ({error}): is it running (dask scheduler), is the address right "
@@ -112,4 +113,6 @@ def do_all(
                 else:
                     raise error
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        for future in pending:
+            future.cancel()
+        executor.shutdown(wait=False)

@@ -50,11 +50,12 @@ class Problem:
 
     def batches(self, run: Run) -> Loader:
         """Training batches, shuffled and augmented."""
-        return Loader(*self.train, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed)
+        images, labels = self.train
+        return Loader(images, labels, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed)
 
     def validation(self) -> Loader:
         """All validation images, from their centres."""
-        return Loader(*self.val, 256, crop=self.crop, shuffle=False)
+        return Loader(self.val.images, self.val.labels, 256, crop=self.crop, shuffle=False)
 
     def sample(self, run: Run, attack: Attack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The validation images to attack: their rows (B,), float32 (B, crop, crop, C) in [0, 1], and labels (B,)."""

@@ -70,20 +70,29 @@ def run_study(
         check(piece.run, load_problem(piece.run.data, piece.run.pixels, piece.run.crop, place.data_root))
     chosen = _chosen(work, part, only)
     _write_plan(folder, figures, record)
-    missing = [piece for piece in chosen if not _is_finished(folder, piece)]
-    progress, failed, busy = StudyProgress(missing, workers.at_a_time), {}, {}
     try:
-        for piece, _, error in do_all(missing, functools.partial(_do, place=place), workers):
+        failed, busy = _do_all([piece for piece in chosen if not _is_finished(folder, piece)], place, workers, figures)
+    finally:
+        write_report(folder, figures)
+    return Outcome(sum(_is_finished(folder, piece) for piece in work), failed, busy)
+
+
+def _do_all(
+    work: Sequence[Work], place: Place, workers: Workers, figures: Sequence[Figure]
+) -> tuple[dict[str, Exception], dict[str, Exception]]:
+    """Do the work, with the table brought up to date after each run; (what failed, what others are working on)."""
+    failed: dict[str, Exception] = {}
+    busy: dict[str, Exception] = {}
+    with StudyProgress(work) as progress:
+        for piece, _, error in do_all(work, functools.partial(_do, place=place), workers):
             if isinstance(error, BusyError):
                 busy[piece.run.name] = error
             elif error is not None:
                 failed[piece.run.name] = error
                 print(f"{piece.run}: {error}", file=sys.stderr)
             progress.done(piece, error)
-            _write_table(folder, figures)
-    finally:
-        write_report(folder, figures)
-    return Outcome(sum(_is_finished(folder, piece) for piece in work), failed, busy)
+            _write_table(Folder(place.out), figures)
+    return failed, busy
 
 
 def write_report(folder: Folder, figures: Sequence[Figure]) -> None:

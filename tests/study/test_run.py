@@ -1,6 +1,7 @@
 """What names a run, what it is made of, and what of it is refused."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_shared_baseline_is_trained_once_and_attacked_for_each_figure():
 
 def test_shards_are_all_of_the_work():
     parts = [shard(range(11), f"{i}/4") for i in (1, 2, 3, 4)]
-    assert sorted(sum(parts, [])) == list(range(11))
+    assert sorted(itertools.chain(*parts)) == list(range(11))
     for wrong in ("0/4", "5/4", "1", "a/b", "1/0"):
         with pytest.raises(ValueError, match=r"give i/N"):
             shard(range(11), wrong)
