@@ -25,15 +25,22 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     ...     report.read_csv(folder + "/t.csv")
     [{'model': 'fc5', 'accuracy': 0.5}]
     """
-    rows = list(rows)
-    if not rows:
+    content = to_csv(rows)
+    if not content:
         raise ValueError(f"write_csv: there are no rows to write to {path}")
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     with whole_file(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(content)
+
+
+def to_csv(rows: Iterable[Row]) -> bytes:
+    """The CSV file of these rows; nothing without any."""
+    rows = list(rows)
+    text = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def read_csv(path: str | Path) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..files import whole_file
 from .run import Attack, Run
 
@@ -104,8 +103,8 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 @functools.cache
 def origin() -> dict[str, Any]:
     """What makes the results: versions, the commit if there is one, and the processor."""
-    versions = {"minidl": __version__, "python": platform.python_version()}
-    for package in ("numpy", "numba", "cupy-cuda13x", "cupy-cuda12x"):
+    versions = {"python": platform.python_version()}
+    for package in ("minidl", "numpy", "numba", "cupy-cuda13x", "cupy-cuda12x"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {"versions": versions, "commit": _commit(), "processor": _processor()}

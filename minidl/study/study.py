@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import report
+from ..files import whole_file
+from ..report.tables import to_csv
 from .folder import FORMAT, BusyError, Folder, origin, write_json
 from .plan import Figure, Work, all_work, shard
 from .pool import Workers, do_all
@@ -120,13 +122,13 @@ def _chosen(work: Sequence[Work], part: str | None, only: Sequence[str]) -> list
 
 
 def _write_table(folder: Folder, figures: Sequence[Figure]) -> bool:
-    """Write ``results.csv``; whether that changed it."""
-    rows, path = table(folder, figures), folder.path / "results.csv"
-    if not rows:
-        return True
-    before = path.read_bytes() if path.is_file() else None
-    report.write_csv(path, rows)
-    return path.read_bytes() != before
+    """Bring ``results.csv`` up to date; whether that changed it."""
+    content, path = to_csv(table(folder, figures)), folder.path / "results.csv"
+    if content == (path.read_bytes() if path.is_file() else b""):
+        return False
+    with whole_file(path) as file:
+        file.write(content)
+    return True
 
 
 def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:

@@ -36,12 +36,12 @@ class EventFile:
             "loss/validation": epoch.val_loss,
             "accuracy/training": epoch.accuracy,
             "accuracy/validation": epoch.val_accuracy,
-            "learning rate": epoch.lr,
-            "images per second": epoch.images_per_second,
+            "learning_rate": epoch.lr,
+            "images_per_second": epoch.images_per_second,
         }
         if pruner is not None:
             figures |= {"sparsity/all": pruner.sparsity}
-            figures |= {f"sparsity by layer/{name}": part for name, part in pruner.layer_sparsity().items()}
+            figures |= {f"sparsity_by_layer/{name}": part for name, part in pruner.layer_sparsity().items()}
         for name, value in figures.items():
             if value is not None:
                 self._writer.add_scalar(name, value, epoch.epoch + 1)
