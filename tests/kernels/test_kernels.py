@@ -288,7 +288,7 @@ def test_compiles_where_nothing_can_be_cached(monkeypatch):
 
     monkeypatch.setattr(CFunc, "enable_caching", nowhere)
     x, y = normal(10), np.empty(10, np.float32)
-    parallel.Task(elementwise._relu.function).run(1, x, x.size, y)
+    parallel.Task(elementwise._where_positive.function).run(1, x, x, x.size, y)
     assert (y == np.maximum(x, 0)).all()
 
 

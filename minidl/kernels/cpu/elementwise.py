@@ -13,27 +13,19 @@ def _parts(x: np.ndarray) -> int:
 
 
 @task
-def _relu(part, x: Floats, size, y: Floats):
+def _where_positive(part, x: Floats, sign: Floats, size, y: Floats):
     for i in range(part * PART, min(size, (part + 1) * PART)):
-        y[i] = np.float32(0) if x[i] <= 0 else x[i]  # NaN stays NaN
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    y = empty(x.shape)
-    _relu.run(_parts(x), x, x.size, y)
-    return y
-
-
-@task
-def _relu_grad(part, dy: Floats, y: Floats, size, dx: Floats):
-    for i in range(part * PART, min(size, (part + 1) * PART)):
-        dx[i] = dy[i] if y[i] > 0 else np.float32(0)
+        y[i] = np.float32(0) if sign[i] <= 0 else x[i]  # NaN is not: it stays
 
 
 def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     dx = empty(y.shape)
-    _relu_grad.run(_parts(y), dy, y, y.size, dx)
+    _where_positive.run(_parts(y), dy, y, y.size, dx)
     return dx
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return relu_grad(x, x)
 
 
 @task
@@ -80,8 +72,8 @@ def adam_step(
     weight: np.ndarray, grad: np.ndarray, mean: np.ndarray, square: np.ndarray, mask: np.ndarray | None, lr: float,
     beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
 ) -> None:  # fmt: skip
-    lr, correction = lr / (1 - beta1**step), 1 / (1 - beta2**step)
     # 1 - beta is taken in float64: a beta of 0.99999999 is 1 in float32
-    rates = np.array([lr, 1 - beta1, 1 - beta2, eps, weight_decay, correction], np.float32)
+    corrections = lr / (1 - beta1**step), 1 / (1 - beta2**step)
+    rates = np.array([corrections[0], 1 - beta1, 1 - beta2, eps, weight_decay, corrections[1]], np.float32)
     kept, has_mask = (weight, False) if mask is None else (mask, True)
     _adam.run(_parts(weight), weight, grad, mean, square, kept, has_mask, weight.size, rates)

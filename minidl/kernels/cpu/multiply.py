@@ -10,8 +10,8 @@ import numpy as np
 
 from .memory import empty
 from .parallel import Floats, Ints, at, helper, share, stack, task
-from .tile import COLUMNS, LANES, ROWS, multiply
-from .vector import load, store, transpose
+from .tile import COLUMNS, ROWS, multiply
+from .vector import LANES, copy_square
 
 PACKED = 64  # rows of a panel that one task packs
 PIECE = 1 << 15  # floats of B that a task of a matrix product packs at a time
@@ -22,17 +22,14 @@ BLOCKS = 16  # tiles of rows in a task
 @helper
 def pack_panel(source, step_k, step_n, rows, columns, panel):
     """panel[k * COLUMNS + n] = source[k * step_k + n * step_n] for the rows k and so many columns n <= COLUMNS."""
-    whole = columns // LANES * LANES if step_n == 1 or step_k == 1 else 0
-    squares = rows if step_n == 1 else rows // LANES * LANES  # rows that whole vectors can read
-    for n in range(0, whole, LANES):
-        if step_n == 1:
-            for k in range(rows):
-                store(panel, k * COLUMNS + n, load(source, k * step_k + n))
-        else:
-            for k in range(0, squares, LANES):
-                transpose(at(source, k + n * step_n), step_n, at(panel, k * COLUMNS + n), COLUMNS)
-    for n in range(columns):
-        for k in range(squares if n < whole else 0, rows):
+    squares = (rows // LANES * LANES, columns // LANES * LANES) if step_n == 1 or step_k == 1 else (0, 0)
+    row = step_k if step_n == 1 else step_n
+    for k in range(0, squares[0], LANES):
+        for n in range(0, squares[1], LANES):
+            target = at(panel, k * COLUMNS + n)
+            copy_square(at(source, k * step_k + n * step_n), row, target, COLUMNS, np.int64(step_n != 1))
+    for k in range(rows):
+        for n in range(squares[1] if k < squares[0] else 0, columns):
             panel[k * COLUMNS + n] = source[k * step_k + n * step_n]
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .. import portable
-from ..shapes import Pair, Windows, index_dtype, output_sizes
+from ..shapes import Pair, index_dtype, output_sizes
 from .memory import empty
-from .parallel import Bytes, Floats, Ints, helper, task
+from .parallel import Bytes, Floats, helper, task
 
 
 @task
@@ -63,48 +63,4 @@ def max_pool2d_grad(
 ) -> np.ndarray:
     dx = empty(x_shape)
     _max_grad.run(x_shape[0] * x_shape[1], dy, where, *x_shape[1:], *kernel, *stride, *padding, *dy.shape[1:3], dx)
-    return dx
-
-
-@task
-def _mean(part, x: Floats, H, W, C, rows: Ints, OH, columns: Ints, OW, y: Floats):
-    b, i = part // OH, part % OH
-    top, bottom = rows[2 * i], rows[2 * i + 1]
-    for j in range(OW):
-        left, right, out = columns[2 * j], columns[2 * j + 1], (part * OW + j) * C
-        for c in range(C):
-            y[out + c] = 0
-        share = np.float32(1 / ((bottom - top) * (right - left)))
-        for h in range(max(top, 0), min(bottom, H)):
-            for w in range(max(left, 0), min(right, W)):
-                for c in range(C):
-                    y[out + c] += x[((b * H + h) * W + w) * C + c] * share
-
-
-def avg_pool2d(x: np.ndarray, rows: Windows, columns: Windows) -> np.ndarray:
-    b, h, w, c = x.shape
-    y = empty((b, len(rows), len(columns), c))
-    _mean.run(b * len(rows), x, h, w, c, np.array(rows), len(rows), np.array(columns), len(columns), y)
-    return y
-
-
-@task
-def _mean_grad(part, dy: Floats, H, W, C, rows: Ints, OH, columns: Ints, OW, dx: Floats):
-    b, h = part // H, part % H
-    for i in range(W * C):
-        dx[part * W * C + i] = 0
-    for i in range(OH):
-        top, bottom = rows[2 * i], rows[2 * i + 1]
-        for j in range(OW if top <= h < bottom else 0):
-            left, right, out = columns[2 * j], columns[2 * j + 1], ((b * OH + i) * OW + j) * C
-            share = np.float32(1 / ((bottom - top) * (right - left)))
-            for w in range(max(left, 0), min(right, W)):
-                for c in range(C):
-                    dx[(part * W + w) * C + c] += dy[out + c] * share
-
-
-def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> np.ndarray:
-    dx = empty(x_shape)
-    windows = np.array(rows), len(rows), np.array(columns), len(columns)
-    _mean_grad.run(x_shape[0] * x_shape[1], dy, *x_shape[1:], *windows, dx)
     return dx

@@ -21,7 +21,7 @@ from .multiply import zeros
 from .parallel import Floats, Ints, at, helper, stack, task
 from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
-from .vector import LANES, load, store, transpose
+from .vector import LANES, copy_square
 
 B_T = (  # the rows are the points 0, 1, -1, 2, -2 and infinity
     (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
@@ -102,11 +102,9 @@ def _transform_kernels(g, turned, C, N, n, c0, count, U, plane):
     for c in range(0, count, LANES):
         for lane in range(0, COLUMNS, LANES):
             for k in range(9):
-                if turned:
-                    for i in range(LANES):
-                        store(block, (k * LANES + i) * LANES, load(g, ((c0 + c + i) * 9 + 8 - k) * N + n + lane))
-                else:
-                    transpose(at(g, ((n + lane) * 9 + k) * C + c0 + c), 9 * C, at(block, k * LANES * LANES), LANES)
+                source = ((c0 + c) * 9 + 8 - k) * N + n + lane if turned else ((n + lane) * 9 + k) * C + c0 + c
+                step = 9 * N if turned else 9 * C
+                copy_square(at(g, source), step, at(block, k * LANES * LANES), LANES, np.int64(not turned))
             for i in range(LANES):
                 _kernel(at(block, i * LANES), places, at(U, (c + i) * COLUMNS + lane), planes, U)
 
