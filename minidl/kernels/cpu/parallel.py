@@ -25,6 +25,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
 
+from . import compiling
 from .threads import run_tasks
 
 # In a task an array is a bare pointer: x[i] is its i-th number, whatever its shape. All other arguments are int64.
@@ -69,18 +70,26 @@ def _source_stamp() -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
+class _CFunc(CFunc):
+    def _compile_uncached(self) -> Any:  # only if no process before has
+        base: Any = super()
+        with compiling.shown():
+            return base._compile_uncached()
+
+
 class Task:
     """A function of a task's number, compiled to be called as C; see the top of this file."""
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.function = function
         self.__doc__ = function.__doc__
+        compiling.tasks += 1
 
     @functools.cached_property
     def compiled(self) -> Any:
         parameters = inspect.signature(self.function).parameters.values()
         kinds = [types.int64 if p.annotation is p.empty else p.annotation for p in parameters]
-        compiled: Any = CFunc(self.function, (tuple(kinds), types.void), {}, OPTIONS)
+        compiled: Any = _CFunc(self.function, (tuple(kinds), types.void), {}, OPTIONS)
         try:
             compiled.enable_caching()
             compiled._cache._cache_file._source_stamp = _source_stamp()
