@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 
-SWEEPS = 12
+ORDERS, PLACES = 12, 60  # sweeps over all layers
+HEAVY = 1000.0  # how much more the wish of an inner vertex weighs than that of a leaf
 Edge = tuple[Hashable, Hashable]
 
 
@@ -69,7 +70,7 @@ def _ranks(sources: Mapping[Hashable, Sequence[Hashable]]) -> dict[Hashable, int
 
 def _order(layers: list[list[Hashable]], before: Mapping, after: Mapping) -> None:
     """Sort each layer by the mean position of its neighbours, forward and backward, until little crosses."""
-    for sweep in range(SWEEPS):
+    for sweep in range(ORDERS):
         forward = sweep % 2 == 0
         for layer in layers if forward else reversed(layers):
             neighbours = before if forward else after
@@ -83,24 +84,25 @@ def _places(layers: list[list[Hashable]], before: Mapping, after: Mapping) -> di
     place = {v: float(i) for layer in layers for i, v in enumerate(layer)}
     near = {v: [*before[v], *after[v]] for v in place}  # leaves go where they are wanted, and bend no other line
     near = {v: [n for n in others if before[n]] or others for v, others in near.items()}
-    for sweep in range(SWEEPS):
+    for sweep in range(PLACES):
         for layer in layers if sweep % 2 == 0 else reversed(layers):
             wishes = [_mean([place[n] for n in near[v]], place[v]) for v in layer]
-            place.update(zip(layer, _apart(wishes), strict=True))
+            place.update(zip(layer, _apart(wishes, [HEAVY if before[v] else 1.0 for v in layer]), strict=True))
     least = min(place.values())
     return {v: x - least for v, x in place.items()}
 
 
-def _apart(wishes: Sequence[float]) -> list[float]:
-    """The places nearest to the wishes, in the sense of squares, that are in order and 1 apart: merge what collides."""
-    blocks: list[tuple[float, int]] = []  # (mean of wish - index, how many)
-    for i, wish in enumerate(wishes):
-        mean, size = wish - i, 1
+def _apart(wishes: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """The places in order and 1 apart that are nearest to the wishes, in weighted squares: merge what collides."""
+    blocks: list[tuple[float, float, int]] = []  # (mean of wish - index, its weight, how many)
+    for i, (wish, weight) in enumerate(zip(wishes, weights, strict=True)):
+        mean, total, size = wish - i, weight, 1
         while blocks and blocks[-1][0] > mean:
-            other, count = blocks.pop()
-            mean, size = (mean * size + other * count) / (size + count), size + count
-        blocks.append((mean, size))
-    means = [mean for mean, size in blocks for _ in range(size)]
+            other, heavy, count = blocks.pop()
+            mean = (mean * total + other * heavy) / (total + heavy)
+            total, size = total + heavy, size + count
+        blocks.append((mean, total, size))
+    means = [mean for mean, _, size in blocks for _ in range(size)]
     return [mean + i for i, mean in enumerate(means)]
 
 
