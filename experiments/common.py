@@ -32,6 +32,8 @@ class Recipe:
     """Peak learning rate of the one-cycle schedule."""
     pixels: int | None = None
     """Side of its images, if other than the study's; its window is then all of them."""
+    init: Literal["default", "he"] = "default"
+    """PyTorch's initial weights; or He's, with which AlexNet starts to learn at once, at a lower rate."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Settings:
     attack_part: float = 0.2
     """Part of the validation images that is attacked."""
     fc5: Recipe = Recipe(epochs=20, lr=0.1)
-    alexnet: Recipe = Recipe(epochs=8, lr=0.03, pixels=64)
+    alexnet: Recipe = Recipe(epochs=7, lr=0.004, pixels=64, init="he")
     resnet18: Recipe = Recipe(epochs=7, lr=0.05)
     weight_decay: float = 5e-4
     """Pull of every weight towards zero."""
@@ -90,6 +92,7 @@ class Settings:
             lr=recipe.lr,
             weight_decay=self.weight_decay,
             seed=seed,
+            init=recipe.init,
             device=self.device,
         )
 

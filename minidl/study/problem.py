@@ -13,6 +13,7 @@ from .. import compress, models
 from ..backend import streams
 from ..data import Imagenette, ImageSet, Loader, digits
 from ..nn import Module
+from ..nn.init import he_uniform
 from .run import Attack, DataName, Run, short_hash
 
 SCHEDULES = {"LR1": compress.LR1, "LR2": compress.LR2}
@@ -43,7 +44,9 @@ class Problem:
             model = models.fc5(classes, image_size=self.crop, channels=channels, seed=run.seed)
         else:
             model = getattr(models, run.model)(classes, channels=channels, seed=run.seed)
-        if run.low_rank != "none":
+        if run.init == "he":
+            he_uniform(model)
+        if run.low_rank != "none":  # its pairs of convolutions have He's variance of their own accord
             rng = streams(run.seed)["init"].spawn(1)[0]
             compress.low_rank(model, ranks(run.low_rank, run.model, model), rng=rng)
         return model.to(run.device)

@@ -64,6 +64,8 @@ class Run:
         "none", the report's "LR1" or "LR2", or ranks divided by commas ("8,5,24", "-" for a dense layer).
     temperature : float > 0
         T of the loss (report, eqs. 22-24).
+    init : {"default", "he"}
+        PyTorch's initial weights, or He's (``nn.init.he_uniform``).
     device : {"cpu", "gpu"}
         Whose rounding the weights have.
 
@@ -72,7 +74,7 @@ class Run:
     >>> from minidl.study import Run
     >>> run = Run("digits", 8, 8, "fc5", 64, epochs=20, lr=0.1)
     >>> run.name
-    'fc5-b64-digits8-seed0-e8ce2cbc02'
+    'fc5-b64-digits8-seed0-e256c73b34'
     """
 
     data: DataName
@@ -87,6 +89,7 @@ class Run:
     pruning: Pruning | None = None
     low_rank: str = "none"
     temperature: float = 1.0
+    init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
 
     @property
@@ -149,6 +152,10 @@ class Attack:
 
 
 def short_hash(thing: Any, digits: int = 10) -> str:
-    """Of a dataclass's fields, whatever their order."""
-    text = json.dumps(dataclasses.asdict(thing), sort_keys=True)
+    """Of a dataclass's fields, whatever their order, that are not at their defaults.
+
+    So a field that is added later, whose default means what was always done, leaves the names of old runs alone.
+    """
+    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if getattr(thing, f.name) != f.default}
+    text = json.dumps(fields, sort_keys=True, default=dataclasses.asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -25,6 +25,7 @@ CHANGES = {
     "pruning": Pruning(0.5),
     "low_rank": "LR1",
     "temperature": 20.0,
+    "init": "he",
     "device": "gpu",
     "data": "imagenette",
 }
