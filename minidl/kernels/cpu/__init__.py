@@ -3,7 +3,7 @@
 Same names, signatures and meaning as ``loops``, which explains them. Anything but float32 goes to ``portable``.
 
 =====================  ============================================================================
-``parallel``           compiled tasks and the one parallel loop
+``parallel``           compiled tasks, and the threads that share them out; ``compiling`` says that they are compiled
 ``memory``             the arrays' memory
 ``tile``               the register-blocked multiply, sized to the instruction set
 ``multiply``           whole products out of tiles; matmul

@@ -196,18 +196,6 @@ def _grad_weight(
                 )  # fmt: skip
 
 
-@task
-def _sum_partials(part, partials: Floats, count, rows, columns, turned, out: Floats):
-    """out = the sum of the partials (count, rows, columns), or its transpose."""
-    first, last = share(part, TASKS, rows)
-    for row in range(first, last):
-        for k in range(count):
-            source = at(partials, (k * rows + row) * columns)
-            for n in range(columns):
-                i = n * rows + row if turned else row * columns + n
-                out[i] = source[n] + (out[i] if k > 0 else np.float32(0))
-
-
 @functools.lru_cache(maxsize=64)
 def _weight_tables(
     x_shape: tuple[int, ...], w_shape: tuple[int, ...], out: Pair, stride: Pair, padding: Pair, turned: bool
@@ -255,16 +243,13 @@ def conv2d_grad_weight(
     a, of_b = (of_x, of_dy) if turned else (of_dy, of_x)
     chunk_images, chunk_rows = max(1, PIXELS // (oh * ow)), min(oh, max(1, PIXELS // ow))
     chunks = -(-b // chunk_images) * -(-oh // chunk_rows)
-    dw = empty(w_shape)
-    count = min(chunks, 16, max(1, PARTIALS // dw.size))
+    size = kh * kw * c * n
+    count = min(chunks, 16, max(1, PARTIALS // size))
     groups = min(len(panels), -(-TASKS // count))
-    partials = empty((count, dw.size)) if count > 1 or turned else dw
+    partials = empty((count, size))
     _grad_weight.run(
         count * groups, groups, count, *a, a_rows, c_rows, len(a_rows) // ROWS, *of_b, panels, len(panels), b, oh,
-        chunk_images, chunk_rows, partials, dw.size, zeros(COLUMNS),
+        chunk_images, chunk_rows, partials, size, zeros(COLUMNS),
     )  # fmt: skip
-    if partials is not dw:
-        _sum_partials.run(
-            TASKS, partials, count, dw.size // len(dw) if turned else n, n if turned else dw.size // n, turned, dw
-        )
-    return dw
+    dw = partials.sum(axis=0) if count > 1 else partials
+    return np.ascontiguousarray(dw.reshape(-1, n).T).reshape(w_shape) if turned else dw.reshape(w_shape)
