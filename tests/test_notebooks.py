@@ -16,6 +16,9 @@ LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 SECONDS = 60  # on two cores, with compilation; a busy machine is given three times as long before it is stopped
 MEGABYTES = 6  # of all notebooks together
 
+needs_jupytext = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("jupytext", "nbclient"))), reason='needs pip install -e ".[docs]"'
+)
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 
 
@@ -48,9 +51,9 @@ def test_it_has_exercises_whose_solutions_are_checked(lesson):
         assert "assert " in cell, f"a solution without a check:\n{cell}"
 
 
+@needs_jupytext
 @each_lesson
 def test_its_notebook_has_the_same_cells(lesson):
-    pytest.importorskip("jupytext", reason='needs pip install -e ".[docs]"')
     assert _build().drift(lesson) is None, "run python docs/notebooks/build.py"
 
 
@@ -64,8 +67,8 @@ def test_its_notebook_was_run_to_the_end(lesson):
     assert any("image/png" in o.get("data", {}) for o in outputs), "a lesson without a picture"
 
 
+@needs_jupytext
 def test_a_change_of_a_lesson_is_noticed(tmp_path):
-    pytest.importorskip("jupytext", reason='needs pip install -e ".[docs]"')
     text = LESSONS[0].read_text(encoding="utf-8")
     changed = tmp_path / LESSONS[0].name
     changed.with_suffix(".ipynb").write_bytes(LESSONS[0].with_suffix(".ipynb").read_bytes())

@@ -22,7 +22,8 @@ plt.rc("axes.spines", top=False, right=False)
 # %% [markdown]
 # ## The formula
 #
-# A neuron takes numbers $x_1, \dots, x_n$, multiplies each by a weight, adds a bias, and hands the sum to an
+# A neuron takes numbers $x_1, \dots, x_n$, multiplies each by a weight, adds a bias, and hands
+# the sum to an
 # **activation function** $\psi$:
 #
 # $$O = \psi\Big(\sum_{i=1}^n w_i x_i + b\Big)$$
@@ -38,7 +39,8 @@ def neuron(x, w, b, psi):
 neuron(x=[1.0, 2.0, 3.0], w=[0.5, -1.0, 0.5], b=0.2, psi=np.tanh)
 
 # %% [markdown]
-# Drawn as a graph (the report's figure 1), each arrow is a weight, and the node sums what arrives and applies $\psi$:
+# Drawn as a graph (the report's figure 1), each arrow is a weight, and the node sums what arrives
+# and applies $\psi$:
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(figsize=(5.6, 2.4))
@@ -50,10 +52,19 @@ for i, y in enumerate((2.7, 1.5, 0.3), start=1):
     axes.text(1.9, {1: 2.38, 2: 1.62, 3: 0.98}[i], f"$w_{i}$", ha="center", fontsize=12)
     axes.add_patch(plt.Circle((0.6, y), 0.33, fc="#CFE3F3", ec="0.35"))
     axes.text(0.6, y, f"$x_{i}$", ha="center", va="center", fontsize=12)
-axes.annotate("", xy=(6.4, 1.5), xytext=(3.4, 1.5), arrowprops=arrow | {"shrinkA": 22, "shrinkB": 8})
+axes.annotate(
+    "", xy=(6.4, 1.5), xytext=(3.4, 1.5), arrowprops=arrow | {"shrinkA": 22, "shrinkB": 8}
+)
 axes.add_patch(plt.Circle((3.4, 1.5), 0.6, fc="#FBE3C4", ec="0.35"))
 axes.text(3.4, 1.5, r"$\Sigma\;|\;\psi$", ha="center", va="center", fontsize=13)
-axes.annotate("$b$", xy=(3.4, 1.5), xytext=(3.4, 3.0), ha="center", fontsize=12, arrowprops=arrow | {"shrinkA": 2})
+axes.annotate(
+    "$b$",
+    xy=(3.4, 1.5),
+    xytext=(3.4, 3.0),
+    ha="center",
+    fontsize=12,
+    arrowprops=arrow | {"shrinkA": 2},
+)
 axes.text(6.5, 1.5, "$O$", va="center", fontsize=13)
 plt.show()
 
@@ -69,8 +80,8 @@ plt.show()
 # | ReLU | $\max(x, 0)$ | 0 or 1 |
 # | leaky ReLU | $\max(x, 0.1 x)$ | 0.1 or 1 |
 #
-# We do not type the slopes in. minidl finds them: a `Tensor` with `requires_grad=True` remembers what was computed
-# from it, and `backward()` leaves the derivative in `.grad`. Lesson 4 shows how.
+# We do not type the slopes in. minidl finds them: a `Tensor` with `requires_grad=True` remembers
+# what was computed from it, and `backward()` leaves the derivative in `.grad`. Lesson 4 shows how.
 
 
 # %%
@@ -93,11 +104,11 @@ axes[1, 0].set_ylabel("slope")
 plt.show()
 
 # %% [markdown]
-# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one. A neuron that sits there
-# hardly learns. Lesson 5 is about that.
+# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one. A
+# neuron that sits there hardly learns. Lesson 5 is about that.
 #
-# A claim can be checked with a few lines. Is the sigmoid's slope really $\psi (1 - \psi)$? Compare it with a
-# difference quotient:
+# A claim can be checked with a few lines. Is the sigmoid's slope really $\psi (1 - \psi)$?
+# Compare it with a difference quotient:
 
 # %%
 x, h = np.linspace(-4, 4, 9), 1e-5
@@ -108,7 +119,8 @@ np.abs(psi * (1 - psi) - quotient).max()
 # %% [markdown]
 # ## What weights and bias do
 #
-# With two inputs we can draw a neuron's whole output. It is constant along straight lines, at right angles to $w$:
+# With two inputs we can draw a neuron's whole output. It is constant along straight lines, at
+# right angles to $w$:
 #
 # * the **direction** of $w$ says which way it rises,
 # * the **length** of $w$ says how steeply,
@@ -140,9 +152,9 @@ plt.show()
 # %% [markdown]
 # ## A neuron that looks at images
 #
-# An image of 8 x 8 pixels is 64 numbers. So a neuron with 64 weights can look at it, and its weights are an image
-# too. Here is one that tells handwritten ones from zeros. We choose its weights by hand: the mean one minus the mean
-# zero.
+# An image of 8 x 8 pixels is 64 numbers. So a neuron with 64 weights can look at it, and its
+# weights are an image too. Here is one that tells handwritten ones from zeros. We choose its
+# weights by hand: the mean one minus the mean zero.
 
 # %%
 images, labels = md.data.digits("train")
@@ -152,7 +164,11 @@ middle = (ones.mean(axis=0) + zeros.mean(axis=0)).ravel() / 2
 b = -w @ middle  # so that the sum is 0 half way between the two means
 
 figure, axes = plt.subplots(1, 3, figsize=(6, 2.3), layout="constrained")
-pictures = {"mean zero": zeros.mean(axis=0), "mean one": ones.mean(axis=0), "weights": w.reshape(8, 8)}
+pictures = {
+    "mean zero": zeros.mean(axis=0),
+    "mean one": ones.mean(axis=0),
+    "weights": w.reshape(8, 8),
+}
 for (title, picture), ax in zip(pictures.items(), axes):
     limit = np.abs(picture).max()
     low, cmap = (-limit, "RdBu_r") if title == "weights" else (0, "gray_r")
@@ -162,8 +178,8 @@ for (title, picture), ax in zip(pictures.items(), axes):
 plt.show()
 
 # %% [markdown]
-# Where the weights are red, ink speaks for a one; where they are blue, for a zero. On images that played no part in
-# choosing them:
+# Where the weights are red, ink speaks for a one; where they are blue, for a zero. On images that
+# played no part in choosing them:
 
 # %%
 val_images, val_labels = md.data.digits("val")
@@ -176,12 +192,15 @@ print(f"{accuracy:.1%} of {chosen.sum()} images are told apart by one neuron")
 # ## Why the activation must not be linear
 #
 # Take two layers of neurons without activation: $W_2^T (W_1^T x + b_1) + b_2$. That is
-# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one. With ReLU in between it does not:
+# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one. With ReLU in
+# between it does not:
 
 # %%
 rng = np.random.default_rng(0)
 W1, b1, W2, b2 = (rng.standard_normal(shape) for shape in [(2, 5), 5, (5, 1), 1])
-x = rng.standard_normal((1000, 2))  # a thousand inputs, one in each row, so that W^T x is written x @ W
+x = rng.standard_normal(
+    (1000, 2)
+)  # a thousand inputs, one in each row, so that W^T x is written x @ W
 
 two_layers = (x @ W1 + b1) @ W2 + b2
 one_layer = x @ (W1 @ W2) + (b1 @ W2 + b2)
@@ -192,8 +211,8 @@ print("with ReLU:         ", np.abs(with_relu - one_layer).max())
 # %% [markdown]
 # ## Exercises
 #
-# **1. And.** Choose weights and a bias so that a sigmoid neuron says *yes* (more than 0.9) when both inputs are 1,
-# and
+# **1. And.** Choose weights and a bias so that a sigmoid neuron says *yes* (more than 0.9) when
+# both inputs are 1, and
 # *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
 
 # %%
@@ -207,9 +226,9 @@ assert (answers[:3] < 0.1).all()
 assert answers[3] > 0.9
 
 # %% [markdown]
-# **2. Exclusive or.** One neuron is one straight line, and no straight line separates {(0, 1), (1, 0)} from
-# {(0, 0), (1, 1)}. Do it with two ReLU neurons, and a third, without activation, that adds them up. *Hint: what is
-# $|x_1 - x_2|$ in terms of ReLU?*
+# **2. Exclusive or.** One neuron is one straight line, and no straight line separates {(0, 1),
+# (1, 0)} from {(0, 0), (1, 1)}. Do it with two ReLU neurons, and a third, without activation,
+# that adds them up. *Hint: what is $|x_1 - x_2|$ in terms of ReLU?*
 
 # %%
 # your three neurons
@@ -221,8 +240,8 @@ xor = neuron(hidden, [1, 1], 0, lambda s: s)
 assert xor.tolist() == [0, 1, 1, 0]
 
 # %% [markdown]
-# **3. A wrong slope.** Somebody says that the slope of $\text{softplus}(x) = \log(1 + e^x)$ is $1 -
-# \text{sigmoid}(x)$. Find out with a difference quotient, and say what it is.
+# **3. A wrong slope.** Somebody says that the slope of $\text{softplus}(x) = \log(1 + e^x)$ is
+# $1 - \text{sigmoid}(x)$. Find out with a difference quotient, and say what it is.
 
 
 # %%
@@ -243,4 +262,5 @@ assert np.abs(claimed_slope(x) - quotient).max() > 0.9  # wrong but at 0, where 
 assert np.allclose(F.sigmoid(x).data, quotient)  # the slope is the sigmoid itself
 
 # %% [markdown]
-# **Next:** [many neurons in layers](02_layers.ipynb), which can approximate any continuous function.
+# **Next:** [many neurons in layers](02_layers.ipynb), which can approximate any continuous
+# function.

@@ -22,8 +22,8 @@ md.manual_seed(0)
 # %% [markdown]
 # ## Many neurons at once
 #
-# A **layer** is $m$ neurons that read the same input $z$ of $n$ numbers. Write the weights of neuron $j$ into column
-# $j$ of a matrix $W \in \mathbb{R}^{n \times m}$, and the layer is
+# A **layer** is $m$ neurons that read the same input $z$ of $n$ numbers. Write the weights of
+# neuron $j$ into column $j$ of a matrix $W \in \mathbb{R}^{n \times m}$, and the layer is
 #
 # $$f(z) = \psi(W^T z + b)$$
 #
@@ -41,11 +41,14 @@ layer(z, W=np.ones((3, 2)), b=np.zeros(2), psi=np.tanh).shape
 # %% [markdown]
 # ## A network
 #
-# Layers in a row are a **perceptron** (the report's figure 3). Layers that are not the last are called hidden.
+# Layers in a row are a **perceptron** (the report's figure 3). Layers that are not the last are
+# called hidden.
 
 # %% tags=["hide-input"]
 sizes = {"input": 4, "hidden layer 1": 6, "hidden layer 2": 5, "output": 3}
-places = [[(2.2 * i, 0.6 * (j - (m - 1) / 2)) for j in range(m)] for i, m in enumerate(sizes.values())]
+places = [
+    [(2.2 * i, 0.6 * (j - (m - 1) / 2)) for j in range(m)] for i, m in enumerate(sizes.values())
+]
 figure, axes = plt.subplots(figsize=(6, 3.2))
 axes.set(xlim=(-0.6, 7.2), ylim=(-2.2, 1.9), aspect="equal")
 axes.axis("off")
@@ -89,9 +92,9 @@ by_hand.shape
 # minidl says the same with `nn.Sequential`. Give it our weights, and it gives our numbers:
 
 # %%
-model = md.nn.Sequential(md.nn.Linear(4, 6), md.nn.ReLU(), md.nn.Linear(6, 5), md.nn.ReLU(), md.nn.Linear(5, 3)).astype(
-    np.float64
-)
+model = md.nn.Sequential(
+    md.nn.Linear(4, 6), md.nn.ReLU(), md.nn.Linear(6, 5), md.nn.ReLU(), md.nn.Linear(5, 3)
+).astype(np.float64)
 for linear, W, b in [(model[0], W1, b1), (model[2], W2, b2), (model[4], W3, b3)]:
     linear.weight.data[...], linear.bias.data[...] = W, b
 np.abs(model(md.Tensor(x)).data - by_hand).max()
@@ -99,8 +102,8 @@ np.abs(model(md.Tensor(x)).data - by_hand).max()
 # %% [markdown]
 # ## How many parameters?
 #
-# A layer from $n$ to $m$ has $n m$ weights and $m$ biases. The report's perceptron FC5 has layers of 1344, 672, 588,
-# 294 and 10 neurons. On images of 64 x 64 pixels in three colours:
+# A layer from $n$ to $m$ has $n m$ weights and $m$ biases. The report's perceptron FC5 has layers
+# of 1344, 672, 588, 294 and 10 neurons. On images of 64 x 64 pixels in three colours:
 
 # %%
 sizes = [64 * 64 * 3, 1344, 672, 588, 294, 10]
@@ -110,15 +113,17 @@ print("by hand:", [f"{count:,}" for count in counted], f"{sum(counted):,}")
 print("minidl: ", f"{sum(parameter.size for parameter in fc5.parameters()):,}")
 
 # %% [markdown]
-# Nearly all of them are in the first layer, which looks at every pixel. Convolutions (lesson 6) do with far fewer.
+# Nearly all of them are in the first layer, which looks at every pixel. Convolutions (lesson 6)
+# do with far fewer.
 #
 # ## Theorem 1: one hidden layer can approximate any continuous function
 #
-# > Every continuous function on a compact set can be approximated by a network with one hidden layer of $n$ neurons;
-# > the largest error tends to 0 as $n \to \infty$.
+# > Every continuous function on a compact set can be approximated by a network with one hidden
+# > layer of $n$ neurons; the largest error tends to 0 as $n \to \infty$.
 #
-# On an interval, and with ReLU, you can build such a network by hand. A ReLU neuron $\max(x - a, 0)$ is a line with
-# one bend, at $a$. A sum of them bends wherever we like, so it can follow the curve from point to point:
+# On an interval, and with ReLU, you can build such a network by hand. A ReLU neuron
+# $\max(x - a, 0)$ is a line with one bend, at $a$. A sum of them bends wherever we like, so it
+# can follow the curve from point to point:
 
 # %%
 a, b = -3, 3
@@ -148,8 +153,8 @@ axes[0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The largest error over the interval, against the number of neurons, on logarithmic axes. Ten times the neurons, a
-# hundredth of the error:
+# The largest error over the interval, against the number of neurons, on logarithmic axes. Ten
+# times the neurons, a hundredth of the error:
 
 # %%
 widths = [4, 8, 16, 32, 64, 128, 256, 512]
@@ -164,8 +169,9 @@ plt.show()
 # %% [markdown]
 # ## The same by learning
 #
-# We knew f, so we could build the weights. Usually we only have examples, and the weights are found by gradient
-# descent (lesson 4 says how; here we just use it). Tanh neurons, 200 examples of f, 1500 steps:
+# We knew f, so we could build the weights. Usually we only have examples, and the weights are
+# found by gradient descent (lesson 4 says how; here we just use it). Tanh neurons, 200 examples
+# of f, 1500 steps:
 
 
 # %%
@@ -197,8 +203,9 @@ for n, ax in zip((2, 4, 8, 32), axes):
 plt.show()
 
 # %% [markdown]
-# More neurons, a closer fit. But note what the theorem does *not* say: how many neurons a given error takes, nor that
-# gradient descent finds the weights, nor anything about x outside of the interval:
+# More neurons, a closer fit. But note what the theorem does *not* say: how many neurons a given
+# error takes, nor that gradient descent finds the weights, nor anything about x outside of the
+# interval:
 
 # %%
 wide = np.linspace(-6, 6, 400)
@@ -212,8 +219,8 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# **1. Count.** How many parameters has a perceptron for 8 x 8 digits with hidden layers of 30 and 20 neurons and ten
-# outputs? Check your formula against minidl.
+# **1. Count.** How many parameters has a perceptron for 8 x 8 digits with hidden layers of 30 and
+# 20 neurons and ten outputs? Check your formula against minidl.
 
 # %%
 # your count
@@ -221,11 +228,14 @@ plt.show()
 # %% tags=["hide-cell", "solution"]
 count = (64 * 30 + 30) + (30 * 20 + 20) + (20 * 10 + 10)
 nn = md.nn
-digits_model = nn.Sequential(nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10))
+digits_model = nn.Sequential(
+    nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10)
+)
 assert count == sum(parameter.size for parameter in digits_model.parameters()) == 2780
 
 # %% [markdown]
-# **2. How wide?** Find the smallest number of neurons with which `built_by_hand` stays within 0.01 of f.
+# **2. How wide?** Find the smallest number of neurons with which `built_by_hand` stays within
+# 0.01 of f.
 
 # %%
 # your search
@@ -233,12 +243,14 @@ assert count == sum(parameter.size for parameter in digits_model.parameters()) =
 # %% tags=["hide-cell", "solution"]
 n = next(n for n in range(1, 1000) if np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01)
 print(n, "neurons")
-assert np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01 <= np.abs(f(x) - built_by_hand(n - 1)(x)).max()
+assert (
+    np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01 <= np.abs(f(x) - built_by_hand(n - 1)(x)).max()
+)
 assert 40 < n < 80  # 30 / n^2 = 0.01 at n = 55
 
 # %% [markdown]
-# **3. A wrong layer.** This `layer` gives the right shape here, and is wrong. Find an input that shows it, and say
-# why it is a mistake that can hide for long.
+# **3. A wrong layer.** This `layer` gives the right shape here, and is wrong. Find an input that
+# shows it, and say why it is a mistake that can hide for long.
 
 
 # %%
@@ -247,13 +259,20 @@ def wrong_layer(z, W, b, psi):
 
 
 rng = np.random.default_rng(1)
-print(wrong_layer(rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), np.zeros(3), np.tanh).shape)
+print(
+    wrong_layer(
+        rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), np.zeros(3), np.tanh
+    ).shape
+)
 # your check
 
 # %% tags=["hide-cell", "solution"]
 z, W = np.array([[1.0, 0.0, 0.0]]), np.arange(9.0).reshape(3, 3)
 assert np.array_equal(layer(z, W, 0, identity), W[:1])  # the first input's weights: a row of W
-assert np.array_equal(wrong_layer(z, W, 0, identity), W.T[:1])  # a column: only a square W lets this pass
+assert np.array_equal(
+    wrong_layer(z, W, 0, identity), W.T[:1]
+)  # a column: only a square W lets this pass
 
 # %% [markdown]
-# **Next:** [from numbers to probabilities](03_softmax_cross_entropy.ipynb), and a loss to learn from.
+# **Next:** [from numbers to probabilities](03_softmax_cross_entropy.ipynb), and a loss to learn
+# from.

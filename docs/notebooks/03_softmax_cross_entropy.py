@@ -23,9 +23,10 @@ md.manual_seed(0)
 # %% [markdown]
 # ## Logits
 #
-# A network that sorts images into $c$ classes ends with $c$ neurons. Their outputs before any activation are the
-# **logits** $g(x) \in \mathbb{R}^c$ (equation 3). They are any numbers, large for likely classes. Say, for one image
-# and three classes:
+# A network that sorts images into $c$ classes ends with $c$ neurons. Their outputs before any
+# activation are the
+# **logits** $g(x) \in \mathbb{R}^c$ (equation 3). They are any numbers, large for likely classes.
+# Say, for one image and three classes:
 
 # %%
 classes = ["elephant", "dog", "cat"]
@@ -34,8 +35,8 @@ logits = np.array([-1.0, 2.0, 1.0])
 # %% [markdown]
 # ## Softmax: from logits to probabilities
 #
-# Probabilities are positive and sum to 1. Exponentials are positive; dividing by their sum does the rest (equations
-# 4, 5):
+# Probabilities are positive and sum to 1. Exponentials are positive; dividing by their sum does
+# the rest (equations 4, 5):
 #
 # $$p(x) = \sigma(g(x)), \qquad \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^c \exp(g_i)}$$
 
@@ -57,15 +58,16 @@ axes[1].set(title="probabilities p = softmax(g)", ylim=(0, 1))
 plt.show()
 
 # %% [markdown]
-# The factor between two probabilities depends on the *difference* of their logits alone: a dog is $e^{2-1} \approx
-# 2.7$ times as likely as a cat. So a number added to all logits changes nothing:
+# The factor between two probabilities depends on the *difference* of their logits alone: a dog is
+#
+# $e^{2-1} \approx 2.7$ times as likely as a cat. So a number added to all logits changes nothing:
 
 # %%
 print(p, softmax(logits + 100))
 
 # %% [markdown]
-# That is more than a curiosity. The textbook formula overflows for large logits. Subtract the largest one first, and
-# no exponent is above 0:
+# That is more than a curiosity. The textbook formula overflows for large logits. Subtract the
+# largest one first, and no exponent is above 0:
 
 # %%
 large = np.array([1000.0, 999.0, 0.0])
@@ -77,12 +79,14 @@ print("minidl:  ", F.softmax(large).data)
 # %% [markdown]
 # ## Cross-entropy: how wrong is a prediction?
 #
-# The label of an image of class $j$ is written as a vector $y = (0, \dots, 1, \dots, 0)$ with the 1 at place $j$: the
-# probabilities of somebody who knows. The loss over a data set $D$ is (equations 6 and 7)
+# The label of an image of class $j$ is written as a vector $y = (0, \dots, 1, \dots, 0)$ with the
+# 1 at place $j$: the probabilities of somebody who knows. The loss over a data set $D$ is
+# (equations 6 and 7)
 #
 # $$L = -\sum_{i \in D} \sum_{k=1}^c y_i[k] \log p(x_i)[k] = -\sum_{i \in D} \log p(x_i)[c_i]$$
 #
-# All terms but that of the true class $c_i$ are multiplied by 0, which gives the second form. Both, and minidl's:
+# All terms but that of the true class $c_i$ are multiplied by 0, which gives the second form.
+# Both, and minidl's:
 
 # %%
 rng = np.random.default_rng(0)
@@ -96,16 +100,21 @@ print("(7):   ", -np.log(p[np.arange(5), c]).sum())
 print("minidl:", F.cross_entropy(g, c, reduction="sum").item())
 
 # %% [markdown]
-# What one image adds depends on the probability of its true class alone. It is 0 for a sure and right answer, and
-# grows without bound for a sure and wrong one. Somebody who knows nothing gives each of ten classes 1/10 and pays
-# $\log 10$:
+# What one image adds depends on the probability of its true class alone. It is 0 for a sure and
+# right answer, and grows without bound for a sure and wrong one. Somebody who knows nothing gives
+# each of ten classes 1/10 and pays $\log 10$:
 
 # %%
 q = np.linspace(0.002, 1, 500)
 figure, ax = plt.subplots(figsize=(4.6, 2.6))
 ax.plot(q, -np.log(q), color="#D55E00")
 ax.plot(0.1, np.log(10), "o", color="black")
-ax.annotate("ten classes, no idea: 2.30", xy=(0.1, np.log(10)), xytext=(0.2, 3.2), arrowprops={"arrowstyle": "->"})
+ax.annotate(
+    "ten classes, no idea: 2.30",
+    xy=(0.1, np.log(10)),
+    xytext=(0.2, 3.2),
+    arrowprops={"arrowstyle": "->"},
+)
 ax.set(xlabel="probability of the true class", ylabel="loss of one image", ylim=(0, 6))
 plt.show()
 
@@ -116,8 +125,8 @@ plt.show()
 #
 # $$\frac{\partial L}{\partial g_k} = p_k - y_k$$
 #
-# The true class's logit shall rise, the others fall, each by as much as its probability is wrong. Check it, for all
-# five images at once:
+# The true class's logit shall rise, the others fall, each by as much as its probability is wrong.
+# Check it, for all five images at once:
 
 # %%
 g = md.Tensor(g, requires_grad=True)
@@ -125,14 +134,23 @@ F.cross_entropy(g, c, reduction="sum").backward()
 print(np.abs(g.grad - (p - y)).max())
 
 # %% [markdown]
-# In a picture, for our animals, if the image is a cat: arrows show which way gradient descent moves each logit.
+# In a picture, for our animals, if the image is a cat: arrows show which way gradient descent
+# moves each logit.
 
 # %%
 target = np.array([0, 0, 1])
 p = softmax(logits)
 figure, ax = plt.subplots(figsize=(4.6, 2.4))
 ax.bar(classes, p, color="#0072B2", width=0.5, label="p")
-ax.bar(classes, target, fill=False, edgecolor="black", width=0.5, linestyle="--", label="y: it is a cat")
+ax.bar(
+    classes,
+    target,
+    fill=False,
+    edgecolor="black",
+    width=0.5,
+    linestyle="--",
+    label="y: it is a cat",
+)
 for k in range(3):
     ax.annotate("", xy=(k + 0.35, target[k]), xytext=(k + 0.35, p[k]),
                 arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2})  # fmt: skip
@@ -142,8 +160,8 @@ plt.show()
 # %% [markdown]
 # ## On real digits
 #
-# One layer, 64 pixels to ten logits, learns to read in half a second. (`md.fit` is gradient descent on the
-# cross-entropy; the next lesson takes it apart.)
+# One layer, 64 pixels to ten logits, learns to read in half a second. (`md.fit` is gradient
+# descent on the cross-entropy; the next lesson takes it apart.)
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -154,8 +172,8 @@ curve = md.fit(model, batches, optimizer, epochs=10, progress=False)
 print(f"loss of the first epoch {curve[0].loss:.2f}, of the last {curve[-1].loss:.2f}")
 
 # %% [markdown]
-# The **predicted class** is that of the largest probability, counted from zero (equation 8). It is that of the
-# largest logit too, since the exponential rises:
+# The **predicted class** is that of the largest probability, counted from zero (equation 8). It
+# is that of the largest logit too, since the exponential rises:
 #
 # $$\hat y(x) = \operatorname{argmax}_k \, p(x)[k]$$
 
@@ -188,7 +206,8 @@ plt.show()
 # ## Exercises
 #
 # **1. The loss from logits.** Show, with pencil and with code, that the loss of one image is
-# $-g_c + \log \sum_j \exp(g_j)$ (the report's equation 21). Write it so that it survives the logits `large`.
+# $-g_c + \log \sum_j \exp(g_j)$ (the report's equation 21). Write it so that it survives the
+# logits `large`.
 
 # %%
 # your formula
@@ -200,11 +219,16 @@ def loss_from_logits(g, c):
     return -g[c] + np.log(np.exp(g).sum())
 
 
-assert np.isclose(loss_from_logits(np.array([-1.0, 2.0, 1.0]), 2), -np.log(softmax(np.array([-1.0, 2.0, 1.0]))[2]))
-assert np.isclose(loss_from_logits(large, 2), 1000.3132617)  # softmax itself says 0 here, and its logarithm -inf
+assert np.isclose(
+    loss_from_logits(np.array([-1.0, 2.0, 1.0]), 2), -np.log(softmax(np.array([-1.0, 2.0, 1.0]))[2])
+)
+assert np.isclose(
+    loss_from_logits(large, 2), 1000.3132617
+)  # softmax itself says 0 here, and its logarithm -inf
 
 # %% [markdown]
-# **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should pass, shows it?
+# **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should
+# pass, shows it?
 
 
 # %%
@@ -222,14 +246,17 @@ assert not np.allclose(wrong_softmax(batch).sum(axis=1), 1)
 assert np.allclose(wrong_softmax(batch[0]), softmax(batch[0]))  # one image alone shows nothing
 
 # %% [markdown]
-# **3. Two classes.** With two classes, softmax is the sigmoid of lesson 1 in disguise: of which number?
+# **3. Two classes.** With two classes, softmax is the sigmoid of lesson 1 in disguise: of which
+# number?
 
 # %%
 # your answer, and a check
 
 # %% tags=["hide-cell", "solution"]
 g = np.random.default_rng(1).standard_normal((100, 2))
-assert np.allclose(softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data)  # of the difference of the logits
+assert np.allclose(
+    softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data
+)  # of the difference of the logits
 
 # %% [markdown]
 # **Next:** [backpropagation](04_backpropagation.ipynb), how all those derivatives are found.

@@ -23,12 +23,13 @@ md.manual_seed(0)
 # %% [markdown]
 # ## The chain rule, on one neuron
 #
-# A sigmoid neuron with one input $x$ shall answer $y$; its loss is the squared error. In small steps:
+# A sigmoid neuron with one input $x$ shall answer $y$; its loss is the squared error. In small
+# steps:
 #
 # $$s = w x + b, \qquad o = \sigma(s), \qquad L = (o - y)^2$$
 #
-# How does $L$ change with $w$? The chain rule $\frac{dL}{dX} = \frac{dL}{dY} \cdot \frac{dY}{dX}$ walks back through
-# the steps, from the last to the first, and multiplies their derivatives:
+# How does $L$ change with $w$? The chain rule $\frac{dL}{dX} = \frac{dL}{dY} \cdot \frac{dY}{dX}$
+# walks back through the steps, from the last to the first, and multiplies their derivatives:
 #
 # $$\frac{dL}{do} = 2 (o - y), \qquad \frac{dL}{ds} = \frac{dL}{do} \cdot o (1 - o), \qquad
 # \frac{dL}{dw} = \frac{dL}{ds} \cdot x, \qquad \frac{dL}{db} = \frac{dL}{ds}$$
@@ -68,8 +69,8 @@ print(f"dL/db = {(loss(w, b + h) - loss(w, b - h)) / (2 * h):.6f}")
 # %% [markdown]
 # ## The engine does the same
 #
-# A `Tensor` remembers the operation that made it, and what went in. `backward()` walks that graph from the loss to
-# the leaves, and leaves each derivative in `.grad`:
+# A `Tensor` remembers the operation that made it, and what went in. `backward()` walks that graph
+# from the loss to the leaves, and leaves each derivative in `.grad`:
 
 # %%
 w_, b_ = md.Tensor(np.array(w), requires_grad=True), md.Tensor(np.array(b), requires_grad=True)
@@ -78,14 +79,22 @@ L_.backward()
 print(f"dL/dw = {w_.grad:.6f}, dL/db = {b_.grad:.6f}")
 
 # %% [markdown]
+# The graph that it recorded. Forward, values run along the arrows; backward, gradients run
+# against them, and each operation multiplies by its own derivative:
+
+# %%
+md.plot.graph(L_, w=w_, b=b_)
+
+# %% [markdown]
 # ## Gradient descent
 #
-# The derivative says which way is up. So go the other way, a step of size $\eta$, the **learning rate**, and again:
+# The derivative says which way is up. So go the other way, a step of size $\eta$, the **learning
+# rate**, and again:
 #
 # $$w \leftarrow w - \eta \frac{dL}{dw}, \qquad b \leftarrow b - \eta \frac{dL}{db}$$
 #
-# Let our neuron learn from eight examples: small $x$ shall give 0, large $x$ shall give 1. With two parameters we can
-# draw the loss as a landscape, and watch the walk:
+# Let our neuron learn from eight examples: small $x$ shall give 0, large $x$ shall give 1. With
+# two parameters we can draw the loss as a landscape, and watch the walk:
 
 # %%
 xs = np.array([-2.0, -1.5, -1.0, -0.3, 0.1, 0.9, 1.6, 2.2])
@@ -116,23 +125,31 @@ for ax, rate in zip(axes, (0.3, 3, 30)):
     ax.contourf(ws, bs, landscape, levels=20, cmap="Blues_r")
     ax.plot(*path.T, "o-", color="#D55E00", markersize=3, linewidth=1)
     ax.plot(*path[0], "o", color="black")
-    ax.set(title=rf"$\eta$ = {rate}: loss {mean_loss(*path[-1]).item():.3f}", xlabel="w", xlim=(-4, 7), ylim=(-4, 4))
+    ax.set(
+        title=rf"$\eta$ = {rate}: loss {mean_loss(*path[-1]).item():.3f}",
+        xlabel="w",
+        xlim=(-4, 7),
+        ylim=(-4, 4),
+    )
 axes[0].set_ylabel("b")
 plt.show()
 
 # %% [markdown]
-# Forty steps each, from the black dot. Too small a rate hardly arrives; too large a one jumps about, or out of the
-# picture. Trainings therefore often start with a warm-up and let the rate fall towards the end
-# (`md.optim.one_cycle`).
+# Forty steps each, from the black dot. Too small a rate hardly arrives; too large a one jumps
+# about, or out of the picture. Trainings therefore often start with a warm-up and let the rate
+# fall towards the end (`md.optim.one_cycle`).
 #
 # ## Two layers by hand
 #
-# Now a network: two inputs, ten tanh neurons, two classes. Its forward pass is lesson 2, its loss lesson 3:
+# Now a network: two inputs, ten tanh neurons, two classes. Its forward pass is lesson 2, its loss
+# lesson 3:
 #
-# $$H = X W_1 + b_1, \qquad A = \tanh H, \qquad G = A W_2 + b_2, \qquad L = \text{cross-entropy}(G, c)$$
+# $$H = X W_1 + b_1, \qquad A = \tanh H, \qquad G = A W_2 + b_2,
+# \qquad L = \text{cross-entropy}(G, c)$$
 #
-# And backward, each line the chain rule through one step of it. Two rules are worth remembering: behind `Y = X @ W`
-# the gradients are `X.T @ dY` by W and `dY @ W.T` by X; and a bias, added to every row, gets the sum over the rows.
+# And backward, each line the chain rule through one step of it. Two rules are worth remembering:
+# behind `Y = X @ W` the gradients are `X.T @ dY` by W and `dY @ W.T` by X; and a bias, added to
+# every row, gets the sum over the rows.
 
 
 # %%
@@ -165,12 +182,19 @@ parameters = [0.5 * rng.standard_normal(shape) for shape in [(2, 10), 10, (10, 2
 # %%
 L, by_hand = forward_backward(X, c, *parameters)
 W1, b1, W2, b2 = leaves = [md.Tensor(p, requires_grad=True) for p in parameters]
-F.cross_entropy(F.tanh(X @ W1 + b1) @ W2 + b2, c).backward()
+loss_ = F.cross_entropy(F.tanh(X @ W1 + b1) @ W2 + b2, c)
+loss_.backward()
 print([float(np.abs(ours - theirs.grad).max()) for ours, theirs in zip(by_hand, leaves)])
 
 # %% [markdown]
-# Equal to rounding. Gradient descent with our own backward pass, and what the network answers on the way. The black
-# line is where both classes are equally likely:
+# Equal to rounding. What it went through, with the shape of each value:
+
+# %%
+md.plot.graph(loss_, W1=W1, b1=b1, W2=W2, b2=b2)
+
+# %% [markdown]
+# Gradient descent with our own backward pass, and what the network answers on
+# the way. The black line is where both classes are equally likely:
 
 # %%
 losses, snapshots = [], {}
@@ -202,12 +226,13 @@ plt.show()
 # %% [markdown]
 # ## Why backward, and not forward?
 #
-# One backward pass gives the derivative by *every* parameter, for about twice the work of a forward pass. Difference
-# quotients would take two forward passes for each parameter: for ResNet18's eleven million, twenty-two million of
-# them. That is the whole reason why networks can be trained.
+# One backward pass gives the derivative by *every* parameter, for about twice the work of a
+# forward pass. Difference quotients would take two forward passes for each parameter: for
+# ResNet18's eleven million, twenty-two million of them. That is the whole reason why networks can
+# be trained.
 #
-# A value that is used twice gets the **sum** of both gradients: $L = x \cdot x$ has $dL/dx = x + x$. Engines add up,
-# and this is why `.grad` must be forgotten before the next step.
+# A value that is used twice gets the **sum** of both gradients: $L = x \cdot x$ has
+# $dL/dx = x + x$. Engines add up, and this is why `.grad` must be forgotten before the next step.
 
 # %%
 x = md.Tensor(np.array(3.0), requires_grad=True)
@@ -219,8 +244,8 @@ print("after a second one: ", x.grad)
 # %% [markdown]
 # ## Exercises
 #
-# **1. By hand.** Differentiate $L = \log(1 + e^{-y (w x + b)})$ by $w$ and $b$ (the loss of logistic regression, with
-# $y = \pm 1$). Check it with the engine.
+# **1. By hand.** Differentiate $L = \log(1 + e^{-y (w x + b)})$ by $w$ and $b$ (the loss of
+# logistic regression, with $y = \pm 1$). Check it with the engine.
 
 # %%
 # your derivatives
@@ -234,8 +259,9 @@ assert np.isclose(w_.grad, dL_ds * x)
 assert np.isclose(b_.grad, dL_ds)
 
 # %% [markdown]
-# **2. Momentum.** Instead of $w \leftarrow w - \eta g$ let $v \leftarrow \mu v + g$ and $w \leftarrow w - \eta v$: a
-# ball that keeps rolling. Add it to `descend`, with $\mu = 0.9$ and $\eta = 0.3$. Does it get further in forty steps?
+# **2. Momentum.** Instead of $w \leftarrow w - \eta g$ let $v \leftarrow \mu v + g$ and
+# $w \leftarrow w - \eta v$: a ball that keeps rolling. Add it to `descend`, with $\mu = 0.9$ and
+# $\eta = 0.3$. Does it get further in forty steps?
 
 # %%
 # your descend
@@ -261,9 +287,10 @@ assert mean_loss(*rolling).item() < mean_loss(*plain).item()
 assert np.allclose(descend_with_momentum(0.3, 40, momentum=0), plain)
 
 # %% [markdown]
-# **3. Find the bug.** This backward pass of $\tanh(X W)$ runs, has the right shapes, and even learns a little.
-# `md.testing.check_gradients` compares an operation's gradients with difference quotients. Let it tell you by
-# how much they differ, then mend the operation. (`@md.op` makes an operation of a value and its gradients: lesson
+# **3. Find the bug.** This backward pass of $\tanh(X W)$ runs, has the right shapes, and even
+# learns a little. `md.testing.check_gradients` compares an operation's gradients with difference
+# quotients. Let it tell you by how much they differ, then mend the operation. (`@md.op` makes an
+# operation of a value and its gradients: lesson
 # 12.)
 
 

@@ -8,7 +8,8 @@
 # * say what batch normalisation does, and measure it,
 # * say what dropout does, and why it does not help here.
 #
-# It follows the end of section 2.1.2 of the report, which names the problem and two methods without details.
+# It follows the end of section 2.1.2 of the report, which names the problem and two methods
+# without details.
 
 # %%
 import matplotlib.pyplot as plt
@@ -24,8 +25,8 @@ train, val = md.data.digits("train"), md.data.digits("val")
 # %% [markdown]
 # ## Seeing it
 #
-# Take a deep perceptron: twenty hidden layers of 64 neurons. One batch of digits forward, one backward, and then
-# look at how large $dL/dW$ is in each layer.
+# Take a deep perceptron: twenty hidden layers of 64 neurons. One batch of digits forward, one
+# backward, and then look at how large $dL/dW$ is in each layer.
 
 # %%
 DEPTH, WIDTH = 20, 64
@@ -35,7 +36,11 @@ def deep(activation, depth=DEPTH, norm=False):
     md.manual_seed(0)
     layers = [nn.Normalize(0.5, 0.25), nn.Flatten()]
     for _ in range(depth):
-        layers += [nn.Linear(WIDTH, WIDTH), *([nn.BatchNorm2d(WIDTH)] if norm else []), activation()]
+        layers += [
+            nn.Linear(WIDTH, WIDTH),
+            *([nn.BatchNorm2d(WIDTH)] if norm else []),
+            activation(),
+        ]
     return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
 
 
@@ -43,7 +48,9 @@ def gradient_sizes(model):
     """The root mean square of dL/dW in each layer, from the first to the last."""
     model.zero_grad()
     F.cross_entropy(model(md.Tensor(train.images[:256])), train.labels[:256]).backward()
-    return [np.sqrt(np.mean(layer.weight.grad**2)) for layer in model if isinstance(layer, nn.Linear)]
+    return [
+        np.sqrt(np.mean(layer.weight.grad**2)) for layer in model if isinstance(layer, nn.Linear)
+    ]
 
 
 sizes = {"sigmoid": gradient_sizes(deep(nn.Sigmoid)), "tanh": gradient_sizes(deep(nn.Tanh))}
@@ -56,19 +63,19 @@ plt.show()
 print(f"sigmoid, first layer over last: {sizes['sigmoid'][0] / sizes['sigmoid'][-1]:.0e}")
 
 # %% [markdown]
-# The axis is logarithmic: with sigmoids the first layer's gradient is some twenty orders of magnitude below the last
-# one's. Gradient descent will never move it.
+# The axis is logarithmic: with sigmoids the first layer's gradient is some twenty orders of
+# magnitude below the last one's. Gradient descent will never move it.
 #
 # ## Why
 #
-# The chain rule multiplies. On its way from the loss to layer $i$ the gradient passes each later layer, and is
-# multiplied by that layer's weights and by the slope of its activation:
+# The chain rule multiplies. On its way from the loss to layer $i$ the gradient passes each later
+# layer, and is multiplied by that layer's weights and by the slope of its activation:
 #
 # $$\frac{dL}{dz_{i}} = W_{i+1} \Big(\psi'(\cdot) \odot \frac{dL}{dz_{i+1}}\Big)$$
 #
-# (The report speaks of a gradient shared among many weights; the product is the usual explanation.) The slope of the
-# sigmoid is at most 1/4, and our initial weights shrink a vector as well. Twenty factors of a tenth leave $10^{-20}$.
-# Measure the factor of each layer:
+# (The report speaks of a gradient shared among many weights; the product is the usual
+# explanation.) The slope of the sigmoid is at most 1/4, and our initial weights shrink a vector
+# as well. Twenty factors of a tenth leave $10^{-20}$. Measure the factor of each layer:
 
 # %%
 x = md.Tensor(train.images[:256])
@@ -77,7 +84,9 @@ values = [x]
 for layer in model:
     values.append(md.Tensor(layer(values[-1]).data, requires_grad=True))
 factors = []
-for layer, before in zip(model, values):  # one layer at a time: how long is the gradient, after over before?
+for layer, before in zip(
+    model, values
+):  # one layer at a time: how long is the gradient, after over before?
     if isinstance(layer, nn.Linear | nn.Sigmoid) and before.requires_grad:
         before.grad = None
         y = layer(before)
@@ -91,9 +100,10 @@ for name in ("Sigmoid", "Linear"):
 # %% [markdown]
 # ## A better start
 #
-# Two things are in our hands: the activation and the initial weights. ReLU's slope is 1 wherever the neuron is
-# active, and about half are: so weights that double the mean square make up for it. That is He's initialisation, a
-# standard deviation of $\sqrt{2 / n}$ for $n$ inputs (He et al. 2015).
+# Two things are in our hands: the activation and the initial weights. ReLU's slope is 1 wherever
+# the neuron is active, and about half are: so weights that double the mean square make up for it.
+# That is He's initialisation, a standard deviation of $\sqrt{2 / n}$ for $n$ inputs (He et al.
+# 2015).
 
 
 # %%
@@ -101,7 +111,9 @@ def he(model):
     rng = np.random.default_rng(0)
     for layer in model:
         if isinstance(layer, nn.Linear):
-            layer.weight.data[...] = nn.init.he_normal(rng, layer.weight.shape, layer.weight.shape[0])
+            layer.weight.data[...] = nn.init.he_normal(
+                rng, layer.weight.shape, layer.weight.shape[0]
+            )
             layer.bias.data[...] = 0
     return model
 
@@ -120,14 +132,17 @@ plt.show()
 # %% [markdown]
 # ## Batch normalisation
 #
-# The two lowest lines of the legend start from the same weights as the first and the third. What changed is a layer
-# between each linear layer and its activation, which gives each neuron mean 0 and deviation 1 over the batch, and
-# then a scale $\gamma$ and shift $\beta$ that are learned (Ioffe and Szegedy 2015):
+# The two lowest lines of the legend start from the same weights as the first and the third. What
+# changed is a layer between each linear layer and its activation, which gives each neuron mean 0
+# and deviation 1 over the batch, and then a scale $\gamma$ and shift $\beta$ that are learned
+# (Ioffe and Szegedy 2015):
 #
-# $$\hat x = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \varepsilon}}, \qquad y = \gamma \hat x + \beta$$
+# $$\hat x = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \varepsilon}},
+# \qquad y = \gamma \hat x + \beta$$
 #
-# However small a layer makes its values, the next normalisation makes up for it, forward and backward.
-# What goes into the activations of a deep ReLU network, layer by layer, with and without:
+# However small a layer makes its values, the next normalisation makes up for it, forward and
+# backward. What goes into the activations of a deep ReLU network, layer by layer, with and
+# without:
 
 
 # %%
@@ -154,8 +169,8 @@ axes[1, 0].set_ylabel("batch norm")
 plt.show()
 
 # %% [markdown]
-# In evaluation a single image has no batch, so the layer uses running means that it has kept while training. That is
-# why a model has two modes: `model.train()` and `model.eval()`.
+# In evaluation a single image has no batch, so the layer uses running means that it has kept
+# while training. That is why a model has two modes: `model.train()` and `model.eval()`.
 #
 # ## Does it train?
 #
@@ -189,26 +204,33 @@ ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# The plain sigmoid network stays at one in ten: it has learned nothing. The same network with batch normalisation
-# reads.
+# The plain sigmoid network stays at one in ten: it has learned nothing. The same network with
+# batch normalisation reads.
 #
 # ## Dropout
 #
-# The report names dropout beside batch normalisation. While training, it sets each value to zero with probability
-# $p$, and divides the others by $1 - p$, so that the mean stays:
+# The report names dropout beside batch normalisation. While training, it sets each value to zero
+# with probability $p$, and divides the others by $1 - p$, so that the mean stays:
 
 # %%
 x = np.ones((12, 30), np.float32)
 y = F.dropout(x, p=0.5, rng=np.random.default_rng(0)).data
 figure, ax = plt.subplots(figsize=(5, 2))
 picture = ax.imshow(y, cmap="Blues", vmin=0, vmax=2)
-ax.set(xlabel="neuron", ylabel="image", xticks=[], yticks=[], title=f"dropout of ones: mean {y.mean():.2f}")
+ax.set(
+    xlabel="neuron",
+    ylabel="image",
+    xticks=[],
+    yticks=[],
+    title=f"dropout of ones: mean {y.mean():.2f}",
+)
 figure.colorbar(picture, ticks=[0, 1, 2], shrink=0.8)
 plt.show()
 
 # %% [markdown]
-# It does not make gradients longer. What it is for is another problem: **overfitting**, where a network learns its
-# few examples by heart. A wide network with only 150 digits to learn from, with and without:
+# It does not make gradients longer. What it is for is another problem: **overfitting**, where a
+# network learns its few examples by heart. A wide network with only 150 digits to learn from,
+# with and without:
 
 
 # %%
@@ -238,18 +260,19 @@ axes[0].legend(frameon=False)
 plt.show()
 for p, runs in curves.items():
     last = [100 * run[-1].val_accuracy for run in runs]
-    print(f"dropout {p}: {np.mean(last):.1f} % in the mean, between {min(last):.1f} and {max(last):.1f}")
+    print(f"dropout {p}: {np.mean(last):.1f} %, between {min(last):.1f} and {max(last):.1f}")
 
 # %% [markdown]
-# Six seeds each. Learning by heart is clearly harder with dropout: the loss on the left falls later. But the unseen
-# digits on the right are read no better here: the difference is not larger than that between seeds. Dropout's gains
-# were measured on larger networks and images (Srivastava et al. 2014). A claim that holds elsewhere need not hold on
-# your data, and a few lines tell.
+# Six seeds each. Learning by heart is clearly harder with dropout: the loss on the left falls
+# later. But the unseen digits on the right are read no better here: the difference is not larger
+# than that between seeds. Dropout's gains were measured on larger networks and images (Srivastava
+# et al. 2014). A claim that holds elsewhere need not hold on your data, and a few lines tell.
 #
 # ## Exercises
 #
-# **1. A bound.** How large can the factor of one sigmoid layer with weights $W$ be at most? Hint: the spectral norm
-# $\lVert W \rVert$ says how much $W$ can stretch a vector. Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
+# **1. A bound.** How large can the factor of one sigmoid layer with weights $W$ be at most? Hint:
+# the spectral norm $\lVert W \rVert$ says how much $W$ can stretch a vector. Compute the bound
+# for twelve layers of `deep(nn.Sigmoid)`.
 
 # %%
 # your bound
@@ -261,9 +284,10 @@ print(f"at most {bound:.1e}")
 assert bound < 1e-5
 
 # %% [markdown]
-# **2. Shortcuts.** ResNets let each block *add* something to its input, $x + f(x)$, so that one factor of the
-# product is the identity. Build sigmoid blocks $x + \sigma(\text{linear}(x)) - \tfrac12$, twenty of them, and
-# compare the first layer's gradient with that of the plain network.
+# **2. Shortcuts.** ResNets let each block *add* something to its input, $x + f(x)$, so that one
+# factor of the product is the identity. Build sigmoid blocks
+# $x + \sigma(\text{linear}(x)) - \tfrac12$, twenty of them, and compare the first layer's
+# gradient with that of the plain network.
 
 # %%
 # your network
@@ -288,8 +312,8 @@ print(f"with shortcuts {first:.1e}, without {sizes['sigmoid'][0]:.1e}")
 assert first > 1e10 * sizes["sigmoid"][0]
 
 # %% [markdown]
-# **3. Find the bug.** Somebody's dropout makes a network that trains well and is poor in evaluation. Why? Show it
-# with one number.
+# **3. Find the bug.** Somebody's dropout makes a network that trains well and is poor in
+# evaluation. Why? Show it with one number.
 
 
 # %%
@@ -306,7 +330,9 @@ x = np.ones((1000, 100))
 while_training = wrong_dropout(x, 0.5, True, np.random.default_rng(0)).mean()
 in_evaluation = wrong_dropout(x, 0.5, False, None).mean()
 print(f"mean {while_training:.2f} while training, {in_evaluation:.2f} in evaluation")
-assert abs(while_training - 0.5) < 0.01  # the next layer learned to expect half of what it gets in evaluation
+assert (
+    abs(while_training - 0.5) < 0.01
+)  # the next layer learned to expect half of what it gets in evaluation
 assert in_evaluation == 1
 assert abs(F.dropout(x, 0.5, rng=np.random.default_rng(0)).data.mean() - 1) < 0.02
 

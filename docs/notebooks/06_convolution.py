@@ -26,8 +26,9 @@ plt.rc("axes.spines", top=False, right=False)
 # %% [markdown]
 # ## An image is numbers
 #
-# An image has height $H$, width $V$ and depth $D$: one channel for grey, three for red, green and blue. Engines add
-# an axis for the batch in front. This photograph of Grace Hopper (US Navy, public domain) comes with Matplotlib:
+# An image has height $H$, width $V$ and depth $D$: one channel for grey, three for red, green and
+# blue. Engines add an axis for the batch in front. This photograph of Grace Hopper (US Navy,
+# public domain) comes with Matplotlib:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -45,12 +46,14 @@ plt.show()
 # %% [markdown]
 # ## A kernel slides over it
 #
-# A **kernel** is a small array of weights. Lay it on a part of the image, multiply each pixel by the weight above
-# it, and add up: one pixel of the result. Then move on by the **stride** and do it again. The report's figure 4: a 3
-# x 3 kernel on a 5 x 5 image, with stride 2:
+# A **kernel** is a small array of weights. Lay it on a part of the image, multiply each pixel by
+# the weight above it, and add up: one pixel of the result. Then move on by the **stride** and do
+# it again. The report's figure 4: a 3 x 3 kernel on a 5 x 5 image, with stride 2:
 
 # %% tags=["hide-input"]
-image = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], float)
+image = np.array(
+    [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], float
+)
 kernel = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], float)
 
 
@@ -61,12 +64,18 @@ def draw(ax, values, title, window=None):
         ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec="0.6"))
     if window:
         i, j, size = window
-        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), size, size, fc="#FBE3C4", ec="#D55E00", lw=2, alpha=0.6))
+        ax.add_patch(
+            plt.Rectangle(
+                (j - 0.5, i - 0.5), size, size, fc="#FBE3C4", ec="#D55E00", lw=2, alpha=0.6
+            )
+        )
     ax.set_title(title, fontsize=9)
     ax.axis("off")
 
 
-figure, axes = plt.subplots(2, 5, figsize=(8.5, 3.4), layout="constrained", width_ratios=[3, 5, 5, 5, 5])
+figure, axes = plt.subplots(
+    2, 5, figsize=(8.5, 3.4), layout="constrained", width_ratios=[3, 5, 5, 5, 5]
+)
 draw(axes[0, 0], kernel, "kernel")
 axes[1, 0].axis("off")
 result = np.full((2, 2), np.nan)
@@ -96,9 +105,9 @@ def convolve(image, kernel, stride):
 convolve(image, kernel, stride=2)
 
 # %% [markdown]
-# minidl's `F.conv2d` takes a batch of images `(B, H, W, C)` and `N` kernels at once, `(N, k, k, C)`. It also has the
-# plain sums, as slow as ours, in `minidl/kernels/loops.py`: everything faster is tested against them. All three
-# agree:
+# minidl's `F.conv2d` takes a batch of images `(B, H, W, C)` and `N` kernels at once, `(N, k, k,
+# C)`. It also has the plain sums, as slow as ours, in `minidl/kernels/loops.py`: everything
+# faster is tested against them. All three agree:
 
 # %%
 x, weight = image[None, :, :, None], kernel[None, :, :, None]
@@ -128,8 +137,8 @@ for H in range(5, 13):
 print(tried, "cases agree with the formula")
 
 # %% [markdown]
-# A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels, stride 1 and padding
-# 1 the result is as large as the image.
+# A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels,
+# stride 1 and padding 1 the result is as large as the image.
 #
 # ## Kernels that see something
 #
@@ -143,7 +152,9 @@ handmade = {
     "vertical edges": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
     "horizontal edges": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
 }
-weight = np.stack(list(handmade.values()))[..., None].astype(np.float32)  # (N, k, k, C) = (4, 3, 3, 1)
+weight = np.stack(list(handmade.values()))[..., None].astype(
+    np.float32
+)  # (N, k, k, C) = (4, 3, 3, 1)
 seen = F.conv2d(grey[None, :, :, None], weight).data[0]  # (H, W, N)
 
 figure, axes = plt.subplots(2, 4, figsize=(8.5, 3.9), layout="constrained", height_ratios=[1, 3])
@@ -158,14 +169,15 @@ for n, (name, (top, bottom)) in enumerate(zip(handmade, axes.T)):
 plt.show()
 
 # %% [markdown]
-# An edge kernel answers where brightness changes from left to right, or from top to bottom, and gives 0 (grey) where
-# nothing changes. A convolutional network *learns* its kernels, and the first layer often learns such edges.
+# An edge kernel answers where brightness changes from left to right, or from top to bottom, and
+# gives 0 (grey) where nothing changes. A convolutional network *learns* its kernels, and the
+# first layer often learns such edges.
 #
 # ## Many kernels make many channels
 #
-# Each of $N$ kernels makes an image of its own, and these are the channels of the result (figure 5). On an image
-# with $C$ channels each kernel has a layer of weights for each of them and sums over all. A layer's weights are
-# $N \times k \times k \times C$:
+# Each of $N$ kernels makes an image of its own, and these are the channels of the result (figure
+# 5). On an image with $C$ channels each kernel has a layer of weights for each of them and sums
+# over all. A layer's weights are $N \times k \times k \times C$:
 
 # %%
 rng = np.random.default_rng(0)
@@ -186,8 +198,8 @@ plt.show()
 print(f"{x.shape[1:]} becomes {y.shape[1:]}")
 
 # %% [markdown]
-# With three channels a kernel can see colour. This one adds red and subtracts green and blue, so it answers to skin,
-# and not to white:
+# With three channels a kernel can see colour. This one adds red and subtracts green and blue, so
+# it answers to skin, and not to white:
 
 # %%
 red = np.zeros((1, 3, 3, 3), np.float32)
@@ -209,8 +221,9 @@ print(f"convolution, 8 kernels of 3 x 3 x 3: {8 * 3 * 3 * 3:,} weights")
 print(f"fully connected: {160 * 160 * 3 * 160 * 160 * 8:,} weights")
 
 # %% [markdown]
-# **The same everywhere.** Move the image, and the result moves with it, since every place sees the same kernel. A
-# pattern that was learned in one corner is known in all of them. Ten pixels to the right:
+# **The same everywhere.** Move the image, and the result moves with it, since every place sees
+# the same kernel. A pattern that was learned in one corner is known in all of them. Ten pixels to
+# the right:
 
 # %%
 edge = handmade["vertical edges"][None, :, :, None].astype(np.float32)
@@ -222,8 +235,9 @@ print(np.abs(np.roll(y, 10, axis=2) - y_moved)[:, :, 12:-12].max(), "away from t
 # %% [markdown]
 # ## Fast and slow
 #
-# The loops are the clearest form, and useless for training. minidl has the same sums vectorised (`portable`), and
-# compiled for the processor's vector units (`cpu`; see [how the kernels work](../kernels.md)):
+# The loops are the clearest form, and useless for training. minidl has the same sums vectorised
+# (`portable`), and compiled for the processor's vector units (`cpu`; see [how the kernels
+# work](../kernels.md)):
 
 # %%
 x = rng.random((1, 32, 32, 8), dtype=np.float32)
@@ -243,15 +257,17 @@ for name in kernels.MODULES:
 # %% [markdown]
 # ## A convolution, or its mirror image?
 #
-# Mathematicians define the convolution with a flipped kernel, $W(x - x', y - y')$, and the report's equation (12)
-# does so too. Neural networks leave the flip out. As kernels are learned, it makes no difference: they are learned
-# flipped.
+# Mathematicians define the convolution with a flipped kernel, $W(x - x', y - y')$, and the
+# report's equation (12) does so too. Neural networks leave the flip out. As kernels are learned,
+# it makes no difference: they are learned flipped.
 
 # %%
 flipped = kernel[::-1, ::-1]
 by_equation_12 = np.zeros((3, 3))
 for x0 in range(3):
-    for y0 in range(3):  # the sum over all pixels (x', y') where the kernel, at x - x' and y - y', is not outside
+    for y0 in range(
+        3
+    ):  # the sum over all pixels (x', y') where the kernel, at x - x' and y - y', is not outside
         by_equation_12[x0, y0] = sum(
             image[i, j] * flipped[x0 + 2 - i, y0 + 2 - j]
             for i in range(5)
@@ -263,8 +279,9 @@ np.abs(by_equation_12 - convolve(image, kernel, stride=1)).max()
 # %% [markdown]
 # ## Exercises
 #
-# **1. AlexNet.** Its first layer has 64 kernels of 11 x 11, stride 4, and 2 pixels of padding on each side. How
-# large is the result for a colour image of 224 x 224, and how many weights are there?
+# **1. AlexNet.** Its first layer has 64 kernels of 11 x 11, stride 4, and 2 pixels of padding on
+# each side. How large is the result for a colour image of 224 x 224, and how many weights are
+# there?
 
 # %%
 # your answer
@@ -273,12 +290,18 @@ np.abs(by_equation_12 - convolve(image, kernel, stride=1)).max()
 side = (224 + 2 * 2 - 11) // 4 + 1
 weight = np.zeros((64, 11, 11, 3), np.float32)
 print(side, weight.size)
-assert F.conv2d(np.zeros((1, 224, 224, 3), np.float32), weight, stride=4, padding=2).shape == (1, side, side, 64)
+assert F.conv2d(np.zeros((1, 224, 224, 3), np.float32), weight, stride=4, padding=2).shape == (
+    1,
+    side,
+    side,
+    64,
+)
 assert (side, weight.size) == (55, 23232)
 
 # %% [markdown]
-# **2. Diagonals.** Write a 3 x 3 kernel that answers strongly to lines from the upper left to the lower right, much
-# less to lines the other way, and not at all to even areas. Try it on the two pictures.
+# **2. Diagonals.** Write a 3 x 3 kernel that answers strongly to lines from the upper left to the
+# lower right, much less to lines the other way, and not at all to even areas. Try it on the two
+# pictures.
 
 # %%
 falling, rising = np.eye(12), np.eye(12)[::-1]
@@ -288,12 +311,14 @@ falling, rising = np.eye(12), np.eye(12)[::-1]
 diagonal = np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], float)
 assert diagonal.sum() == 0  # an even area gives 0
 assert convolve(falling, diagonal, 1).max() == 6
-assert convolve(rising, diagonal, 1).max() == 2  # where a window has no more of the line than its own corner
+assert (
+    convolve(rising, diagonal, 1).max() == 2
+)  # where a window has no more of the line than its own corner
 assert convolve(np.ones((12, 12)), diagonal, 1).max() == 0
 
 # %% [markdown]
-# **3. Find the bug.** This vectorised convolution passes when tried on an image of 6 x 6. Check it against
-# `convolve` on other sizes, and mend it.
+# **3. Find the bug.** This vectorised convolution passes when tried on an image of 6 x 6. Check
+# it against `convolve` on other sizes, and mend it.
 
 
 # %%
@@ -315,7 +340,9 @@ def mended(image, kernel, stride):
 
 
 wide = rng.random((6, 9))
-assert quick(wide, kernel, 1).shape != convolve(wide, kernel, 1).shape  # it took the height for the width
+assert (
+    quick(wide, kernel, 1).shape != convolve(wide, kernel, 1).shape
+)  # it took the height for the width
 for shape in [(6, 9), (9, 6), (7, 7)]:
     for stride in (1, 2, 3):
         picture = rng.random(shape)

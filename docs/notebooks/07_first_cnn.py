@@ -25,8 +25,8 @@ md.manual_seed(0)
 # %% [markdown]
 # ## Pooling
 #
-# **Max-pooling** keeps the largest value of each window and forgets where in the window it was. The report's figure
-# 7, windows of 2 x 2 with stride 2:
+# **Max-pooling** keeps the largest value of each window and forgets where in the window it was.
+# The report's figure 7, windows of 2 x 2 with stride 2:
 
 # %%
 x = np.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]], np.float32)
@@ -64,13 +64,13 @@ image.grad[0, :, :, 0]
 # %% [markdown]
 # ## Flatten
 #
-# Convolutions make images, and the last layer wants a vector. **Flatten** writes an image of $H \times V \times D$
-# into a vector of $H \cdot V \cdot D$ numbers, and that is all.
+# Convolutions make images, and the last layer wants a vector. **Flatten** writes an image of
+# $H \times V \times D$ into a vector of $H \cdot V \cdot D$ numbers, and that is all.
 #
 # ## The network
 #
-# Convolutions, ReLU, pooling, again, then flatten and one fully-connected layer: the report's figure 6, for our
-# digits of 8 x 8 pixels.
+# Convolutions, ReLU, pooling, again, then flatten and one fully-connected layer: the report's
+# figure 6, for our digits of 8 x 8 pixels.
 
 
 # %%
@@ -89,20 +89,17 @@ def cnn():
 
 
 model = cnn()
-x = md.Tensor(md.data.digits("val").images[:1])
-print(f"{'image':<12}{x.shape}")
-for layer in model:
-    x = layer(x)
-    print(f"{type(layer).__name__:<12}{x.shape!s:<16}{sum(p.size for p in layer.parameters()) or ''}")
+md.summary(model, (8, 8, 1))
 
 # %% [markdown]
-# The second column is the shape after each layer, the third its parameters. Read it from top to bottom: fewer and
-# fewer pixels, more and more channels.
+# Read it from top to
+# bottom: fewer and fewer pixels, more and more channels.
 #
 # ## Training
 #
-# Eighteen passes over 1437 digits. The loader shifts each digit by up to a pixel at random (`pad=1`), so that the
-# network never sees quite the same image twice; the other 360 digits say how well it reads what it has not seen.
+# Eighteen passes over 1437 digits. The loader shifts each digit by up to a pixel at random
+# (`pad=1`), so that the network never sees quite the same image twice; the other 360 digits say
+# how well it reads what it has not seen.
 
 
 # %%
@@ -114,7 +111,9 @@ def trained(model, pad, epochs=18):
     check = md.data.Loader(*val, batch_size=360, shuffle=False)
     optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     schedule = md.optim.one_cycle(lr=0.05, steps=epochs * len(batches))
-    return md.fit(model, batches, optimizer, epochs, schedule=schedule, validation=check, progress=False)
+    return md.fit(
+        model, batches, optimizer, epochs, schedule=schedule, validation=check, progress=False
+    )
 
 
 curve = trained(model, pad=1)
@@ -132,8 +131,8 @@ plt.show()
 print(f"{curve[-1].val_accuracy:.1%} of 360 unseen digits are read rightly")
 
 # %% [markdown]
-# (The training loss is the higher one at first: it is a mean over the epoch, while the network was still learning,
-# and of shifted digits.)
+# (The training loss is the higher one at first: it is a mean over the epoch, while the network
+# was still learning, and of shifted digits.)
 #
 # What it gets wrong. Would you have known?
 
@@ -153,45 +152,40 @@ plt.show()
 # %% [markdown]
 # ## A look inside
 #
-# The sixteen kernels of the first layer, as it has learned them (red: positive, blue: negative):
+# The sixteen kernels of the first layer, as it has learned them:
 
 # %%
-weight = model[1].weight.data  # (N, k, k, C) = (16, 3, 3, 1)
-figure, axes = plt.subplots(2, 8, figsize=(6.5, 1.9), layout="constrained")
-limit = np.abs(weight).max()
-for kernel, ax in zip(weight, axes.ravel()):
-    ax.imshow(kernel[:, :, 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.axis("off")
-plt.show()
+md.plot.kernels(model[1].weight)
 
 # %% [markdown]
 # And what they see in a seven, after ReLU:
 
 # %%
 seven = val.images[[p[:, 7].argmax()]]  # the one that it is surest of
-maps = model[:3](md.Tensor(seven)).data[0]  # the first three layers: (8, 8, 16)
-figure, axes = plt.subplots(2, 9, figsize=(8, 2), layout="constrained", width_ratios=[2] + [1] * 8)
-axes[0, 0].imshow(seven[0, :, :, 0], cmap="gray_r")
-for ax in axes[:, 0]:
-    ax.axis("off")
-for n, ax in enumerate(axes[:, 1:].ravel()):
-    ax.imshow(maps[:, :, n], cmap="viridis")
-    ax.axis("off")
+figure, ax = plt.subplots(figsize=(1.5, 1.5))
+ax.imshow(seven[0, :, :, 0], cmap="gray_r")
+ax.axis("off")
 plt.show()
+
+# %%
+md.plot.feature_maps(model[:3](md.Tensor(seven)))  # after the first three layers
 
 # %% [markdown]
 # Some answer to its bars, some to its slope, some to the white around it.
 #
 # ## Beside a perceptron
 #
-# A perceptron with one hidden layer and about as many parameters, trained in the same way. Both are tried on the
-# unseen digits as they are, and shifted by one pixel in each of four directions. And each is trained twice: once on
-# digits that always stand in the middle (`pad=0`), once on shifted ones.
+# A perceptron with one hidden layer and about as many parameters, trained in the same way. Both
+# are tried on the unseen digits as they are, and shifted by one pixel in each of four directions.
+# And each is trained twice: once on digits that always stand in the middle (`pad=0`), once on
+# shifted ones.
 
 
 # %%
 def perceptron():
-    return nn.Sequential(nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 80), nn.ReLU(), nn.Linear(80, 10))
+    return nn.Sequential(
+        nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 80), nn.ReLU(), nn.Linear(80, 10)
+    )
 
 
 def shifted(images):
@@ -215,16 +209,19 @@ for name, make in {"perceptron": perceptron, "CNN": cnn}.items():
         centred = accuracy(contestant, val.images)
         moved = np.mean([accuracy(contestant, images) for images in shifted(val.images)])
         measured[name, pad] = (centred, moved)
-        print(f"{name:<12}{count:>10,}{('centred', 'shifted')[pad]:>12}{centred:>9.1%}{moved:>9.1%}")
+        print(
+            f"{name:<12}{count:>10,}{('centred', 'shifted')[pad]:>12}{centred:>9.1%}{moved:>9.1%}"
+        )
 
 # %% [markdown]
-# The convolutional network, trained on centred digits only, copes far better with shifted ones: its kernels are the
-# same at every place, and pooling forgets small moves. Shifted examples teach the perceptron the same, at a price.
+# The convolutional network, trained on centred digits only, copes far better with shifted ones:
+# its kernels are the same at every place, and pooling forgets small moves. Shifted examples teach
+# the perceptron the same, at a price.
 #
 # ## Exercises
 #
-# **1. Sizes.** What does `nn.MaxPool2d(3, stride=2)` make of an image of 13 x 13? Use the formula of lesson 6, then
-# check.
+# **1. Sizes.** What does `nn.MaxPool2d(3, stride=2)` make of an image of 13 x 13? Use the formula
+# of lesson 6, then check.
 
 # %%
 # your answer
@@ -235,8 +232,8 @@ assert F.max_pool2d(np.zeros((1, 13, 13, 1)), 3, stride=2).shape == (1, side, si
 assert side == 6
 
 # %% [markdown]
-# **2. Pooling in one line.** For windows that do not overlap, max-pooling is one `reshape` and one `max` of NumPy.
-# Write it for images `(B, H, W, C)` whose sides are multiples of m.
+# **2. Pooling in one line.** For windows that do not overlap, max-pooling is one `reshape` and
+# one `max` of NumPy. Write it for images `(B, H, W, C)` whose sides are multiples of m.
 
 # %%
 # your line
@@ -253,7 +250,8 @@ for m in (1, 2, 3, 6):
     assert np.array_equal(pool(x, m), F.max_pool2d(x, m).data)
 
 # %% [markdown]
-# **3. Find the bug.** This average-pooling has the right value, and a gradient with the right shape. Is it right?
+# **3. Find the bug.** This average-pooling has the right value, and a gradient with the right
+# shape. Is it right?
 
 
 # %%
@@ -272,7 +270,9 @@ def average_pool(x):
 def mended(x):
     B, H, W, C = x.shape
     y = x.reshape(B, H // 2, 2, W // 2, 2, C).mean(axis=(2, 4))
-    return y, (lambda dy: dy.repeat(2, axis=1).repeat(2, axis=2) / 4,)  # each of four pixels has a quarter of it
+    return y, (
+        lambda dy: dy.repeat(2, axis=1).repeat(2, axis=2) / 4,
+    )  # each of four pixels has a quarter of it
 
 
 message = "no complaint"

@@ -25,14 +25,15 @@ md.manual_seed(0)
 # %% [markdown]
 # ## Small changes that add up
 #
-# Take one linear neuron, $w \cdot x$, and change each pixel by at most $\varepsilon$. How much can the sum change?
-# The most if each pixel moves in the direction of its weight's sign:
+# Take one linear neuron, $w \cdot x$, and change each pixel by at most $\varepsilon$. How much
+# can the sum change? The most if each pixel moves in the direction of its weight's sign:
 #
 # $$w \cdot (x + \delta) - w \cdot x = w \cdot \delta = \varepsilon \sum_i |w_i|, \qquad
 # \delta = \varepsilon \operatorname{sign}(w)$$
 #
-# That grows with the number of pixels $n$. A *random* change of the same size grows like $\sqrt n$ only, since its
-# parts mostly cancel. Measure both, with weights of size 1 and $\varepsilon = 0.01$:
+# That grows with the number of pixels $n$. A *random* change of the same size grows like
+# $\sqrt n$ only, since its parts mostly cancel. Measure both, with weights of size 1 and
+# $\varepsilon = 0.01$:
 
 # %%
 rng = np.random.default_rng(0)
@@ -50,7 +51,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# An image of 128 x 128 pixels in colour has 49,152 numbers. This is why the report says that it is above all their
+# An image of 128 x 128 pixels in colour has 49,152 numbers. This is why the report says that it
+# is above all their
 # *linearity* that makes networks vulnerable: they are no linear neuron, but nearly linear nearby.
 #
 # ## A network to attack
@@ -75,22 +77,27 @@ def predict(images):
     return F.softmax(model(md.Tensor(images))).data  # probabilities (B, 10)
 
 
-print(f"{np.mean(predict(val.images).argmax(axis=1) == val.labels):.1%} of the unseen digits are read rightly")
+right = predict(val.images).argmax(axis=1) == val.labels
+print(f"{right.mean():.1%} of the unseen digits are read rightly")
 
 # %% [markdown]
 # ## The attack
 #
-# We look for the change that raises the loss most, among all that move no pixel by more than $M_k$ (equation 11):
+# We look for the change that raises the loss most, among all that move no pixel by more than
+# $M_k$ (equation 11):
 #
 # $$\delta_k = \operatorname{argmax}_{\delta} L(x + \delta, y, \theta) \quad \text{subject to} \quad
 # \lVert \delta \rVert_\infty \le M_k$$
 #
-# That is hard. But nearby the loss is almost linear (Taylor), $L(x + \delta) \approx L(x) + \delta \cdot \nabla_x
-# L$, and of a linear function we know the answer from above. It is the **fast gradient sign method**:
+# That is hard. But nearby the loss is almost linear (Taylor),
+# $L(x + \delta) \approx L(x) + \delta \cdot \nabla_x L$, and of a linear function we know the
+# answer from above. It is the
+# **fast gradient sign method**:
 #
 # $$\delta = \varepsilon \operatorname{sign}(\nabla_x L(x, y, \theta))$$
 #
-# The gradient by the *image*: backpropagation does not care whether it is asked for the weights or for the pixels.
+# The gradient by the *image*: backpropagation does not care whether it is asked for the weights
+# or for the pixels.
 
 
 # %%
@@ -102,20 +109,24 @@ def fgsm(image, label, epsilon):
 
 
 threes = np.flatnonzero(val.labels == 3)
-middle = threes[np.argsort(predict(val.images[threes])[:, 3])[len(threes) // 2]]  # neither an easy nor a hard 3
+middle = threes[
+    np.argsort(predict(val.images[threes])[:, 3])[len(threes) // 2]
+]  # neither an easy nor a hard 3
 image, label = val.images[[middle]], val.labels[[middle]]
 ours = fgsm(image, label, 32 / 255)
 theirs = md.robustness.fgsm(model, image, label, [32 / 255])
-assert np.array_equal(ours, theirs.adversarial[0])  # md.robustness has the same, for many images and epsilons
+assert np.array_equal(
+    ours, theirs.adversarial[0]
+)  # md.robustness has the same, for many images and epsilons
 ours.shape
 
 # %% [markdown]
 # ## Is the network linear nearby?
 #
-# Walk along the attack's direction (without clipping, so that the walk is a straight line) and watch two things: the
-# loss, and the **margin**, by how much the true class's logit is ahead of the next. Dotted: their linear predictions,
-# $L + \varepsilon \sum_i |\partial L / \partial x_i|$ and the like. For comparison, a random direction of the same
-# size:
+# Walk along the attack's direction (without clipping, so that the walk is a straight line) and
+# watch two things: the loss, and the **margin**, by how much the true class's logit is ahead of
+# the next. Dotted: their linear predictions, $L + \varepsilon \sum_i |\partial L / \partial x_i|$
+# and the like. For comparison, a random direction of the same size:
 
 
 # %%
@@ -140,9 +151,13 @@ for ax, what in zip(axes, (loss, margin)):
     value.sum().backward(inputs=[start])
     slope = (directions["FGSM"] * start.grad).sum()
     for (name, direction), style in zip(directions.items(), ("-", "--")):
-        walk = (image + steps[:, None, None, None] / 255 * direction).astype(np.float32)  # (49, 8, 8, 1)
+        walk = (image + steps[:, None, None, None] / 255 * direction).astype(
+            np.float32
+        )  # (49, 8, 8, 1)
         ax.plot(steps, what(md.Tensor(walk)).data, style, label=name)
-    ax.plot(steps, value.item() + steps / 255 * slope, ":", color="black", label="linear prediction")
+    ax.plot(
+        steps, value.item() + steps / 255 * slope, ":", color="black", label="linear prediction"
+    )
     ax.set(xlabel="epsilon, in 1/255", ylabel=what.__name__)
 axes[0].set_ylim(0, 5)
 axes[1].axhline(0, color="0.7", linewidth=0.8)
@@ -150,15 +165,15 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The margin falls along a nearly straight line, and where it crosses 0 the class changes. The loss is a curved
-# function of the margin, flat where the network is sure, but it rises all the way: its gradient's sign is good
-# enough. The random change does little to either.
+# The margin falls along a nearly straight line, and where it crosses 0 the class changes. The
+# loss is a curved function of the margin, flat where the network is sure, but it rises all the
+# way: its gradient's sign is good enough. The random change does little to either.
 #
 # ## Turning epsilon up
 #
 # The smallest perturbation that changes the class, equation (10), is
-# $\operatorname{argmin} \lVert \delta \rVert$ subject to $\hat y(x + \delta) \ne \hat y(x)$. FGSM looks for it along
-# one direction: raise $\varepsilon$ until the class flips.
+# $\operatorname{argmin} \lVert \delta \rVert$ subject to $\hat y(x + \delta) \ne \hat y(x)$. FGSM
+# looks for it along one direction: raise $\varepsilon$ until the class flips.
 
 # %%
 epsilons = np.array([0, 8, 16, 24, 32, 40, 48]) / 255
@@ -185,18 +200,25 @@ before, after = (predict(fgsm(image, label, e)).argmax() for e in (smallest - 0.
 print(f"at {255 * smallest:.2f}/255 the class changes from {before} to {after}")
 
 # %% [markdown]
+# The image, the adversarial one, and what was added to it:
+
+# %%
+md.plot.adversary(model, image, fgsm(image, label, smallest), smallest)
+
+# %% [markdown]
 # ## All images: the accuracy curve
 #
-# The report's figures 8 to 13 all draw this: which part of the images is still read rightly, at each epsilon. The
-# attack's gradient is computed once for each image; `accuracy_curve` does all that, with 95 % confidence bands.
-# Beside it, random changes of the same size:
+# The report's figures 8 to 13 all draw this: which part of the images is still read rightly, at
+# each epsilon. The attack's gradient is computed once for each image; `accuracy_curve` does all
+# that, with 95 % confidence bands. Beside it, random changes of the same size:
 
 # %%
 epsilons = np.arange(0, 65, 4) / 255
 curve = md.robustness.accuracy_curve(model, val.images, val.labels, epsilons)
 signs = rng.choice([-1, 1], val.images.shape).astype(np.float32)
 noisy = [
-    np.mean(predict((val.images + np.float32(e) * signs).clip(0, 1)).argmax(axis=1) == val.labels) for e in epsilons
+    np.mean(predict((val.images + np.float32(e) * signs).clip(0, 1)).argmax(axis=1) == val.labels)
+    for e in epsilons
 ]
 figure, ax = plt.subplots(figsize=(5.5, 3))
 ax.plot(255 * epsilons, 100 * np.array(noisy), "s--", color="0.5", label="random signs")
@@ -207,21 +229,24 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Both change every pixel by the same amount. The network is used to the one, and helpless against the other.
+# Both change every pixel by the same amount. The network is used to the one, and helpless against
+# the other.
 #
 # ## How much can it change at most?
 #
-# A layer $W^T z + b$ stretches a difference by at most its spectral norm $\lVert W \rVert$, an activation by at most
-# its steepest slope $L_\psi$. In a row they multiply (equation 9):
+# A layer $W^T z + b$ stretches a difference by at most its spectral norm $\lVert W \rVert$, an
+# activation by at most its steepest slope $L_\psi$. In a row they multiply (equation 9):
 #
-# $$\lVert f(x + \delta) - f(x) \rVert \le \lVert \delta \rVert \prod_{i=1}^d L_{\psi_i} \lVert W_i \rVert$$
+# $$\lVert f(x + \delta) - f(x) \rVert \le \lVert \delta \rVert
+# \prod_{i=1}^d L_{\psi_i} \lVert W_i \rVert$$
 
 # %%
 bound = md.robustness.lipschitz_bound(model, (8, 8, 1))
 print(bound)
 
 # %% [markdown]
-# Compare with how much the logits really move, for FGSM and for random changes of all validation images:
+# Compare with how much the logits really move, for FGSM and for random changes of all validation
+# images:
 
 # %%
 moved = {
@@ -230,7 +255,9 @@ moved = {
 }
 figure, ax = plt.subplots(figsize=(5.5, 2.6))
 for (name, images), color in zip(moved.items(), ("#D55E00", "0.5")):
-    change = np.linalg.norm(model(md.Tensor(images)).data - model(md.Tensor(val.images)).data, axis=1)
+    change = np.linalg.norm(
+        model(md.Tensor(images)).data - model(md.Tensor(val.images)).data, axis=1
+    )
     stretch = change / np.linalg.norm((images - val.images).reshape(len(images), -1), axis=1)
     assert (stretch <= bound.bound).all()
     ax.hist(stretch, bins=np.geomspace(0.5, 1000, 60), color=color, alpha=0.7, label=name)
@@ -240,14 +267,15 @@ ax.legend(frameon=False, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# The bound holds, and is far above what happens. It grows with every layer, exponentially with depth: it cannot
-# promise that a deep network is smooth. That is what the report concludes too, from norms of 2, 5 and 11 in
-# AlexNet's layers.
+# The bound holds, and is far above what happens. It grows with every layer, exponentially with
+# depth: it cannot promise that a deep network is smooth. That is what the report concludes too,
+# from norms of 2, 5 and 11 in AlexNet's layers.
 #
 # ## Exercises
 #
-# **1. A target.** FGSM leads away from the true class. Lead *to* a class instead: lower the loss of a wrong label.
-# How many of the validation images that are not an 8 can you turn into an 8 at $\varepsilon = 48/255$?
+# **1. A target.** FGSM leads away from the true class. Lead *to* a class instead: lower the loss
+# of a wrong label. How many of the validation images that are not an 8 can you turn into an 8 at
+# $\varepsilon = 48/255$?
 
 # %%
 # your attack
@@ -256,14 +284,17 @@ plt.show()
 others = val.images[val.labels != 8]
 x = md.Tensor(others, requires_grad=True)
 F.cross_entropy(model(x), np.full(len(others), 8), reduction="sum").backward(inputs=[x])
-targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(0, 1)  # minus: down the loss of class 8
+targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(
+    0, 1
+)  # minus: down the loss of class 8
 before, after = (np.mean(predict(images).argmax(axis=1) == 8) for images in (others, targeted))
 print(f"read as 8: {before:.1%} before, {after:.1%} after")
 assert after > before + 0.1
 
 # %% [markdown]
-# **2. Do they transfer?** Images that were made to fool this network often fool others, which the attacker never saw
-# (Szegedy et al. 2014). Train a perceptron, and try it on the network's adversarial images at 32/255.
+# **2. Do they transfer?** Images that were made to fool this network often fool others, which the
+# attacker never saw (Szegedy et al. 2014). Train a perceptron, and try it on the network's
+# adversarial images at 32/255.
 
 # %%
 # your experiment
@@ -281,12 +312,13 @@ def right(images):
     return np.mean(victim(md.Tensor(images)).data.argmax(axis=1) == val.labels)
 
 
-print(f"clean {right(val.images):.1%}, random {right(noise):.1%}, made for the other network {right(adversarial):.1%}")
+print(f"clean {right(val.images):.1%}, random {right(noise):.1%}")
+print(f"made for the other network {right(adversarial):.1%}")
 assert right(adversarial) < right(noise)
 
 # %% [markdown]
-# **3. Find the bug.** This attack finds the network wonderfully robust: its accuracy stays as it was at every
-# epsilon. Why?
+# **3. Find the bug.** This attack finds the network wonderfully robust: its accuracy stays as it
+# was at every epsilon. Why?
 
 
 # %%
@@ -307,7 +339,9 @@ right_loss = F.cross_entropy(model(md.Tensor(moved["FGSM"])), val.labels).item()
 print(f"loss: clean {clean_loss:.2f}, wrong attack {wrong_loss:.2f}, FGSM {right_loss:.2f}")
 assert right_loss > 2 * clean_loss  # an attack raises the loss
 unchanged = predict(attacked).argmax(axis=1) == predict(val.images).argmax(axis=1)
-assert unchanged.mean() > 0.98  # minus goes down the loss: it makes the network surer of what it says
+assert (
+    unchanged.mean() > 0.98
+)  # minus goes down the loss: it makes the network surer of what it says
 
 # %% [markdown]
 # **Next:** [pruning](09_pruning.ipynb), and whether a pruned network is more robust.

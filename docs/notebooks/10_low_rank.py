@@ -27,8 +27,8 @@ md.manual_seed(0)
 # %% [markdown]
 # ## Kernels that are a product
 #
-# The kernel that finds vertical edges smooths from top to bottom, and takes a difference from left to right. It is
-# the product of a column and a row, a matrix of **rank 1**:
+# The kernel that finds vertical edges smooths from top to bottom, and takes a difference from
+# left to right. It is the product of a column and a row, a matrix of **rank 1**:
 
 # %%
 column, row = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
@@ -37,8 +37,8 @@ print(edge)
 print("rank", np.linalg.matrix_rank(edge))
 
 # %% [markdown]
-# So the convolution can be done in two steps, first with the column, then with the row, for 3 + 3 multiplications a
-# pixel in place of 9. The photograph of lesson 6, in both ways:
+# So the convolution can be done in two steps, first with the column, then with the row, for 3 + 3
+# multiplications a pixel in place of 9. The photograph of lesson 6, in both ways:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -68,27 +68,33 @@ print("largest difference", np.abs(whole.data - both.data).max())
 #
 # $$F^n = \sum_{c=1}^C W_n^c * Z^c$$
 #
-# Let them share $K$ columns and $K$ rows (equation 13), and the sums can be taken one after the other (equation 14):
+# Let them share $K$ columns and $K$ rows (equation 13), and the sums can be taken one after the
+# other (equation 14):
 #
 # $$\tilde W_n^c = \sum_{d=1}^K V_d^c H_n^d, \qquad
 # \tilde F^n = \sum_{d=1}^K H_n^d * \Big(\sum_{c=1}^C V_d^c * Z^c\Big)$$
 #
-# The inner sum is a convolution with kernels of $k \times 1$, to $K$ channels. The outer one is a convolution with
-# kernels of $1 \times k$, from $K$ to $N$ channels. `nn.LowRankConv2d` is this pair. Check that it is the
-# convolution with the kernel of equation (13):
+# The inner sum is a convolution with kernels of $k \times 1$, to $K$ channels. The outer one is a
+# convolution with kernels of $1 \times k$, from $K$ to $N$ channels. `nn.LowRankConv2d` is this
+# pair. Check that it is the convolution with the kernel of equation (13):
 
 # %%
 C, N, K = 8, 12, 5
-pair = nn.LowRankConv2d(C, N, kernel_size=3, rank=K, padding=1, bias=False, norm=False).astype(np.float64)
+pair = nn.LowRankConv2d(C, N, kernel_size=3, rank=K, padding=1, bias=False, norm=False).astype(
+    np.float64
+)
 V, H = pair.vertical.weight.data, pair.horizontal.weight.data  # (K, 3, 1, C) and (N, 1, 3, K)
-W = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])  # equation (13): the sum over d of column times row
+W = np.einsum(
+    "dhc,nwd->nhwc", V[:, :, 0], H[:, 0]
+)  # equation (13): the sum over d of column times row
 Z = np.random.default_rng(0).standard_normal((1, 10, 10, C))
 print(W.shape, np.abs(pair(md.Tensor(Z)).data - F.conv2d(Z, W, padding=1).data).max())
 
 # %% [markdown]
 # ## When does it pay?
 #
-# The pair has $k K (C + N)$ weights, the dense layer $k^2 C N$, and each weight is used once a pixel: so below
+# The pair has $k K (C + N)$ weights, the dense layer $k^2 C N$, and each weight is used once a
+# pixel: so below
 #
 # $$K < \frac{k \, C N}{C + N}$$
 #
@@ -106,14 +112,16 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# (The report compares the rank's bounds, $N K$ with $N k^2 C$. Written as a matrix of $C k$ rows and $k N$ columns,
-# as below, the kernel has rank $K$ under (13), and at most $\min(C k, N k)$ otherwise.)
+# (The report compares the rank's bounds, $N K$ with $N k^2 C$. Written as a matrix of $C k$ rows
+# and $k N$ columns, as below, the kernel has rank $K$ under (13), and at most $\min(C k, N k)$
+# otherwise.)
 #
 # ## The best pair for given weights
 #
-# Write the kernel as a matrix with a row for each $(c, h)$ and a column for each $(w, n)$. Then (13) says that this
-# matrix is $V H$, of rank $K$; and the best matrix of rank $K$ is known: the singular value decomposition, cut after
-# $K$ values (Eckart and Young 1936). `factorize` does that.
+# Write the kernel as a matrix with a row for each $(c, h)$ and a column for each $(w, n)$. Then
+# (13) says that this matrix is $V H$, of rank $K$; and the best matrix of rank $K$ is known: the
+# singular value decomposition, cut after $K$ values (Eckart and Young 1936). `factorize` does
+# that.
 #
 # First a network that has learned something: three convolutions, on digits enlarged to 16 x 16.
 
@@ -148,7 +156,9 @@ def trained(model, epochs=8):
 
 
 def accuracy(model):
-    return md.evaluate(model, md.data.Loader(*val, batch_size=120, shuffle=False), progress=False).accuracy
+    return md.evaluate(
+        model, md.data.Loader(*val, batch_size=120, shuffle=False), progress=False
+    ).accuracy
 
 
 dense = trained(cnn())
@@ -156,8 +166,8 @@ print(f"accuracy {accuracy(dense):.1%}")
 print(md.compress.largest_ranks(dense))
 
 # %% [markdown]
-# The singular values of its three kernels, beside those of random kernels of the same size. Learned kernels have a
-# few large values: they are *nearly* of low rank.
+# The singular values of its three kernels, beside those of random kernels of the same size.
+# Learned kernels have a few large values: they are *nearly* of low rank.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.4), layout="constrained")
@@ -195,10 +205,10 @@ plt.show()
 # %% [markdown]
 # ## Cut, or trained
 #
-# Now replace all three convolutions, at smaller and smaller ranks. `low_rank(..., init="svd")` takes the best pair
-# for the trained weights, and does not train any further. `init="scratch"`, the report's way, starts from random
-# pairs, with batch normalisation between the two halves (the doubled depth would suffer from vanishing gradients:
-# lesson 5), and trains them from the start:
+# Now replace all three convolutions, at smaller and smaller ranks. `low_rank(..., init="svd")`
+# takes the best pair for the trained weights, and does not train any further. `init="scratch"`,
+# the report's way, starts from random pairs, with batch normalisation between the two halves (the
+# doubled depth would suffer from vanishing gradients: lesson 5), and trains them from the start:
 
 # %%
 results = []
@@ -206,9 +216,13 @@ pairs = {}
 for ranks in [(1, 2, 2), (2, 4, 4), (3, 8, 8), (4, 16, 16), (5, 32, 32)]:
     cut = md.compress.low_rank(copy.deepcopy(dense), ranks, init="svd")
     pairs[ranks] = trained(md.compress.low_rank(cnn(), ranks))
-    part = md.compress.cost(cut, (16, 16, 1)).multiply_adds / md.compress.cost(dense, (16, 16, 1)).multiply_adds
+    part = (
+        md.compress.cost(cut, (16, 16, 1)).multiply_adds
+        / md.compress.cost(dense, (16, 16, 1)).multiply_adds
+    )
     results.append((part, accuracy(cut), accuracy(pairs[ranks])))
-    print(f"ranks {ranks}: {part:.0%} of the multiplications, cut {results[-1][1]:.1%}, trained {results[-1][2]:.1%}")
+    before, after = results[-1][1:]
+    print(f"{ranks}: {part:.0%} of the multiplications, cut {before:.1%}, trained {after:.1%}")
 
 figure, ax = plt.subplots(figsize=(5, 2.8))
 parts, cuts, trainings = 100 * np.array(results).T
@@ -220,8 +234,8 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Trained as pairs, networks of a fraction of the work read nearly as well. (The report finds the same for ResNet18,
-# and that AlexNet loses accuracy: its claims C6 and C7.)
+# Trained as pairs, networks of a fraction of the work read nearly as well. (The report finds the
+# same for ResNet18, and that AlexNet loses accuracy: its claims C6 and C7.)
 #
 # ## Is it more robust?
 #
@@ -230,23 +244,18 @@ plt.show()
 # %%
 epsilons = np.arange(0, 49, 4) / 255
 models = {"dense": dense, "ranks 3, 8, 8": pairs[3, 8, 8]}
-figure, ax = plt.subplots(figsize=(5, 2.8))
-for (name, model), marker in zip(models.items(), "os"):
-    curve = md.robustness.accuracy_curve(model, *val, epsilons)
-    ax.plot(255 * epsilons, 100 * curve.accuracy, marker=marker, label=name)
-    ax.fill_between(255 * epsilons, *(100 * curve.accuracy_band), alpha=0.15)
-ax.set(xlabel="epsilon, in 1/255", ylabel="accuracy (%)", ylim=(0, 100))
-ax.legend(frameon=False)
-plt.show()
+md.plot.accuracy(
+    {name: md.robustness.accuracy_curve(model, *val, epsilons) for name, model in models.items()}
+)
 
 # %% [markdown]
-# One training each, one small data set: look at the bands before you conclude anything. The report concludes that
-# low rank does not make these networks more robust.
+# One training each, one small data set: look at the bands before you conclude anything. The
+# report concludes that low rank does not make these networks more robust.
 #
 # ## Exercises
 #
-# **1. Which are separable?** Which of these kernels are of rank 1? Find their column and row with the singular value
-# decomposition.
+# **1. Which are separable?** Which of these kernels are of rank 1? Find their column and row with
+# the singular value decomposition.
 
 # %%
 candidates = {
@@ -268,8 +277,9 @@ for name, kernel in candidates.items():
 assert separable == ["mean", "bell"]
 
 # %% [markdown]
-# **2. What the cut loses.** The distance of the best kernel of rank $K$ from the dense one is the root of the sum of
-# the squares of the singular values left out. Check it for `dense[5]` and K = 8.
+# **2. What the cut loses.** The distance of the best kernel of rank $K$ from the dense one is the
+# root of the sum of the squares of the singular values left out. Check it for `dense[5]` and K =
+# 8.
 
 # %%
 # your check
@@ -282,8 +292,8 @@ S = np.linalg.svd(weight.transpose(3, 1, 2, 0).reshape(c * kh, kw * n), compute_
 assert np.isclose(np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()), rtol=1e-4)
 
 # %% [markdown]
-# **3. Find the bug.** Somebody factorises a kernel by reshaping it at once, without bringing the axes into order. It
-# runs, and for full rank it even looks right. What goes wrong at K = 8?
+# **3. Find the bug.** Somebody factorises a kernel by reshaping it at once, without bringing the
+# axes into order. It runs, and for full rank it even looks right. What goes wrong at K = 8?
 
 
 # %%
@@ -298,13 +308,16 @@ print("full rank:", np.abs(full - weight).max())
 # your check
 
 # %% tags=["hide-cell", "solution"]
-# Its rows are (n, h) and its columns (w, c): a vertical filter for each *output* and a horizontal one for each *input*.
+# Its rows are (n, h) and its columns (w, c): a vertical filter for each *output*, a horizontal one
+# for each *input*.
 # That is the pair in the wrong order: the first convolution would have to be the horizontal one.
 wrong = wrong_factorize(weight, 8).reshape(weight.shape)
 rows_c_h = wrong.transpose(3, 1, 2, 0).reshape(c * kh, kw * n)  # as equation (13) needs it
-print("rank in equation (13)'s order:", np.linalg.matrix_rank(rows_c_h), "right:", np.linalg.matrix_rank(
-    best.transpose(3, 1, 2, 0).reshape(c * kh, kw * n)))  # fmt: skip
-assert np.linalg.matrix_rank(rows_c_h) > 8
+rank = np.linalg.matrix_rank(rows_c_h)
+right = np.linalg.matrix_rank(best.transpose(3, 1, 2, 0).reshape(c * kh, kw * n))
+print(f"rank in equation (13)'s order: {rank}, and of the right one {right}")
+assert rank > right == 8
 
 # %% [markdown]
-# **Next:** [temperature](11_temperature.ipynb), and how a network can look robust without being so.
+# **Next:** [temperature](11_temperature.ipynb), and how a network can look robust without being
+# so.

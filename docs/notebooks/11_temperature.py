@@ -31,8 +31,8 @@ train, val = md.data.digits("train"), md.data.digits("val")
 #
 # $$p_k = \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}$$
 #
-# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / c$ each; towards $T =
-# 0$ the largest takes all. The report's animals:
+# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / c$
+# each; towards $T = 0$ the largest takes all. The report's animals:
 
 # %%
 classes, logits = ["elephant", "dog", "cat"], np.array([-4.0, 5.0, 6.0])
@@ -60,21 +60,22 @@ by_hand = -logits[c] / T + np.log(np.exp(logits / T).sum())
 print(by_hand, F.cross_entropy(logits[None], [c], temperature=T).item())
 
 # %% [markdown]
-# Its gradient is $(p - y) / T$. So with a high temperature training goes on pushing until the *divided* logits are
-# large: the logits themselves become about $T$ times as large.
+# Its gradient is $(p - y) / T$. So with a high temperature training goes on pushing until the
+# *divided* logits are large: the logits themselves become about $T$ times as large.
 #
 # ## Training at several temperatures
 #
-# A perceptron with two hidden layers, trained at T = 1, 20 and 90 (the report's range). Since the gradient is $1/T$
-# times as large, the learning rate is raised with $T$; otherwise the hot networks would hardly learn:
+# A perceptron with two hidden layers, trained at T = 1, 20 and 90 (the report's range). Since the
+# gradient is $1/T$ times as large, the learning rate is raised with $T$; otherwise the hot
+# networks would hardly learn:
 
 
 # %%
 def trained(T, epochs=30):
     md.manual_seed(0)
     model = nn.Sequential(
-        nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(),
-        nn.Linear(64, 10),
+        nn.Normalize(0.5, 0.25), nn.Flatten(),
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
     batches = md.data.Loader(*train, batch_size=64, augment=False, seed=0)
     lr = 0.05 * np.sqrt(T)
@@ -90,22 +91,30 @@ for (T, model), color in zip(models.items(), ("#0072B2", "#009E73", "#D55E00")):
     g = np.sort(model(md.Tensor(val.images)).data, axis=1)
     lead = g[:, -1] - g[:, -2]
     accuracy = np.mean(model(md.Tensor(val.images)).data.argmax(axis=1) == val.labels)
-    ax.hist(lead, bins=np.geomspace(0.1, 3000, 60), color=color, alpha=0.6, label=f"T = {T}: accuracy {accuracy:.1%}")
+    ax.hist(
+        lead,
+        bins=np.geomspace(0.1, 3000, 60),
+        color=color,
+        alpha=0.6,
+        label=f"T = {T}: accuracy {accuracy:.1%}",
+    )
 ax.set(xscale="log", xlabel="lead of the largest logit over the second", ylabel="images")
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# All read well. What changed is the scale of the logits: a lead of 10 at $T = 1$ is one of hundreds when $T = 90$.
+# All read well. What changed is the scale of the logits: a lead of 10 at $T = 1$ is one of
+# hundreds when $T = 90$.
 #
 # ## The trap
 #
-# Now attack them by FGSM. The report distinguishes two attackers: one knows $T$ and uses it in the loss (figure 13
-# b); the other does not, and uses $T = 1$ (figure 13 a). Against the second, hot networks seem robust at every
-# epsilon.
+# Now attack them by FGSM. The report distinguishes two attackers: one knows $T$ and uses it in
+# the loss (figure 13 b); the other does not, and uses $T = 1$ (figure 13 a). Against the second,
+# hot networks seem robust at every epsilon.
 #
-# But look at what that attacker computes. At $T = 1$ a lead of several hundred gives $p_c = 1$, the gradient $p - y$
-# is a difference of two numbers that are equal in all digits, and FGSM takes the *sign* of it:
+# But look at what that attacker computes. At $T = 1$ a lead of several hundred gives $p_c = 1$,
+# the gradient $p - y$ is a difference of two numbers that are equal in all digits, and FGSM takes
+# the *sign* of it:
 
 # %%
 for dtype in (np.float32, np.float64):
@@ -115,10 +124,10 @@ for dtype in (np.float32, np.float64):
     print(f"{dtype.__name__}: p = {p}, p - y = {p - np.array([0, 0, 1], dtype)}")
 
 # %% [markdown]
-# The last entry is 0 in both, though it is really $-(p_0 + p_1)$: float32 has about 7 digits, and near 1 it cannot
-# show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny, and a lead of more than 103 leaves
-# nothing: $e^{-104}$ is 0 in float32, whose smallest number is $10^{-45}$. Then the whole gradient is exactly zero.
-# An attacker with the textbook formula finds:
+# The last entry is 0 in both, though it is really $-(p_0 + p_1)$: float32 has about 7 digits, and
+# near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny,
+# and a lead of more than 103 leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is
+# $10^{-45}$. Then the whole gradient is exactly zero. An attacker with the textbook formula finds:
 
 
 # %%
@@ -135,16 +144,20 @@ def textbook_gradient(model, images, labels, T=1.0):
 for T, model in models.items():
     gradient = textbook_gradient(model, val.images, val.labels)
     dead = (gradient == 0).all(axis=(1, 2, 3))
-    print(f"trained at T = {T:2}: the gradient is exactly zero for {dead.mean():6.1%} of the images")
+    print(
+        f"trained at T = {T:2}: the gradient is exactly zero for {dead.mean():6.1%} of the images"
+    )
 
 # %% [markdown]
-# An image whose gradient is zero does not move, whatever epsilon. It counts as robust, and nothing was tested.
+# An image whose gradient is zero does not move, whatever epsilon. It counts as robust, and
+# nothing was tested.
 #
-# What could a better attacker do? Compute in float64, whose smallest number is $10^{-324}$. Or guess $T$: FGSM needs
-# only the
-# *direction* of the gradient, and at the temperature of the training nothing underflows. Or climb another loss: the
-# **margin** $\max_{k \ne c} g_k - g_c$ has no exponential, and cannot saturate. Four attackers, the same three
-# networks:
+# What could a better attacker do? Compute in float64, whose smallest number is $10^{-324}$. Or
+# guess $T$: FGSM needs only the
+# *direction* of the gradient, and at the temperature of the training nothing underflows. Or climb
+# another loss: the
+# **margin** $\max_{k \ne c} g_k - g_c$ has no exponential, and cannot saturate. Four attackers,
+# the same three networks:
 
 # %%
 epsilons = np.arange(0, 41, 4) / 255
@@ -153,14 +166,20 @@ epsilons = np.arange(0, 41, 4) / 255
 def attacked(model, direction):
     """Accuracy in percent at each epsilon, along a direction."""
     moved = [(val.images + np.float32(e) * direction).clip(0, 1) for e in epsilons]
-    return [100 * np.mean(model(md.Tensor(images)).data.argmax(axis=1) == val.labels) for images in moved]
+    return [
+        100 * np.mean(model(md.Tensor(images)).data.argmax(axis=1) == val.labels)
+        for images in moved
+    ]
 
 
 def attackers(model, T):
     """The direction of each attacker."""
     yield "T = 1, float32", np.sign(textbook_gradient(model, val.images, val.labels))
     precise = copy.deepcopy(model).astype(np.float64)
-    yield "T = 1, float64", np.sign(textbook_gradient(precise, val.images.astype(np.float64), val.labels))
+    yield (
+        "T = 1, float64",
+        np.sign(textbook_gradient(precise, val.images.astype(np.float64), val.labels)),
+    )
     yield "knows T", np.sign(textbook_gradient(model, val.images, val.labels, T))
     x = md.Tensor(val.images, requires_grad=True)
     F.margin_loss(model(x), val.labels, reduction="sum").backward(inputs=[x])
@@ -179,24 +198,26 @@ axes[0].legend(frameon=False, fontsize=8, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# The first picture is the report's figure 13 a in small: hot networks look robust at every epsilon. In the second
-# the same attacker, with the same $T = 1$, computes with more digits, and much of the robustness is gone. The last
-# two leave nothing of it. (This is known as gradient masking: Papernot et al. 2017; Carlini and Wagner 2016.)
-# Whenever a defence looks good, first ask whether the attack still works.
+# The first picture is the report's figure 13 a in small: hot networks look robust at every
+# epsilon. In the second the same attacker, with the same $T = 1$, computes with more digits, and
+# much of the robustness is gone. The last two leave nothing of it. (This is known as gradient
+# masking: Papernot et al. 2017; Carlini and Wagner 2016.) Whenever a defence looks good, first
+# ask whether the attack still works.
 #
-# `md.robustness` has these attackers too: `fgsm` and `accuracy_curve` take `temperature=T` and `loss="margin"`, and
-# their cross-entropy computes $p_c - 1$ as minus the sum of the others, so that at least the digits near 1 are not
-# lost.
+# `md.robustness` has these attackers too: `fgsm` and `accuracy_curve` take `temperature=T` and
+# `loss="margin"`, and their cross-entropy computes $p_c - 1$ as minus the sum of the others, so
+# that at least the digits near 1 are not lost.
 #
 # ## How to tell
 #
 # Three checks, each a line or two:
 #
-# * **Zero gradients.** Count the images whose gradient is exactly zero. `accuracy_curve(...).zero_gradients` does,
-#   and warns.
-# * **Large steps.** At an epsilon where the image is lost to any eye, accuracy must fall to chance. A line that
-#   levels off high above it tells of an attack that stands still.
-# * **Another attack.** One that climbs the margin, or computes in float64, must not do much better.
+# * **Zero gradients.** Count the images whose gradient is exactly zero.
+#   `accuracy_curve(...).zero_gradients` does, and warns.
+# * **Large steps.** At an epsilon where the image is lost to any eye, accuracy must fall to
+#   chance. A line that levels off high above it tells of an attack that stands still.
+# * **Another attack.** One that climbs the margin, or computes in float64, must not do much
+#   better.
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -208,8 +229,9 @@ print(caught[0].category.__name__, "-", caught[0].message)
 # %% [markdown]
 # ## Exercises
 #
-# **1. The limit.** Show that for very large $T$ the probabilities are $p_k \approx \frac1c \big(1 + (g_k - \bar g) /
-# T\big)$, with $\bar g$ the mean logit. Check it for the animals at T = 1000.
+# **1. The limit.** Show that for very large $T$ the probabilities are
+# $p_k \approx \frac1c \big(1 + (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it
+# for the animals at T = 1000.
 
 # %%
 # your check
@@ -221,8 +243,9 @@ assert np.allclose(F.softmax(logits, temperature=T).data, first_order, atol=1e-4
 assert not np.allclose(F.softmax(logits, temperature=T).data, 1 / 3, atol=1e-4)
 
 # %% [markdown]
-# **2. A fake defence.** Take the network trained at T = 1, and multiply its last layer's weights and bias by 100.
-# Its answers are the same for every image. How "robust" is it against the attacker of the first picture, at 32/255?
+# **2. A fake defence.** Take the network trained at T = 1, and multiply its last layer's weights
+# and bias by 100. Its answers are the same for every image. How "robust" is it against the
+# attacker of the first picture, at 32/255?
 
 # %%
 # your experiment
@@ -239,8 +262,8 @@ knowing = attacked(fake, np.sign(textbook_gradient(fake, val.images, val.labels,
 assert abs(knowing[8] - before[8]) < 3  # who knows about it is not impressed
 
 # %% [markdown]
-# **3. Find the bug.** This loss passes every test at small logits. Where does it fail, and how would you write it?
-# (Two different failures.)
+# **3. Find the bug.** This loss passes every test at small logits. Where does it fail, and how
+# would you write it? (Two different failures.)
 
 
 # %%
@@ -261,7 +284,9 @@ def stable_loss(logits, label, T):
 
 with np.errstate(all="ignore"):
     overflow = wrong_loss(np.array([0.0, 1000.0]), 1, 1.0)  # exp(1000) is infinite
-    underflow = wrong_loss(np.array([0.0, -1000.0]), 1, 1.0)  # exp(-1000) is 0, and its logarithm -inf
+    underflow = wrong_loss(
+        np.array([0.0, -1000.0]), 1, 1.0
+    )  # exp(-1000) is 0, and its logarithm -inf
 assert np.isnan(overflow)
 assert np.isinf(underflow)
 for g in ([0.0, 1000.0], [0.0, -1000.0], [2.0, 1.0]):

@@ -25,9 +25,10 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## A value and its vector-Jacobian product
 #
-# The chain rule asks little of an operation $y = f(x)$: given $dy$, the gradient of the loss by its result, it must
-# return $dx$, the gradient by its argument. That is the **vector-Jacobian product**, $dx = J^T dy$. The Jacobian $J$
-# itself is never needed. In minidl both stand side by side, over plain NumPy arrays:
+# The chain rule asks little of an operation $y = f(x)$: given $dy$, the gradient of the loss by
+# its result, it must return $dx$, the gradient by its argument. That is the **vector-Jacobian
+# product**, $dx = J^T dy$. The Jacobian $J$ itself is never needed. In minidl both stand side by
+# side, over plain NumPy arrays:
 
 
 # %%
@@ -41,13 +42,14 @@ cube(x).sum().backward()
 x.grad
 
 # %% [markdown]
-# `@md.op` does the rest: it takes tensors apart, records the operation in the graph, and lets `backward` call the
-# function that you gave. `vjp` is a tuple with one function for each argument, hence the comma.
+# `@md.op` does the rest: it takes tensors apart, records the operation in the graph, and lets
+# `backward` call the function that you gave. `vjp` is a tuple with one function for each
+# argument, hence the comma.
 #
 # ## Never without a check
 #
-# `check_gradients` calls your operation in float64, and compares the slope along a random direction $u$: once from
-# your gradient, once as a central difference
+# `check_gradients` calls your operation in float64, and compares the slope along a random
+# direction $u$: once from your gradient, once as a central difference
 #
 # $$\frac{L(x + h u) - L(x - h u)}{2 h}$$
 
@@ -55,8 +57,8 @@ x.grad
 check_gradients(cube, rng.standard_normal(5))
 
 # %% [markdown]
-# Why $h = 10^{-5}$? A large step sees the curvature, a small one drowns in rounding. The error of the difference
-# quotient of $x^3$ at 1, against the step, in both precisions:
+# Why $h = 10^{-5}$? A large step sees the curvature, a small one drowns in rounding. The error of
+# the difference quotient of $x^3$ at 1, against the step, in both precisions:
 
 # %%
 figure, ax = plt.subplots(figsize=(5, 2.8))
@@ -71,15 +73,18 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# In float32 the best that one gets is four digits, at a step that must be just right: no way to tell a small bug from
-# rounding. So gradients are checked in float64.
+# In float32 the best that one gets is four digits, at a step that must be just right: no way to
+# tell a small bug from rounding. So gradients are checked in float64.
 #
 # ## Several arguments, and matrices
 #
-# An operation $y = x A x^T$, row by row: $y_b = \sum_{ij} x_{bi} A_{ij} x_{bj}$. To find the gradients without
-# drowning in indices, write down how $y$ changes: $\delta y_b = \delta x_b A x_b^T + x_b\, \delta A\, x_b^T + x_b
-# A\, \delta x_b^T$. What stands beside $\delta x_b$ is $A x_b^T + A^T x_b^T$, and beside $\delta A_{ij}$ is $x_{bi}
-# x_{bj}$. Shapes tell where to put things: `dx` has the shape of `x`, `dA` that of `A`.
+# An operation $y = x A x^T$, row by row: $y_b = \sum_{ij} x_{bi} A_{ij} x_{bj}$. To find the
+# gradients without drowning in indices, write down how $y$ changes:
+#
+# $$\delta y_b = \delta x_b \, A x_b^T + x_b \, \delta A \, x_b^T + x_b A \, \delta x_b^T$$
+#
+# What stands beside $\delta x_b$ is $A x_b^T + A^T x_b^T$, and beside $\delta A_{ij}$ stands
+# $x_{bi} x_{bj}$. Shapes tell where to put things: `dx` has the shape of `x`, `dA` that of `A`.
 
 
 # %%
@@ -99,8 +104,8 @@ def quadratic(x, A):
 check_gradients(quadratic, rng.standard_normal((4, 3)), rng.standard_normal((3, 3)))
 
 # %% [markdown]
-# Broadcasting is the engine's business: where an argument was stretched to fit, it sums the gradient back. So a
-# scale for each channel needs no care:
+# Broadcasting is the engine's business: where an argument was stretched to fit, it sums the
+# gradient back. So a scale for each channel needs no care:
 
 
 # %%
@@ -114,8 +119,8 @@ check_gradients(scale, rng.standard_normal((2, 4, 4, 3)), rng.standard_normal(3)
 # %% [markdown]
 # ## Using it
 #
-# An activation of our own: **swish**, $x \, \sigma(x)$ (Ramachandran et al. 2017), with a slope $\sigma + x \sigma
-# (1 - \sigma)$. A layer is a class with a `forward`:
+# An activation of our own: **swish**, $x \, \sigma(x)$ (Ramachandran et al. 2017), with a slope
+# $\sigma + x \sigma (1 - \sigma)$. A layer is a class with a `forward`:
 
 
 # %%
@@ -144,12 +149,19 @@ axes[0].legend(frameon=False)
 train, val = md.data.digits("train"), md.data.digits("val")
 for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
     md.manual_seed(0)
-    model = nn.Sequential(nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
+    model = nn.Sequential(
+        nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 64), activation(), nn.Linear(64, 10)
+    )
     batches = md.data.Loader(*train, batch_size=64, augment=False, seed=0)
     optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     check = md.data.Loader(*val, batch_size=360, shuffle=False)
     curve = md.fit(model, batches, optimizer, epochs=12, validation=check, progress=False)
-    axes[1].plot(range(1, 13), [100 * epoch.val_accuracy for epoch in curve], style, label=activation.__name__)
+    axes[1].plot(
+        range(1, 13),
+        [100 * epoch.val_accuracy for epoch in curve],
+        style,
+        label=activation.__name__,
+    )
 axes[1].set(xlabel="epoch", ylabel="accuracy on unseen digits (%)", ylim=(80, 100))
 axes[1].legend(frameon=False)
 plt.show()
@@ -157,8 +169,8 @@ plt.show()
 # %% [markdown]
 # ## What the check cannot know
 #
-# At a kink a function has no derivative, and the difference quotient looks to both sides. Keep test points away from
-# kinks:
+# At a kink a function has no derivative, and the difference quotient looks to both sides. Keep
+# test points away from kinks:
 
 # %%
 try:
@@ -168,9 +180,9 @@ except AssertionError as error:
 check_gradients(F.relu, np.array([0.5, 1.0]))
 
 # %% [markdown]
-# And some gradients are wrong on purpose. Rounding has slope 0 almost everywhere, so nothing before it could learn;
-# a *straight- through* gradient pretends that it was the identity. The check tells you that you lie, which is its
-# business:
+# And some gradients are wrong on purpose. Rounding has slope 0 almost everywhere, so nothing
+# before it could learn; a *straight- through* gradient pretends that it was the identity. The
+# check tells you that you lie, which is its business:
 
 
 # %%
@@ -187,9 +199,10 @@ except AssertionError as error:
 # %% [markdown]
 # ## Find the bug
 #
-# Layer normalisation gives each row of `x` mean 0 and variance 1. This operation has the right value, and its
-# network even trains, somewhat worse than it should. Its gradient is wrong. Run the check, read what it says, and
-# mend it. *Hint: what in $\hat x = (x - \mu) / s$ depends on $x$?*
+# Layer normalisation gives each row of `x` mean 0 and variance 1. This operation has the right
+# value, and its network even trains, somewhat worse than it should. Its gradient is wrong. Run
+# the check, read what it says, and mend it. *Hint: what in $\hat x = (x - \mu) / s$ depends on
+# $x$?*
 
 
 # %%
@@ -230,8 +243,8 @@ assert check_gradients(layer_norm_mended, rng.standard_normal((4, 6)))
 # %% [markdown]
 # ## More exercises
 #
-# **1. Softplus.** Write $\log(1 + e^x)$ as an operation that does not overflow at $x = 1000$, with its gradient, and
-# check it.
+# **1. Softplus.** Write $\log(1 + e^x)$ as an operation that does not overflow at $x = 1000$,
+# with its gradient, and check it.
 
 # %%
 # your operation
@@ -249,8 +262,8 @@ assert check_gradients(softplus, rng.standard_normal(10))
 assert softplus(np.array([1000.0, -1000.0])).data.tolist() == [1000.0, 0.0]
 
 # %% [markdown]
-# **2. The largest.** Write `largest(x)`, the largest value of each row, with a gradient that goes to that value
-# alone. What happens where two are equal?
+# **2. The largest.** Write `largest(x)`, the largest value of each row, with a gradient that goes
+# to that value alone. What happens where two are equal?
 
 # %%
 # your operation
@@ -275,8 +288,8 @@ assert check_gradients(largest, rng.standard_normal((5, 4)))
 assert largest(np.array([[1.0, 1.0]])).data == 1
 
 # %% [markdown]
-# **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of one image and one kernel,
-# and check it.
+# **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of one
+# image and one kernel, and check it.
 
 # %%
 from minidl.kernels import loops
@@ -300,5 +313,5 @@ assert check_gradients(slow_conv, x, weight)
 assert np.allclose(slow_conv(x, weight).data, F.conv2d(x, weight).data)
 
 # %% [markdown]
-# That was the last lesson. From here: [how to add an operation](../adding_an_operation.md) to minidl itself, [how
-# its kernels work](../kernels.md), and the code, which is meant to be read.
+# That was the last lesson. From here: [how to add an operation](../adding_an_operation.md) to
+# minidl itself, [how its kernels work](../kernels.md), and the code, which is meant to be read.

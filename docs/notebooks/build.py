@@ -2,10 +2,10 @@
 
     python docs/notebooks/build.py                      every lesson
     python docs/notebooks/build.py 04_backpropagation   one of them
-    python docs/notebooks/build.py --check              run nothing: name the pairs whose cells differ
+    python docs/notebooks/build.py --check              run nothing: which pairs differ?
 
-Write in the .py; the .ipynb is what the site and GitHub show. Nothing in it depends on when it was run. It takes
-``pip install -e ".[docs]"``.
+Write in the .py; the .ipynb is what the site and GitHub show. Nothing in it depends on when it
+was run. It takes ``pip install -e ".[docs]"``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,15 @@ def lessons() -> list[Path]:
 
 def cells(path: Path) -> list[tuple[str, str, list[str]]]:
     """(type, source, tags) of each cell of a .py or .ipynb file."""
-    book = jupytext.read(path, fmt="py:percent") if path.suffix == ".py" else nbformat.read(path, as_version=4)
-    return [(cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", []))) for cell in book.cells]
+    book = (
+        jupytext.read(path, fmt="py:percent")
+        if path.suffix == ".py"
+        else nbformat.read(path, as_version=4)
+    )
+    return [
+        (cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", [])))
+        for cell in book.cells
+    ]
 
 
 def drift(lesson: Path) -> str | None:
@@ -43,7 +50,8 @@ def drift(lesson: Path) -> str | None:
     written, ran = cells(lesson), cells(notebook)
     for i, (here, there) in enumerate(zip(written, ran, strict=False)):
         if here != there:
-            return f"{notebook.name}: cell {i} is not that of {lesson.name}:\n{there[1]}\n--- instead of ---\n{here[1]}"
+            title = f"{notebook.name}: cell {i} is not that of {lesson.name}:"
+            return f"{title}\n{there[1]}\n--- instead of ---\n{here[1]}"
     if len(written) != len(ran):
         return f"{lesson.name} has {len(written)} cells, {notebook.name} {len(ran)}"
     return None
@@ -58,36 +66,50 @@ def run(lesson: Path) -> Any:
     }
     language = dict(book.metadata["language_info"])
     where = {"metadata": {"path": str(HERE)}}
-    NotebookClient(book, timeout=SECONDS, kernel_name="python3", resources=where, coalesce_streams=True).execute()
+    NotebookClient(
+        book, timeout=SECONDS, kernel_name="python3", resources=where, coalesce_streams=True
+    ).execute()
     book.metadata["language_info"] = language
     for i, cell in enumerate(book.cells):
         cell.id = f"cell-{i}"
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
         if "solution" in tags:  # folded away on the site, and in Jupyter
-            cell.metadata |= {"mystnb": SOLUTION, "jupyter": {"source_hidden": True, "outputs_hidden": True}}
+            cell.metadata |= {
+                "mystnb": SOLUTION,
+                "jupyter": {"source_hidden": True, "outputs_hidden": True},
+            }
     book.nbformat, book.nbformat_minor = 4, 5
     nbformat.validate(book)
     return book
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run the lessons, or check that lessons and notebooks agree.")
-    parser.add_argument("names", nargs="*", help="lessons, such as 04_backpropagation; all of them by default")
+    parser = argparse.ArgumentParser(
+        description="Run the lessons, or check that lessons and notebooks agree."
+    )
+    parser.add_argument(
+        "names", nargs="*", help="lessons, such as 04_backpropagation; all of them by default"
+    )
     parser.add_argument("--check", action="store_true", help="run nothing, say which pairs differ")
     options = parser.parse_args()
     chosen = [path for path in lessons() if not options.names or path.stem in options.names]
     unknown = set(options.names) - {path.stem for path in chosen}
     if unknown:
-        parser.error(f"no such lesson: {', '.join(sorted(unknown))}; there are {', '.join(p.stem for p in lessons())}")
+        names = ", ".join(path.stem for path in lessons())
+        parser.error(f"no such lesson: {', '.join(sorted(unknown))}; there are {names}")
     if options.check:
         problems = [problem for path in chosen if (problem := drift(path))]
         print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
         return 1 if problems else 0
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
     for path in chosen:
         nbformat.write(run(path), path.with_suffix(".ipynb"))
-        print(f"{path.stem}.ipynb: {path.with_suffix('.ipynb').stat().st_size // 1024} KB", flush=True)
+        print(
+            f"{path.stem}.ipynb: {path.with_suffix('.ipynb').stat().st_size // 1024} KB", flush=True
+        )
     return 0
 
 

@@ -63,7 +63,7 @@ def sqrt(x: Array) -> Result:
 
 @op
 def abs(x: Array) -> Result:
-    """|x|; its slope at 0 is taken as 0."""
+    """The size of x, without its sign; its slope at 0 is taken as 0."""
     xp = array_module(x)
     return xp.abs(x), (lambda dy: dy * xp.sign(x),)
 

@@ -23,7 +23,7 @@ def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.
 
     Returns
     -------
-    array (2, *shape of successes)
+    array (2, ...), after the 2 the shape of successes
         The lower ends and the upper ends.
 
     Raises
