@@ -35,7 +35,6 @@ nb_merge_streams = True
 # Broken links within the site are errors under -W. Types in docstrings are words, not links.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
-suppress_warnings = ["config.cache"]
 
 # The reference, from docstrings in NumPy's style
 autodoc_typehints = "none"
