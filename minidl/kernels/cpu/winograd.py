@@ -71,7 +71,7 @@ def _every(places, count, step):
 
 @helper
 def _pixels(places, tile, tiles_h, tiles_w, size, H, W, C, PH, PW):
-    """Where the size x size pixels of a tile lie in images (B, H, W, C); far below 0 for those in the padding."""
+    """Where the size x size pixels of a tile lie in images (B, H, W, C); -1 for those in the padding."""
     b, i, j = tile // (tiles_h * tiles_w), tile // tiles_w % tiles_h, tile % tiles_w
     for k in range(size * size):
         h, w = 4 * i - PH + k // size, 4 * j - PW + k % size
