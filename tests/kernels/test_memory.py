@@ -83,4 +83,4 @@ def test_idle_memory_is_bounded():
     arrays = [memory.empty(memory.IDLE // 16 + i * 10_000_000) for i in range(4)]
     del arrays
     memory.empty(100_000_000)
-    assert sum(block.size for block in memory._idle) <= memory.IDLE + 400_000_100
+    assert sum(size * len(blocks) for size, blocks in memory._idle.items()) <= memory.IDLE + 400_000_100

@@ -30,20 +30,28 @@ class _Loan:
 
 _lock = threading.Lock()
 _returned: deque[np.ndarray] = deque()  # blocks whose loans ended since the last call of empty
-_idle: list[np.ndarray] = []  # blocks to lend, the longest idle first
+_idle: dict[int, list[np.ndarray]] = {}  # blocks to lend, by size; the size that came back last is last
 
 
 def _block(size: int) -> np.ndarray:
     """An idle block of at least ``size`` bytes and at most a quarter more, or else a new one."""
     with _lock:
         while _returned:
-            _idle.append(_returned.popleft())
-        fitting = [i for i, block in enumerate(_idle) if size <= block.size <= size + size // 4]
-        if fitting:
-            return _idle.pop(min(reversed(fitting), key=lambda i: _idle[i].size))
-        while _idle and size + sum(block.size for block in _idle) > IDLE:
-            _idle.pop(0)
+            block = _returned.popleft()
+            _idle[block.size] = [*_idle.pop(block.size, []), block]
+        best = size if size in _idle else min((s for s in _idle if size <= s <= size + size // 4), default=0)
+        if best:
+            return _pop(best)
+        while _idle and size + sum(s * len(blocks) for s, blocks in _idle.items()) > IDLE:
+            _pop(next(iter(_idle)))
     return np.empty(size, np.uint8)
+
+
+def _pop(size: int) -> np.ndarray:
+    block = _idle[size].pop()
+    if not _idle[size]:
+        del _idle[size]
+    return block
 
 
 def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
