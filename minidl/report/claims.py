@@ -27,9 +27,10 @@ LEAST = 0.01  # a difference must exceed 1 point to be called one: less cannot b
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: the figure it is read off, its words, its parts, and what else there is to say about it."""
+    """One claim: its figure, the report's batch size, its words, its parts, and what else there is to say about it."""
 
     figure: str
+    batch_size: int
     text: str
     parts: Callable[[Lines], list[Part]]
     note: Callable[[Results, Lines], str] | None = None
@@ -82,9 +83,15 @@ def _test(name: str, claim: Claim, results: Results) -> Verdict:
         return Verdict(name, claim.figure, claim.text, "undecided", None, None, seeds, str(missing))
     verdict, part, why = decide(lines, parts)
     note = claim.note(results, lines) if claim.note else ""
-    reason = " ".join(filter(None, (str(part), why, note)))
+    reason = " ".join(filter(None, (str(part), why, note, _other_batch(claim, results))))
     estimate = part.estimate
     return Verdict(name, claim.figure, claim.text, verdict, estimate.effect, estimate.interval(), seeds, reason)
+
+
+def _other_batch(claim: Claim, results: Results) -> str:
+    """A study may take batches of another size than the report, whose claims C1 and C2 differ in nothing else."""
+    size = next(figure["batch_size"] for figure in results.study["figures"] if figure["figure"] == claim.figure)
+    return "" if size == claim.batch_size else f"Batches were of {size} images, the report's of {claim.batch_size}."
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
@@ -281,15 +288,15 @@ def _how_much_is_left(results: Results, lines: Lines) -> str:
 
 
 CLAIMS = {
-    "C1": Claim("8", "ResNet18, batch 512: the sparser, the lower the accuracy and the larger the drop", _c1),
-    "C2": Claim("9", "ResNet18, batch 128: more sparsity gives a very slightly smaller drop", _c2),
-    "C3": Claim("10a", "AlexNet, batch 128: more sparsity gives less robustness", _c3),
-    "C4": Claim("10b", "AlexNet, batch 512: 50 % sparsity is more robust than 0 %, 90 % less", _c4),
-    "C5": Claim("11", "FC5: sparsity does not change robustness", _c5),
-    "C6": Claim("12a", "AlexNet: the lower the rank, the lower the clean accuracy; the curves stay parallel", _c6),
-    "C7": Claim("12b", "ResNet18: low rank leaves clean accuracy unchanged, and slightly less robustness", _c7),
+    "C1": Claim("8", 512, "ResNet18, batch 512: the sparser, the lower the accuracy and the larger the drop", _c1),
+    "C2": Claim("9", 128, "ResNet18, batch 128: more sparsity gives a very slightly smaller drop", _c2),
+    "C3": Claim("10a", 128, "AlexNet, batch 128: more sparsity gives less robustness", _c3),
+    "C4": Claim("10b", 512, "AlexNet, batch 512: 50 % sparsity is more robust than 0 %, 90 % less", _c4),
+    "C5": Claim("11", 512, "FC5: sparsity does not change robustness", _c5),
+    "C6": Claim("12a", 512, "AlexNet: the lower the rank, the lower the clean accuracy; the curves stay parallel", _c6),
+    "C7": Claim("12b", 128, "ResNet18: low rank leaves clean accuracy unchanged, and slightly less robustness", _c7),
     "C8": Claim(
-        "13b", "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_left
+        "13b", 128, "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_left
     ),
-    "C9": Claim("13a", "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_left),
+    "C9": Claim("13a", 128, "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_left),
 }

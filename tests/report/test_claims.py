@@ -51,7 +51,8 @@ class Study:
                     EPSILONS, np.arange(images) + seed, np.arange(images) % 10, right, gone & False, gone
                 )
         attacks = {"paired": dict.fromkeys(names, "attack")}
-        self.study["figures"].append({"figure": figure, "varied": varied, "runs": names, "attacks": attacks})
+        about = {"figure": figure, "batch_size": 512 if figure in ("8", "10b", "11", "12a") else 128}
+        self.study["figures"].append({**about, "varied": varied, "runs": names, "attacks": attacks})
 
     def outcome(self, run, attack):
         if run not in self.outcomes:
@@ -168,6 +169,16 @@ def test_every_part_of_a_study_may_be_missing(claim):
     assert (nothing_yet.effect, nothing_yet.interval, nothing_yet.seeds) == (None, None, 0)
     assert "no seed of which all networks are finished" in nothing_yet.reason
     assert without(lambda r: r.study["figures"][0]["attacks"].clear()).effect is None
+
+
+@each_claim
+def test_batches_of_another_size_than_the_report_s_are_said(claim):
+    figure = CLAIMS[claim].figure
+    results = Study({figure: WORLDS[claim][0]}, images=50)
+    said = "Batches were of 64 images"
+    assert said not in next(verdict for verdict in claims(results) if verdict.claim == claim).reason
+    results.study["figures"][0]["batch_size"] = 64
+    assert said in next(verdict for verdict in claims(results) if verdict.claim == claim).reason
 
 
 @each_claim
