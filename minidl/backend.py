@@ -58,6 +58,18 @@ def is_array(x: object) -> bool:
     return isinstance(x, np.ndarray) or is_gpu_array(x)
 
 
+def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
+    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision."""
+    if isinstance(values, np.generic):
+        return np.asarray(values)
+    if values is None:  # NumPy would make it NaN
+        raise TypeError("None is no number: is this a gradient that was not computed yet?")
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"an array, a number, or nested lists of equal lengths are wanted: {error}") from error
+
+
 def array_module(x: Array) -> ModuleType:
     """The library, ``numpy`` or ``cupy``, whose functions take the array x."""
     return _cupy() if is_gpu_array(x) else np

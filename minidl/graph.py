@@ -3,12 +3,17 @@
 A graph is nodes that point at the nodes, and leaf tensors, their inputs came from: never forward, so there are no
 cycles and a graph dies by reference counting as soon as nobody holds its result. ``tensor.py`` records it, but for what
 is computed within ``no_grad``.
+
+Nothing is copied: a vector-Jacobian product holds the very arrays that its operation was given. One that is changed in
+place before ``backward`` gives the gradient of another computation, and nothing can notice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -19,7 +24,12 @@ Vjp = Callable[[Array], Sequence[Any]] | Sequence[Callable[[Array], Array] | Non
 Leaf = Any  # a Tensor that was not computed: it has ``grad`` and ``dtype``. This file needs to know no more of tensors
 Vertex = Any  # a Node or a Leaf
 
+_spent: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()  # by id: arrays have no hash
 _grad_enabled: ContextVar[bool] = ContextVar("grad enabled", default=True)
+
+
+class SpentGradientWarning(UserWarning):
+    """A gradient is added to one that an optimiser has already used: ``zero_grad`` was forgotten."""
 
 
 @contextlib.contextmanager
@@ -121,11 +131,23 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
                 gradients[source] = dx.copy()  # what a leaf keeps must not change with some other array
             else:
                 gradients[source] = dx
-    for leaf, dx in gradients.items():
-        if leaf in wanted and not isinstance(leaf, Node):
-            # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met
-            # on the way does not change the precision of a float32 leaf's gradient
-            leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx, dtype=leaf.dtype)
+    leaves = [(leaf, dx) for leaf, dx in gradients.items() if leaf in wanted and not isinstance(leaf, Node)]
+    if any(_spent.get(id(leaf.grad)) is leaf.grad is not None for leaf, _ in leaves):
+        warnings.warn(
+            "backward: adds to gradients that an optimiser's step has already used: call optimizer.zero_grad() before "
+            "backward()",
+            SpentGradientWarning,
+            stacklevel=3,  # who calls Tensor.backward
+        )
+    for leaf, dx in leaves:
+        # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met on the way
+        # does not change the precision of a float32 leaf's gradient
+        leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx, dtype=leaf.dtype)
+
+
+def mark_spent(gradient: Array) -> None:
+    """An optimiser has used this gradient. Several backward passes for one step may add up; one after it may not."""
+    _spent[id(gradient)] = gradient
 
 
 def _shared(dx: Array, dy: Array, gradients: dict[Vertex, Array]) -> bool:

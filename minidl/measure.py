@@ -100,7 +100,7 @@ def evaluate(
 
 def check_batches(batches: Any, name: str) -> Any:
     """Batches as they are, unless they are whole images and labels instead."""
-    if isinstance(batches, tuple | ImageSet):
+    if isinstance(batches, tuple | ImageSet | Tensor) or is_array(batches):
         raise TypeError(f"{name} wants batches of images and labels: data.Loader(images, labels, batch_size=64)")
     return batches
 

@@ -9,6 +9,8 @@ from numbers import Real
 from . import kernels
 from .backend import Array, array_module
 from .functional.shape_errors import whole_number
+from .graph import SpentGradientWarning as SpentGradientWarning  # its name for users
+from .graph import mark_spent
 from .tensor import Parameter
 
 Schedule = Callable[[int], float]  # the learning rate at a step, counted from 0
@@ -49,7 +51,10 @@ class Optimizer:
             raise TypeError(f"{name}: wants model.parameters(), and got a {type(parameters).__name__}")
         self.parameters = list(parameters)
         if not self.parameters:
-            raise ValueError(f"{name}: there are no parameters to optimise")
+            raise ValueError(
+                f"{name}: there are no parameters to optimise: if this was an iterator, it is "
+                "used up; else the model's layers are not its attributes (but in a list, say: use nn.Sequential)"
+            )
         for i, parameter in enumerate(self.parameters):
             if not isinstance(parameter, Parameter):
                 kind = type(parameter).__name__
@@ -61,19 +66,38 @@ class Optimizer:
         self.state: list[list[Array]] = [[] for _ in self.parameters]
 
     def zero_grad(self) -> None:
-        """Forget all gradients; ``backward`` adds to what is there."""
+        """Forget all gradients: before each ``backward``, which adds to what is there."""
         for parameter in self.parameters:
             parameter.grad = None
 
     def step(self) -> None:
-        """Move every parameter that has a gradient; masked weights stay exactly zero."""
+        """Move every parameter that has a gradient; masked weights stay exactly zero.
+
+        A gradient that is added to one used here, because ``zero_grad`` was forgotten, gives a SpentGradientWarning.
+        When no parameter has a gradient, this is a RuntimeError.
+        """
+        if all(parameter.grad is None for parameter in self.parameters):
+            raise RuntimeError(
+                f"{type(self).__name__}: no parameter has a gradient: call loss.backward() before step()"
+            )
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
+                _check_shapes(parameter, type(self).__name__)
                 decays = self.decay_all or parameter.ndim > 1  # biases and BatchNorm's parameters have one axis
                 self._update(parameter, state, self.weight_decay if decays else 0.0)
+                mark_spent(parameter.grad)
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         raise TypeError(f"{type(self).__name__} does not say how to update a parameter")
+
+
+def _check_shapes(parameter: Parameter, name: str) -> None:
+    shapes = [getattr(array, "shape", None) for array in (parameter.data, parameter.grad)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{name}: a parameter has shape {shapes[0]} and its gradient {shapes[1]}: its data was exchanged after "
+            "backward(). Write into it, parameter.data[...] = values, or make a new model and optimiser"
+        )
 
 
 class SGD(Optimizer):

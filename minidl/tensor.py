@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backend import Array, array_module, device_of, is_array, to_device, to_numpy
+from .backend import Array, array_module, as_array, device_of, is_array, to_device, to_numpy
 from .graph import Node, Vjp, backward, is_recording
 from .graph import no_grad as no_grad
 
@@ -29,7 +29,7 @@ def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
     if isinstance(argument, Tensor):
         return argument.data
     if listed and isinstance(argument, list | tuple):
-        return np.asarray(argument, np.float32 if precision is None else precision)
+        return as_array(argument, precision or np.float32)
     if isinstance(argument, np.generic) or (precision is not None and isinstance(argument, np.ndarray)):
         return argument if argument.ndim else argument.item()
     return argument
@@ -136,8 +136,8 @@ class Tensor:
 
     Notes
     -----
-    ``==`` asks whether two tensors are one and the same, as the recorded graph needs it, and there is no ``<``: compare
-    the arrays, ``x.data < y.data``. ``np.asarray(x)`` is the array, and NumPy's own functions refuse a tensor.
+    ``==`` asks whether two tensors are the same one; compare arrays: ``x.data < y.data``. NumPy's functions refuse a
+    tensor; ``np.asarray(x)`` is its array. Change no array in place between its use and ``backward``: nothing notices.
 
     Examples
     --------
@@ -155,7 +155,7 @@ class Tensor:
         if isinstance(data, Tensor):
             data = data.data
         if not is_array(data):
-            data = np.asarray(data) if isinstance(data, np.generic) else np.asarray(data, dtype=np.float32)
+            data = as_array(data)
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
         self.data: Array = data

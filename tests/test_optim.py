@@ -168,7 +168,8 @@ def test_without_a_gradient_nothing_moves():
         optimizer.zero_grad()
         assert used.grad is None
         before = used.data.copy()
-        optimizer.step()
+        with pytest.raises(RuntimeError, match=r"no parameter has a gradient: call loss.backward\(\) before step"):
+            optimizer.step()
         np.testing.assert_array_equal(used.data, before)
 
 

@@ -8,6 +8,7 @@ from .. import kernels
 from ..backend import Array, array_module, default_rng
 from ..tensor import op
 from .arithmetic import Result
+from .shape_errors import check_real
 
 
 @op
@@ -24,6 +25,7 @@ def relu(x: Array) -> Result:
     >>> F.relu(Tensor([-1.0, 2.0])).data
     array([0., 2.], dtype=float32)
     """
+    check_real(x, "relu")
     k = kernels.of(x)
     y = k.relu(x)
     return y, (lambda dy: k.relu_grad(dy, y),)
@@ -43,6 +45,7 @@ def sigmoid(x: Array) -> Result:
     >>> F.sigmoid(Tensor([0.0, -1000.0])).data
     array([0.5, 0. ], dtype=float32)
     """
+    check_real(x, "sigmoid")
     xp = array_module(x)
     small = xp.exp(-xp.abs(x))
     y = xp.where(x >= 0, 1, small) / (1 + small)
@@ -63,6 +66,7 @@ def tanh(x: Array) -> Result:
     >>> F.tanh(Tensor([0.0])).data
     array([0.], dtype=float32)
     """
+    check_real(x, "tanh")
     y = array_module(x).tanh(x)
     return y, (lambda dy: dy * (1 - y * y),)
 
@@ -99,6 +103,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1]")
+    check_real(x, "dropout")
     if not training or p == 0:
         return x, (lambda dy: dy,)
     kept = (rng or default_rng("dropout")).random(x.shape, dtype=np.float32) >= p

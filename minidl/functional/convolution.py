@@ -9,7 +9,7 @@ from ..backend import Array
 from ..kernels.shapes import Pair
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import check_images, check_windows, pair
+from .shape_errors import channels_first, check_images, check_real, check_windows, pair
 
 
 @op
@@ -38,10 +38,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     >>> F.linear(np.ones((1, 3)), np.ones((3, 2)), np.array([0.0, 1.0])).data
     array([[3., 4.]])
     """
+    check_real(x, "linear")
+    check_real(weight, "linear", "weight")
     if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
         raise ValueError(
             f"linear: x has shape {x.shape} and weight {weight.shape}: they must be (..., in) and (in, out), with "
-            "the same number of inputs. Flatten images first"
+            f"the same number of inputs{_missing_step(x, weight)}"
         )
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")
@@ -56,6 +58,17 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
         lambda dy: k.matmul(rows.T, dy.reshape(shape)),
         lambda dy: dy.reshape(shape).sum(axis=0),
     )
+
+
+def _missing_step(x: Array, weight: Array) -> str:
+    """What to do about an x that does not have ``in`` numbers in a row."""
+    if weight.ndim != 2:
+        return ""
+    if x.size == weight.shape[0]:
+        return ". This is one image without a batch: image[None]"
+    if x.ndim > 2:
+        return ". Flatten images first"
+    return f". This layer was made for {weight.shape[0]} inputs: are the images of another size?"
 
 
 @op
@@ -91,10 +104,12 @@ def conv2d(
            [9., 9.]])
     """
     check_images(x, "conv2d")
+    check_real(weight, "conv2d", "weight")
     if weight.ndim != 4 or weight.shape[3] != x.shape[3]:
         raise ValueError(
             f"conv2d: images have shape {x.shape} (B, H, W, C) and weight {weight.shape}: weight must have shape "
             f"(N, KH, KW, C) with the images' C = {x.shape[3]} channels last"
+            f"{channels_first(x, weight.shape[-1])}"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")

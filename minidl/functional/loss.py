@@ -8,6 +8,7 @@ log p near p = 1, are sums over the *other* classes.
 from __future__ import annotations
 
 import math
+import warnings
 from numbers import Real
 from typing import Any
 
@@ -25,7 +26,10 @@ def _scaled(logits: Array, temperature: float, name: str) -> Array:
     if not 0 < temperature < math.inf:  # also true of NaN
         raise ValueError(f"{name}: temperature is {temperature}, and must be above 0 and finite (1: the plain softmax)")
     if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
-        raise TypeError(f"{name}: logits must be an array of real numbers, such as (B, classes), and got {logits!r}")
+        kind = f"of {logits.dtype}, of shape {logits.shape}" if is_array(logits) else f"a {type(logits).__name__}"
+        raise TypeError(
+            f"{name}: logits must be an array of real numbers (B, classes), and are {kind}: they come before the labels"
+        )
     return (logits - logits.max(axis=-1, keepdims=True)) / temperature
 
 
@@ -126,6 +130,11 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
         When labels are not integers, not of shape (B,), or out of range; when the temperature is not above 0 and
         finite.
 
+    Warns
+    -----
+    UserWarning
+        When every row of the logits is a probability distribution: the softmax was taken before, and is taken again.
+
     Notes
     -----
     The gradient by the logits is (p - y) / T. For the true class it is computed as minus the sum of the other
@@ -144,6 +153,7 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     xp = array_module(logits)
     z = _scaled(logits, temperature, "cross_entropy")
     labels = xp.asarray(_checked(z, labels, reduction, "cross_entropy"))
+    _warn_of_probabilities(logits)
     rows = xp.arange(len(z))
     first = xp.zeros(z.shape, bool)
     first[rows, z.argmax(axis=1)] = True
@@ -229,6 +239,18 @@ def _checked(logits: Array, labels: Any, reduction: str, name: str) -> Array:
     return check_labels(labels, len(logits), logits.shape[1], name)
 
 
+def _warn_of_probabilities(logits: Array) -> None:
+    """Numbers between 0 and 1 that sum to 1 in every row are no logits. Arrays on a card are not waited for."""
+    if not isinstance(logits, np.ndarray) or not logits.size or not 0 <= logits.min() < logits.max() < 1:
+        return
+    if (abs(logits.sum(axis=1) - 1) < 1e-5).all():
+        warnings.warn(
+            "cross_entropy: the logits look like probabilities: every row sums to 1. It takes the softmax itself: "
+            "leave it out of the model",
+            stacklevel=4,  # the line that calls the operation
+        )
+
+
 def _reduced(each: Array, reduction: str) -> Array:
     """The losses (B,) as one number, or as they are."""
     return each.mean() if reduction == "mean" else each.sum() if reduction == "sum" else each
@@ -244,7 +266,8 @@ def check_labels(labels: Any, count: int, classes: int, name: str) -> Array:
     if not is_array(labels):
         labels = np.asarray(labels)
     if labels.shape != (count,):
-        hint = "; for one-hot rows, use labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
+        hints = {(count, classes): "; for one-hot rows, use labels.argmax(axis=1)", (count, 1): ": use labels[:, 0]"}
+        hint = hints.get(labels.shape, "")
         raise ValueError(f"{name}: labels have shape {labels.shape}, the logits ask for ({count},){hint}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")

@@ -8,7 +8,7 @@ from .. import kernels
 from ..backend import Array, array_module
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import check_images
+from .shape_errors import channels_first, check_images, check_real
 
 
 @op
@@ -87,12 +87,14 @@ def batch_norm(
 
 
 def _check_channels(x: Array, **arrays: Array) -> None:
+    check_real(x, "batch_norm")
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
     for name, array in arrays.items():
         if array.shape != x.shape[-1:]:
             raise ValueError(
                 f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
+                f"{channels_first(x, array.size)}"
             )
 
 
@@ -133,17 +135,14 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     >>> F.normalize(np.array([[0.0, 1.0]]), np.array([0.5, 0.5]), np.array([0.5, 0.25])).data.tolist()
     [[-1.0, 2.0]]
     """
+    check_real(x, "normalize", "images")
     xp = array_module(x)
-    if x.dtype.kind != "f":
-        raise TypeError(
-            f"normalize: the images are {x.dtype}, and must be real numbers, such as images / np.float32(255)"
-        )
     mean, scale = xp.asarray(mean, x.dtype), xp.asarray(1 / xp.asarray(std), x.dtype)
     for name, numbers in (("mean", mean), ("std", scale)):
         if numbers.size != 1 and numbers.shape != x.shape[-1:]:
             raise ValueError(
                 f"normalize: {name} has shape {numbers.shape}: this Normalize was made for {numbers.size} channels, "
-                f"and the images have {x.shape[-1]}: their shape is {x.shape}"
+                f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, numbers.size)}"
             )
     mean, scale = (xp.array(xp.broadcast_to(numbers, x.shape[-1:])) for numbers in (mean, scale))
     k, one, zero = kernels.of(x), xp.ones_like(mean), xp.zeros_like(mean)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, is_array
 from ..kernels.shapes import Pair, output_sizes
 
 
@@ -36,11 +36,30 @@ def whole_number(value: Any, name: str, least: int | None, operation: str, unit:
     return number
 
 
+def check_real(x: Any, operation: str, name: str = "x") -> None:
+    """x must be an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
+    if not is_array(x):
+        raise TypeError(f"{operation}: {name} must be a Tensor or an array, and got a {type(x).__name__}")
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"{operation}: {name} must be real numbers, and got {x.dtype}: use .astype(np.float32), and divide pixels "
+            "from 0 to 255 by 255"
+        )
+
+
+def channels_first(x: Array, channels: int) -> str:
+    """What to add to a message about the last axis of x when it is another one that has the ``channels``."""
+    if x.ndim != 4 or x.shape[1] != channels:
+        return ""
+    return ". Channels come last here: if these are images (B, C, H, W), use x.transpose(0, 2, 3, 1)"
+
+
 def check_images(x: Array, operation: str) -> None:
-    """x must be (B, H, W, C)."""
-    if getattr(x, "ndim", None) != 4:
+    """x must be (B, H, W, C), of real numbers."""
+    check_real(x, operation, "images")
+    if x.ndim != 4:
         raise ValueError(
-            f"{operation}: the images have shape {getattr(x, 'shape', None)}, and must have shape (B, H, W, C): "
+            f"{operation}: the images have shape {x.shape}, and must have shape (B, H, W, C): "
             "batch, height, width, channels (one image: image[None])"
         )
 

@@ -31,7 +31,7 @@ class AlexNet(Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[1:3]) < SMALLEST:
+        if x.ndim == 4 and min(x.shape[1:3]) < SMALLEST:
             raise ValueError(f"AlexNet needs images of {SMALLEST} x {SMALLEST} pixels or more, and got shape {x.shape}")
         x = self.avgpool(self.features(self.normalize(x)))  # (B, 6, 6, 256)
         return self.classifier(self.flatten(x))

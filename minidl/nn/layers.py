@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import default_rng
-from ..functional.shape_errors import pair
+from ..functional.shape_errors import pair, whole_number
 from ..kernels.shapes import Pair
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
@@ -37,6 +38,8 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, rng: np.random.Generator | None = None
     ) -> None:
+        in_features = whole_number(in_features, "in_features", 1, "Linear")
+        out_features = whole_number(out_features, "out_features", 1, "Linear")
         rng = rng or default_rng("init")
         self.weight = Parameter(uniform_fan_in(rng, (in_features, out_features), in_features))
         self.bias = Parameter(uniform_fan_in(rng, (out_features,), in_features)) if bias else None
@@ -75,6 +78,8 @@ class Conv2d(Module):
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ) -> None:
+        in_channels = whole_number(in_channels, "in_channels", 1, "Conv2d")
+        out_channels = whole_number(out_channels, "out_channels", 1, "Conv2d")
         rng = rng or default_rng("init")
         kernel = pair(kernel_size, "kernel_size", 1, "Conv2d")
         self.stride, self.padding = pair(stride, "stride", 1, "Conv2d"), pair(padding, "padding", 0, "Conv2d")
@@ -108,6 +113,7 @@ class BatchNorm2d(Module):
     optional_buffers: ClassVar = ("num_batches_tracked",)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        num_features = whole_number(num_features, "num_features", 1, "BatchNorm2d")
         self.eps, self.momentum = eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))
@@ -132,12 +138,30 @@ class BatchNorm2d(Module):
         )
 
 
+def _warn_of_grey_levels(x: Tensor) -> None:
+    """Images from 0 to 255 train badly and raise no error. One look at the first image, where it costs nothing."""
+    pixels = x.data if isinstance(x, Tensor) else x
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 4 or not pixels.size:
+        return
+    brightest = float(pixels[0].max())
+    if brightest > 16:  # far from [0, 1], even for noise
+        warnings.warn(
+            f"Normalize: a pixel is {brightest:g}, and images lie in [0, 1] here: divide pixels from 0 to 255 by 255",
+            stacklevel=2,
+        )
+
+
 class Normalize(Module):
     """(x - mean) / std for each channel: the first layer of every model here, so that images stay in [0, 1] outside.
 
     Parameters
     ----------
     mean, std : float, or a sequence of one number a channel
+
+    Warns
+    -----
+    UserWarning
+        When pixels seem to go up to 255.
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
@@ -146,7 +170,9 @@ class Normalize(Module):
             raise ValueError(f"Normalize: std is {std}, and must be above 0")
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x, self.mean, self.std)
+        y = F.normalize(x, self.mean, self.std)
+        _warn_of_grey_levels(x)
+        return y
 
 
 class _Pool2d(Module):

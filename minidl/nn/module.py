@@ -49,6 +49,22 @@ class Module:
     def __call__(self, *args: Any, **settings: Any) -> Any:
         return self.forward(*args, **settings)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what would silently not be trained: an array in a parameter's place, layers in a list."""
+        kind = f"{type(self).__name__}: {name} is"
+        if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Tensor | None):
+            raise TypeError(
+                f"{kind} a Parameter, and cannot become a {type(value).__name__}: write into it, {name}.data[...] = "
+                "values, or put another Parameter there"
+            )
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        if any(isinstance(part, Module | Parameter) for part in parts):
+            raise TypeError(
+                f"{kind} a {type(value).__name__} with layers or parameters, which would not be found there, nor "
+                "trained: use nn.Sequential, or an attribute for each"
+            )
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         """The settings, the shapes of the parameters, and the modules within on lines of their own."""
         settings, lines = [], []

@@ -18,7 +18,10 @@ def checked_images(images: Any, name: str) -> Array:
     """Images (B, H, W, C) of real numbers in [0, 1], or an error that says what they are instead."""
     images = images.data if isinstance(images, Tensor) else images
     if not is_array(images):
-        raise TypeError(f"{name}: images must be an array (B, H, W, C), and are a {type(images).__name__}")
+        raise TypeError(
+            f"{name}: images must be an array (B, H, W, C), and are a {type(images).__name__}: use "
+            "np.asarray(images, np.float32)"
+        )
     if images.dtype not in (np.float32, np.float64):
         raise TypeError(
             f"{name}: images are {images.dtype}, and must be float32 or float64 in [0, 1]: for pixels from 0 to 255, "
