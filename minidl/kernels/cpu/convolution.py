@@ -204,13 +204,13 @@ def _weight_tables(
     (_, h, w, c), (n, kh, kw, _) = x_shape, w_shape
     rows, row, columns = np.arange(kh * kw * c if turned else n), w * c, n if turned else kw * c
     a_rows = rows // (kw * c) * row + rows % (kw * c) if turned else rows
-    places: list[tuple[int, ...]] = [
-        (0, 0, 0, out[0], 0, out[1])
-    ]  # place in B, in C, first and last row and column of pixels
-    if not turned:
+    places: list[tuple[int, ...]] = []  # place in B, in C, first and last row and column of pixels
+    if turned:
+        places = [(0, 0, 0, out[0], 0, out[1])]
+    elif padding == (0, 0):
         places = [(k * row, k * kw * c, 0, out[0], 0, out[1]) for k in range(kh)]
-    if padding != (0, 0) and not turned:  # only the pixels that a kernel place sees
-        columns, places = c, []
+    else:  # only the pixels that a kernel place sees
+        columns = c
         for i, j in itertools.product(range(kh), range(kw)):
             seen: list[int] = []
             for k, size, outputs, s, p in zip((i, j), (h, w), out, stride, padding, strict=True):
