@@ -3,6 +3,7 @@
 from .claims import claims, write_claims
 from .figures import accuracy_and_drop, draw_figures
 from .page import write_page
+from .pairs import pairs, write_pairs
 from .results import Outcome, Results
 from .tables import read_csv, write_csv
 from .verdict import Verdict
@@ -14,8 +15,10 @@ __all__ = [
     "accuracy_and_drop",
     "claims",
     "draw_figures",
+    "pairs",
     "read_csv",
     "write_claims",
     "write_csv",
     "write_page",
+    "write_pairs",
 ]

@@ -13,6 +13,7 @@ from . import wording
 from .figures import Panel, panel_svg, panels_of, sample_svg
 from .inline import inline_svg, polyline
 from .lines import Line, count, describe_bars, lines_of
+from .pairs import pairs_table
 from .results import Results
 
 ABOUT = {
@@ -170,6 +171,7 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
                 ("drop", "Drop of accuracy, percentage points"),
             )
         ],
+        "pairs": pairs_table(results, name),
     }
 
 

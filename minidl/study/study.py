@@ -98,9 +98,10 @@ def _do_all(
 
 
 def write_report(folder: Folder, figures: Sequence[Figure]) -> None:
-    """The table, the figures, the claims and the page of what is finished, unless they are there and nothing is new."""
+    """Table, claims, paired tests, figures and page of what is finished, unless they are there and nothing is new."""
     if _write_table(folder, figures) or not (folder.path / "index.html").is_file():
         report.write_claims(folder.path)
+        report.write_pairs(folder.path)
         report.draw_figures(report.Results.load(folder.path))
         report.write_page(folder.path)
 
