@@ -1,4 +1,4 @@
-"""The chain rule over a recorded computation: df/dX = df/dY dY/dX, from the result back to the leaves.
+"""The chain rule over a recorded computation: df/dX = df/dY dY/dX, from result to leaves (report, section 2.1).
 
 A graph is nodes that point at the nodes, and leaf tensors, their inputs came from: never forward, so there are no
 cycles and a graph dies by reference counting as soon as nobody holds its result. ``tensor.py`` records it, but for what

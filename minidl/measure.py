@@ -52,7 +52,7 @@ class Tally:
 def evaluate(
     model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, *, progress: bool = True
 ) -> Score:
-    """Mean loss and accuracy over batches, in evaluation mode.
+    """Mean loss and accuracy over batches, in evaluation mode: is argmax_k p_k (report, eq. (8)) the true class?
 
     Parameters
     ----------

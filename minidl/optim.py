@@ -101,7 +101,7 @@ def _check_shapes(parameter: Parameter, name: str) -> None:
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum, in PyTorch's form: v <- momentum v + g, w <- w - lr v.
+    """Gradient descent (report, section 2.1) with momentum, in PyTorch's form: v <- momentum v + g, w <- w - lr v.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def fit(
     validation : iterable of batches, optional
         Evaluated after each epoch.
     temperature : float > 0
-        T of the loss (report, eqs. 22-24).
+        T of the loss (report, eqs. (22)-(24)).
     pruner : compress.MagnitudePruner, optional
         Its ``step(t)`` follows each step of the optimiser; a schedule that does not end in time is an error.
     progress : bool

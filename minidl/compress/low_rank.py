@@ -28,8 +28,8 @@ def factorize(weight: Array | Tensor, rank: int) -> tuple[Array, Array]:
     """The pair of convolutions that comes closest to a dense one, in closed form.
 
     The kernel is read as a (C * KH) x (KW * N) matrix, whose singular value decomposition U S H^T, cut after K values,
-    is shared out evenly: V = U sqrt(S), H = sqrt(S) H^T. Of all kernels of the form of the report's equation (13) this
-    one has the least Euclidean distance from the dense kernel (Eckart and Young 1936): the root of the sum of the
+    is shared out evenly: V = U sqrt(S), H = sqrt(S) H^T. Of all kernels of the form of the report's eq. (13) this one
+    has the least Euclidean distance from the dense kernel (Eckart and Young 1936): the root of the sum of the
     squares of the singular values left out.
 
     Parameters

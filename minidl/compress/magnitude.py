@@ -53,7 +53,7 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
 
 
 class MagnitudePruner:
-    """Sets the weights of least magnitude to zero, along ``cubic_sparsity``, while a model trains.
+    """Sets the weights of least magnitude to zero, along ``cubic_sparsity``, in training (report, section 4.1).
 
     Weights are kernels: the parameters of two axes or more, of convolutions and fully-connected layers; biases and
     BatchNorm's parameters are never pruned. A pruned weight is False in its ``Parameter.mask``, through which the

@@ -14,7 +14,7 @@ from .shape_errors import channels_first, check_images, check_real, check_window
 
 @op
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
-    """x W + b: one fully-connected layer before its activation (report, section 2.1, eq. 1).
+    """x W + b, a fully-connected layer before its activation; the last's are the logits (report, eqs. (1), (3), (15)).
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _missing_step(x: Array, weight: Array) -> str:
 def conv2d(
     x: Array, weight: Array, bias: Array | None = None, stride: int | Pair = 1, padding: int | Pair = 0
 ) -> Result:
-    """Slide N kernels over images: sum products of pixels and weights at each place (report, section 2.2, eq. 12).
+    """Slide N kernels over images: sum products of pixels and weights at each place (report, eq. (12)).
 
     Parameters
     ----------
@@ -94,6 +94,11 @@ def conv2d(
     ------
     ValueError
         When the shapes do not fit; the message has the formula with its numbers.
+
+    Notes
+    -----
+    The equation turns the kernel round: W(x - x', y - y'). Here it slides as it is stored. Kernels are learned, and so
+    either is as good.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From logits to probabilities and to the loss, at any temperature (report, eqs. 5-7 and 15-24); and the logit margin.
+"""From logits to probabilities and to the loss, at any temperature (report, eqs. (2)-(7), (15)-(24)), and a margin.
 
 The textbook formulas overflow, and lose all digits where a probability rounds to 1. Here logits are measured from
 their largest, exp sees no positive number, and the two quantities that cancellation would destroy, 1 - p and
@@ -35,7 +35,7 @@ def _scaled(logits: Array, temperature: float, name: str) -> Array:
 
 @op
 def softmax(logits: Array, temperature: float = 1.0) -> Result:
-    """Probabilities exp(g_k / T) / sum_i exp(g_i / T) along the last axis (report, eq. 5; with T, eqs. 22-24).
+    """Probabilities exp(g_k / T) / sum_i exp(g_i / T) along the last axis (report, eqs. (2), (4)-(5), (16)-(18), (23)).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
 
 @op
 def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reduction: str = "mean") -> Result:
-    """L = -g_c / T + log sum_j exp(g_j / T) for each image of class c (report, eq. 7; with T, eqs. 22-24).
+    """L = -g_c / T + log sum_j exp(g_j / T) for each image of class c (report, eqs. (6)-(7) and (19)-(24)).
 
     Parameters
     ----------

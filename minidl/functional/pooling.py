@@ -25,7 +25,7 @@ def _window_settings(
 
 @op
 def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Result:
-    """The largest value of each window; padding never wins.
+    """The largest value of each window; padding never wins (report, section 2.2).
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ def _taps(x_shape: Shape, kernel: Shape, stride: Pair, padding: Pair) -> Iterato
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
-    """y[b, oh, ow, n] = bias[n] + sum over kh, kw, c of x[b, h, w, c] weight[n, kh, kw, c] (report, eq. 12)."""
+    """y[b, oh, ow, n] = bias[n] + sum over kh, kw, c of x[b, h, w, c] weight[n, kh, kw, c] (report, eq. (12))."""
     kernel = weight.shape[1:3]
     y = np.zeros((len(x), *output_sizes(x.shape, kernel, stride, padding), len(weight)), x.dtype)
     for oh, ow, kh, kw, h, w in _taps(x.shape, kernel, stride, padding):

@@ -14,7 +14,7 @@ HIDDEN = (1344, 672, 588, 294)
 
 
 def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, seed: int | None = None) -> Sequential:
-    """Five fully-connected layers of 1344, 672, 588, 294 and ``num_classes`` neurons (report, section 4).
+    """Five fully-connected layers of 1344, 672, 588, 294 and ``num_classes`` neurons (report, section 4, eq. (1)).
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from .module import Module
 
 
 class Linear(Module):
-    """x W + b: a fully-connected layer of ``out_features`` neurons before their activation (report, eq. 1).
+    """x W + b: a fully-connected layer of ``out_features`` neurons before their activation (report, eq. (1)).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Low-rank convolution: a vertical convolution to K channels, then a horizontal one (report, eqs. 12-14)."""
+"""Low-rank convolution: a vertical convolution to K channels, then a horizontal one (report, eqs. (12)-(14))."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LowRankConv2d(Module):
     """A convolution whose kernels share K vertical and K horizontal filters (Tai et al. 2016; report, section 4.2).
 
     Without ``norm`` it is the convolution with kernels W_n^c = sum_d V_d^c H_n^d, an outer product for each d < K
-    (report, eq. 13), computed as F^n = sum_d H_n^d * (sum_c V_d^c * Z^c) (eq. 14): a KH x 1 convolution to K channels,
-    then a 1 x KW one to N. For kernels of d x d that takes d K (C + N) weights in place of d^2 C N, and as much less
-    work: it pays below rank d C N / (C + N).
+    (report, eq. (13)), computed as F^n = sum_d H_n^d * (sum_c V_d^c * Z^c) (eq. (14)): a KH x 1 convolution to K
+    channels, then a 1 x KW one to N. For kernels of d x d that takes d K (C + N) weights in place of d^2 C N, and as
+    much less work: it pays below rank d C N / (C + N).
 
     Parameters
     ----------

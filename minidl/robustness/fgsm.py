@@ -49,6 +49,8 @@ def fgsm(
 ) -> Attack:
     """Move every pixel by epsilon, up or down, whichever raises the loss; for all epsilons from one gradient.
 
+    Where the loss is linear in the pixels this solves the report's eq. (11), for each M_k = epsilon.
+
     The model is attacked in evaluation mode, and every module is left in the mode it was in. Neither the images nor
     the gradients of the parameters are touched.
 

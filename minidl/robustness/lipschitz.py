@@ -1,4 +1,4 @@
-"""The Lipschitz bound: ||f(x + delta) - f(x)|| <= ||delta|| prod_i L_psi_i ||W_i|| (report, eq. 9), layer by layer.
+"""The Lipschitz bound: ||f(x + delta) - f(x)|| <= ||delta|| prod_i L_psi_i ||W_i|| (report, eq. (9)), layer by layer.
 
 One forward pass shows which layer feeds which. Each value carries how much it can change for a unit change of the
 image: a layer multiplies that by its own constant, and where two branches are added, as in a residual block, so are
@@ -68,7 +68,7 @@ class LipschitzBound:
 
 
 def lipschitz_bound(model: Module, input_shape: Sequence[int]) -> LipschitzBound:
-    """How much the logits can change at most, for a change of the image by one in the Euclidean norm (report, eq. 9).
+    """How much the logits can change at most, for a change of the image by one in the Euclidean norm (report, eq. (9)).
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def _ray(images: Array, gradient: Array, labels: np.ndarray, wrong: np.ndarray) 
 
 
 def _predictions(logits: Tensor) -> np.ndarray:
-    """(B,): the class of the largest logit, counted from 0 (report, eq. 8)."""
+    """(B,): the class of the largest logit, counted from 0 (report, eq. (8))."""
     _check_finite(logits.data, "the model's logits")
     return to_numpy(logits.data.argmax(axis=-1))
 

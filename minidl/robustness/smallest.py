@@ -1,4 +1,4 @@
-"""The smallest epsilon that changes the class, along the FGSM ray (report, eq. 10)."""
+"""The smallest epsilon that changes the class, along the FGSM ray (report, eq. (10))."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def smallest_epsilon(
 ) -> np.ndarray:
     """How far each image lies from another class, in the direction in which its loss grows fastest.
 
-    Equation (10) asks for the smallest perturbation of all. As in the report, epsilon is raised along the gradient's
+    The report's eq. (10) asks for the smallest perturbation of all. As there, epsilon is raised along the gradient's
     fixed sign instead: first over a grid, as success need not grow with epsilon, until the class changes; then the
     last step is halved until it is known to ``tolerance``.
 
