@@ -198,9 +198,8 @@ print(f"{accuracy:.1%} of {chosen.sum()} images are told apart by one neuron")
 # %%
 rng = np.random.default_rng(0)
 W1, b1, W2, b2 = (rng.standard_normal(shape) for shape in [(2, 5), 5, (5, 1), 1])
-x = rng.standard_normal(
-    (1000, 2)
-)  # a thousand inputs, one in each row, so that W^T x is written x @ W
+# A thousand inputs, one in each row, so that W^T x is written x @ W
+x = rng.standard_normal((1000, 2))
 
 two_layers = (x @ W1 + b1) @ W2 + b2
 one_layer = x @ (W1 @ W2) + (b1 @ W2 + b2)

@@ -269,9 +269,8 @@ print(
 # %% tags=["hide-cell", "solution"]
 z, W = np.array([[1.0, 0.0, 0.0]]), np.arange(9.0).reshape(3, 3)
 assert np.array_equal(layer(z, W, 0, identity), W[:1])  # the first input's weights: a row of W
-assert np.array_equal(
-    wrong_layer(z, W, 0, identity), W.T[:1]
-)  # a column: only a square W lets this pass
+# A column: only a square W lets this pass
+assert np.array_equal(wrong_layer(z, W, 0, identity), W.T[:1])
 
 # %% [markdown]
 # **Next:** [from numbers to probabilities](03_softmax_cross_entropy.ipynb), and a loss to learn

@@ -222,9 +222,8 @@ def loss_from_logits(g, c):
 assert np.isclose(
     loss_from_logits(np.array([-1.0, 2.0, 1.0]), 2), -np.log(softmax(np.array([-1.0, 2.0, 1.0]))[2])
 )
-assert np.isclose(
-    loss_from_logits(large, 2), 1000.3132617
-)  # softmax itself says 0 here, and its logarithm -inf
+# Softmax itself says 0 here, and its logarithm -inf
+assert np.isclose(loss_from_logits(large, 2), 1000.3132617)
 
 # %% [markdown]
 # **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should
@@ -254,9 +253,8 @@ assert np.allclose(wrong_softmax(batch[0]), softmax(batch[0]))  # one image alon
 
 # %% tags=["hide-cell", "solution"]
 g = np.random.default_rng(1).standard_normal((100, 2))
-assert np.allclose(
-    softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data
-)  # of the difference of the logits
+# Of the difference of the logits
+assert np.allclose(softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data)
 
 # %% [markdown]
 # **Next:** [backpropagation](04_backpropagation.ipynb), how all those derivatives are found.

@@ -136,7 +136,7 @@ plt.show()
 
 # %% [markdown]
 # Forty steps each, from the black dot. Too small a rate hardly arrives; too large a one jumps
-# about, or out of the picture. Trainings therefore often start with a warm-up and let the rate
+# about, and may never settle. Trainings therefore often start with a warm-up, and let the rate
 # fall towards the end (`md.optim.one_cycle`).
 #
 # ## Two layers by hand

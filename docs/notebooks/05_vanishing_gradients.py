@@ -63,19 +63,20 @@ plt.show()
 print(f"sigmoid, first layer over last: {sizes['sigmoid'][0] / sizes['sigmoid'][-1]:.0e}")
 
 # %% [markdown]
-# The axis is logarithmic: with sigmoids the first layer's gradient is some twenty orders of
-# magnitude below the last one's. Gradient descent will never move it.
+# The axis is logarithmic: with sigmoids the first layer's gradient is more than fifteen
+# orders of magnitude below the last one's. Gradient descent will never move it.
 #
 # ## Why
 #
 # The chain rule multiplies. On its way from the loss to layer $i$ the gradient passes each later
 # layer, and is multiplied by that layer's weights and by the slope of its activation:
 #
-# $$\frac{dL}{dz_{i}} = W_{i+1} \Big(\psi'(\cdot) \odot \frac{dL}{dz_{i+1}}\Big)$$
+# $$\frac{dL}{dz_i} = W_{i+1} \Big(\psi'(s_{i+1}) \odot \frac{dL}{dz_{i+1}}\Big), \qquad
+# z_{i+1} = \psi(s_{i+1}), \quad s_{i+1} = W_{i+1}^T z_i + b_{i+1}$$
 #
 # (The report speaks of a gradient shared among many weights; the product is the usual
 # explanation.) The slope of the sigmoid is at most 1/4, and our initial weights shrink a vector
-# as well. Twenty factors of a tenth leave $10^{-20}$. Measure the factor of each layer:
+# as well. Twenty factors of an eighth leave $10^{-18}$. Measure the factor of each layer:
 
 # %%
 x = md.Tensor(train.images[:256])
@@ -84,9 +85,8 @@ values = [x]
 for layer in model:
     values.append(md.Tensor(layer(values[-1]).data, requires_grad=True))
 factors = []
-for layer, before in zip(
-    model, values
-):  # one layer at a time: how long is the gradient, after over before?
+for layer, before in zip(model, values):
+    # One layer at a time: how long is the gradient, after over before?
     if isinstance(layer, nn.Linear | nn.Sigmoid) and before.requires_grad:
         before.grad = None
         y = layer(before)
@@ -330,9 +330,8 @@ x = np.ones((1000, 100))
 while_training = wrong_dropout(x, 0.5, True, np.random.default_rng(0)).mean()
 in_evaluation = wrong_dropout(x, 0.5, False, None).mean()
 print(f"mean {while_training:.2f} while training, {in_evaluation:.2f} in evaluation")
-assert (
-    abs(while_training - 0.5) < 0.01
-)  # the next layer learned to expect half of what it gets in evaluation
+# The next layer learned to expect half of what it gets in evaluation
+assert abs(while_training - 0.5) < 0.01
 assert in_evaluation == 1
 assert abs(F.dropout(x, 0.5, rng=np.random.default_rng(0)).data.mean() - 1) < 0.02
 

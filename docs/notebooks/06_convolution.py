@@ -152,9 +152,8 @@ handmade = {
     "vertical edges": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
     "horizontal edges": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
 }
-weight = np.stack(list(handmade.values()))[..., None].astype(
-    np.float32
-)  # (N, k, k, C) = (4, 3, 3, 1)
+# (N, k, k, C) = (4, 3, 3, 1)
+weight = np.stack(list(handmade.values()))[..., None].astype(np.float32)
 seen = F.conv2d(grey[None, :, :, None], weight).data[0]  # (H, W, N)
 
 figure, axes = plt.subplots(2, 4, figsize=(8.5, 3.9), layout="constrained", height_ratios=[1, 3])
@@ -311,9 +310,8 @@ falling, rising = np.eye(12), np.eye(12)[::-1]
 diagonal = np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], float)
 assert diagonal.sum() == 0  # an even area gives 0
 assert convolve(falling, diagonal, 1).max() == 6
-assert (
-    convolve(rising, diagonal, 1).max() == 2
-)  # where a window has no more of the line than its own corner
+# Where a window has no more of the line than its own corner
+assert convolve(rising, diagonal, 1).max() == 2
 assert convolve(np.ones((12, 12)), diagonal, 1).max() == 0
 
 # %% [markdown]
@@ -340,9 +338,8 @@ def mended(image, kernel, stride):
 
 
 wide = rng.random((6, 9))
-assert (
-    quick(wide, kernel, 1).shape != convolve(wide, kernel, 1).shape
-)  # it took the height for the width
+# It took the height for the width
+assert quick(wide, kernel, 1).shape != convolve(wide, kernel, 1).shape
 for shape in [(6, 9), (9, 6), (7, 7)]:
     for stride in (1, 2, 3):
         picture = rng.random(shape)

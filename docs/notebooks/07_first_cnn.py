@@ -270,9 +270,8 @@ def average_pool(x):
 def mended(x):
     B, H, W, C = x.shape
     y = x.reshape(B, H // 2, 2, W // 2, 2, C).mean(axis=(2, 4))
-    return y, (
-        lambda dy: dy.repeat(2, axis=1).repeat(2, axis=2) / 4,
-    )  # each of four pixels has a quarter of it
+    # Each of four pixels has a quarter of it
+    return y, (lambda dy: dy.repeat(2, axis=1).repeat(2, axis=2) / 4,)
 
 
 message = "no complaint"

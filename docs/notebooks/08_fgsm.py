@@ -109,15 +109,13 @@ def fgsm(image, label, epsilon):
 
 
 threes = np.flatnonzero(val.labels == 3)
-middle = threes[
-    np.argsort(predict(val.images[threes])[:, 3])[len(threes) // 2]
-]  # neither an easy nor a hard 3
+# Neither an easy nor a hard 3
+middle = threes[np.argsort(predict(val.images[threes])[:, 3])[len(threes) // 2]]
 image, label = val.images[[middle]], val.labels[[middle]]
 ours = fgsm(image, label, 32 / 255)
 theirs = md.robustness.fgsm(model, image, label, [32 / 255])
-assert np.array_equal(
-    ours, theirs.adversarial[0]
-)  # md.robustness has the same, for many images and epsilons
+# md.robustness has the same, for many images and epsilons
+assert np.array_equal(ours, theirs.adversarial[0])
 ours.shape
 
 # %% [markdown]
@@ -151,9 +149,8 @@ for ax, what in zip(axes, (loss, margin)):
     value.sum().backward(inputs=[start])
     slope = (directions["FGSM"] * start.grad).sum()
     for (name, direction), style in zip(directions.items(), ("-", "--")):
-        walk = (image + steps[:, None, None, None] / 255 * direction).astype(
-            np.float32
-        )  # (49, 8, 8, 1)
+        # (49, 8, 8, 1)
+        walk = (image + steps[:, None, None, None] / 255 * direction).astype(np.float32)
         ax.plot(steps, what(md.Tensor(walk)).data, style, label=name)
     ax.plot(
         steps, value.item() + steps / 255 * slope, ":", color="black", label="linear prediction"
@@ -284,9 +281,8 @@ plt.show()
 others = val.images[val.labels != 8]
 x = md.Tensor(others, requires_grad=True)
 F.cross_entropy(model(x), np.full(len(others), 8), reduction="sum").backward(inputs=[x])
-targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(
-    0, 1
-)  # minus: down the loss of class 8
+# Minus: down the loss of class 8
+targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(0, 1)
 before, after = (np.mean(predict(images).argmax(axis=1) == 8) for images in (others, targeted))
 print(f"read as 8: {before:.1%} before, {after:.1%} after")
 assert after > before + 0.1
@@ -339,9 +335,8 @@ right_loss = F.cross_entropy(model(md.Tensor(moved["FGSM"])), val.labels).item()
 print(f"loss: clean {clean_loss:.2f}, wrong attack {wrong_loss:.2f}, FGSM {right_loss:.2f}")
 assert right_loss > 2 * clean_loss  # an attack raises the loss
 unchanged = predict(attacked).argmax(axis=1) == predict(val.images).argmax(axis=1)
-assert (
-    unchanged.mean() > 0.98
-)  # minus goes down the loss: it makes the network surer of what it says
+# Minus goes down the loss: it makes the network surer of what it says
+assert unchanged.mean() > 0.98
 
 # %% [markdown]
 # **Next:** [pruning](09_pruning.ipynb), and whether a pruned network is more robust.

@@ -260,9 +260,8 @@ for name, part in pruner.layer_sparsity().items():
     size = 1 / np.sqrt(3 * w.shape[0])
     print(f"{name}: {part:.1%} of {w.size:,} weights; typical size at the start {size:.3f}")
 assert abs(pruner.sparsity - 0.98) < 1e-4
-assert (
-    pruner.layer_sparsity()["fc2"] > pruner.layer_sparsity()["fc5"]
-)  # wide inputs, small weights to begin with
+# Wide inputs, small weights to begin with
+assert pruner.layer_sparsity()["fc2"] > pruner.layer_sparsity()["fc5"]
 
 # %% [markdown]
 # **3. Find the bug.** This training loop prunes and goes on training, with an optimiser written

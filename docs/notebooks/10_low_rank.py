@@ -3,7 +3,7 @@
 #
 # After this lesson you can
 #
-# * see that some kernels are an outer product, and convolve with them at a third of the work,
+# * see that some kernels are an outer product, and convolve with them at two thirds of the work,
 # * replace any convolution by a vertical and a horizontal one of rank K,
 # * find the best such pair for trained weights, and say what it loses,
 # * count when it pays.
@@ -84,9 +84,8 @@ pair = nn.LowRankConv2d(C, N, kernel_size=3, rank=K, padding=1, bias=False, norm
     np.float64
 )
 V, H = pair.vertical.weight.data, pair.horizontal.weight.data  # (K, 3, 1, C) and (N, 1, 3, K)
-W = np.einsum(
-    "dhc,nwd->nhwc", V[:, :, 0], H[:, 0]
-)  # equation (13): the sum over d of column times row
+# Equation (13): the sum over d of column times row
+W = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])
 Z = np.random.default_rng(0).standard_normal((1, 10, 10, C))
 print(W.shape, np.abs(pair(md.Tensor(Z)).data - F.conv2d(Z, W, padding=1).data).max())
 

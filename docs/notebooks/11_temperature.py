@@ -284,9 +284,8 @@ def stable_loss(logits, label, T):
 
 with np.errstate(all="ignore"):
     overflow = wrong_loss(np.array([0.0, 1000.0]), 1, 1.0)  # exp(1000) is infinite
-    underflow = wrong_loss(
-        np.array([0.0, -1000.0]), 1, 1.0
-    )  # exp(-1000) is 0, and its logarithm -inf
+    # Exp(-1000) is 0, and its logarithm -inf
+    underflow = wrong_loss(np.array([0.0, -1000.0]), 1, 1.0)
 assert np.isnan(overflow)
 assert np.isinf(underflow)
 for g in ([0.0, 1000.0], [0.0, -1000.0], [2.0, 1.0]):
