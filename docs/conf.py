@@ -39,7 +39,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 # The reference, from docstrings in NumPy's style
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "imported-members": True}
+autodoc_default_options = {"members": True}
 toc_object_entries_show_parents = "hide"
 add_module_names = False
 numpydoc_show_class_members = False
