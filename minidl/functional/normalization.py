@@ -79,7 +79,7 @@ def batch_norm(
         if training:
             dx, dgamma, dbeta, dz = all_gradients(dy)
         else:  # the sums that gamma and beta need are another pass: only on demand
-            dx, dz = k.normalize_grad_fixed(dy, y, var, gamma, eps, relu)
+            dx, dz = k.normalize_grad_fixed(dy, y, var, gamma, eps, relu, residual is not None)
             dgamma, dbeta = (lambda: all_gradients(dy)[1]), (lambda: all_gradients(dy)[2])
         return dx, dgamma, dbeta, None, None, None, None, None, dz  # dz: the residual's
 

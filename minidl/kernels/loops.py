@@ -152,14 +152,19 @@ def normalize_grad(
     return dx, dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool) -> tuple[Array, Array]:
-    """dx and dz where mean and var are constants, as in evaluation: all that the gradient by an image needs."""
+def normalize_grad_fixed(
+    dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
+) -> tuple[Array, Array | None]:
+    """dx and, where there was a residual, dz, for a mean and var that are constants, as in evaluation.
+
+    That is all that the gradient by an image needs.
+    """
     dz = relu_grad(dy, y) if relu else dy
     dx = np.zeros_like(dy)
     for place in np.ndindex(dy.shape):
         c = place[-1]
         dx[place] = gamma[c] / np.sqrt(var[c] + eps) * dz[place]
-    return dx, dz
+    return dx, dz if residual else None
 
 
 def matmul(a: Array, b: Array) -> Array:

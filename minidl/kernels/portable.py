@@ -135,9 +135,11 @@ def normalize_grad(
     return gamma * inv_std * (dz - through_moments), dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool) -> tuple[Array, Array]:
+def normalize_grad_fixed(
+    dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
+) -> tuple[Array, Array | None]:
     dz = relu_grad(dy, y) if relu else dy
-    return gamma / array_module(y).sqrt(var + eps) * dz, dz
+    return gamma / array_module(y).sqrt(var + eps) * dz, dz if residual else None
 
 
 def matmul(a: Array, b: Array) -> Array:

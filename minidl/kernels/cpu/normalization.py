@@ -105,22 +105,25 @@ def normalize_grad(
 
 
 @task
-def _scale_positive(block, dy: Floats, y: Floats, scale: Floats, rows, C, dz: Floats, dx: Floats):
+def _scale_positive(block, dy: Floats, y: Floats, scale: Floats, rows, C, keep, dz: Floats, dx: Floats):
+    """dx = scale dy where y is positive, else 0; dz the same without scale, if it shall be kept."""
     first, last = share(block, BLOCKS, rows)
     for row in range(first, last):
         for c in range(C):
             i = row * C + c
             value = dy[i] if y[i] > 0 else np.float32(0)
-            dz[i] = value
+            if keep:
+                dz[i] = value
             dx[i] = scale[c] * value
 
 
 def normalize_grad_fixed(
-    dy: np.ndarray, y: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float, relu: bool
-) -> tuple[np.ndarray, np.ndarray]:
+    dy: np.ndarray, y: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float, relu: bool, residual: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     zero, scale = np.zeros_like(gamma), gamma / np.sqrt(var + np.float32(eps))
     if not relu:
-        return _mapped(dy, zero, scale, zero), dy
-    dz, dx = empty(y.shape), empty(y.shape)
-    _scale_positive.run(BLOCKS, dy, y, scale, y.size // y.shape[-1], y.shape[-1], dz, dx)
-    return dx, dz
+        return _mapped(dy, zero, scale, zero), dy if residual else None
+    dx = empty(y.shape)
+    dz = empty(y.shape) if residual else dx
+    _scale_positive.run(BLOCKS, dy, y, scale, y.size // y.shape[-1], y.shape[-1], residual, dz, dx)
+    return dx, dz if residual else None
