@@ -181,7 +181,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         here = options.workers == 1 and options.dask is None
         place = study.Place(out, options.root, workers.threads, options.checkpoint_share, progress=here)
         record = {
-            "command": shlex.join(["python", f"experiments/{name}.py", *(sys.argv[1:] if args is None else args)]),
+            "command": command(name, options, preset_of(options.preset, makers)),
             "preset": options.preset,
             "settings": recorded(options),
         }
@@ -199,9 +199,34 @@ def read_options(makers: Mapping[FigureName, Any], doc: str, args: Sequence[str]
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=list(PRESETS), default=next(iter(PRESETS)))
     chosen, _ = chooser.parse_known_args(args)
-    preset = PRESETS[chosen.preset]
-    ours = tuple(figure for figure in preset.figures if figure in makers)
-    return tyro.cli(Options, default=dataclasses.replace(preset, figures=ours), args=args, description=doc)
+    return tyro.cli(Options, default=preset_of(chosen.preset, makers), args=args, description=doc)
+
+
+def preset_of(name: str, makers: Mapping[FigureName, Any]) -> Options:
+    """A preset, with those of its figures that the study at hand makes."""
+    figures = tuple(figure for figure in PRESETS[name].figures if figure in makers)
+    return dataclasses.replace(PRESETS[name], figures=figures)
+
+
+def command(name: str, options: Options, preset: Options) -> str:
+    """What makes all of a study, whichever part of it is being made: the preset and what differs from it."""
+    words = ["python", f"experiments/{name}.py", "--preset", options.preset]
+    given, default = _flat(recorded(options)), _flat(recorded(preset))
+    for setting in given:
+        if given[setting] != default[setting]:
+            words += [f"--{setting.replace('_', '-')}", *given[setting]]
+    return shlex.join([*words, *(["--out", str(options.out)] if options.out else [])])
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, list[str]]:
+    """{"fc5.epochs": ["20"]}: each option's words on the command line."""
+    flat: dict[str, list[str]] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": words for inner, words in _flat(value).items()}
+        else:
+            flat[name] = [str(each) for each in value] if isinstance(value, list) else [str(value)]
+    return flat
 
 
 def recorded(options: Settings) -> dict[str, Any]:

@@ -115,6 +115,19 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
     assert "missing" in page.lower()
 
 
+def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):
+    _, out = finished
+    found = json.loads((out / "study.json").read_text())
+    words = found["command"].split()
+    assert words[:4] == ["python", "experiments/study.py", "--preset", "quick"]
+    assert words[-2:] == ["--out", str(out)]
+    again = study("study", *words[2:-2], "--out", str(tmp_path), "--only", "fc5")
+    assert again.returncode == 0, again.stderr
+    made = json.loads((tmp_path / "study.json").read_text())
+    assert made["settings"] == found["settings"]
+    assert "--only" not in made["command"]  # it says how to make all of it
+
+
 def test_shards_and_workers_together_make_the_same_study(finished, tmp_path):
     mine = [*TINY, "--figures", "11", "--out", str(tmp_path)]
     first = study("pruning", *mine, "--shard", "1/2")
