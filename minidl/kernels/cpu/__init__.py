@@ -3,11 +3,12 @@
 Same names, signatures and meaning as ``loops``, which explains them. Anything but float32 goes to ``portable``.
 
 =====================  ============================================================================
-``parallel``           compiled tasks, and the threads that share them out; ``compiling`` says that they are compiled
+``parallel``           compiled tasks and the threads that share them out; ``compiling`` says so
 ``memory``             the arrays' memory
-``tile``               the register-blocked multiply, sized to the instruction set
-``multiply``           whole products out of tiles; matmul
+``tile``, ``vector``   the register-blocked multiply, sized to the instruction set
+``multiply``           B packed into panels; matmul
 ``convolution``        direct convolution and its two gradients
+``winograd``           the same with fewer multiplications; ``transform`` writes its transforms
 ``normalization`` ...  ``pooling``, ``elementwise``: what is bound by memory rather than arithmetic
 =====================  ============================================================================
 """
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from .. import portable
+from ..shapes import Windows
 from . import convolution, elementwise, multiply, normalization, pooling
 
 
@@ -59,7 +61,6 @@ conv2d_grad_input = _compiled(convolution.conv2d_grad_input)
 conv2d_grad_weight = _compiled(convolution.conv2d_grad_weight)
 max_pool2d = _compiled(pooling.max_pool2d)
 max_pool2d_grad = _compiled(pooling.max_pool2d_grad, also=np.uint8)
-avg_pool2d, avg_pool2d_grad = portable.avg_pool2d, portable.avg_pool2d_grad  # rare, or of small images
 moments = _compiled(normalization.moments)
 normalize = _compiled(normalization.normalize)
 normalize_grad = _compiled(normalization.normalize_grad)
@@ -68,6 +69,15 @@ relu = _compiled(elementwise.relu)
 relu_grad = _compiled(elementwise.relu_grad)
 sgd_step = _compiled(elementwise.sgd_step, also=np.bool_, in_place=True)
 adam_step = _compiled(elementwise.adam_step, also=np.bool_, in_place=True)
+
+
+def avg_pool2d(x: np.ndarray, rows: Windows, columns: Windows) -> np.ndarray:
+    """Rare, or of small images: left to ``portable``, as is its gradient."""
+    return portable.avg_pool2d(x, rows, columns)
+
+
+def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> np.ndarray:
+    return portable.avg_pool2d_grad(dy, x_shape, rows, columns)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
