@@ -86,7 +86,7 @@ def test_the_formula_is_set_in_latex(cells):
 
 @each_row
 def test_the_function_is_there_and_cites_the_report(cells):
-    dotted, file = link(cells[2])
+    dotted, file = link(cells[3])
     function = named(dotted)
     assert Path(inspect.getsourcefile(inspect.unwrap(function))).resolve() == file
     text = f"{inspect.getdoc(function)}\n{inspect.getmodule(inspect.unwrap(function)).__doc__}"
@@ -99,7 +99,7 @@ def test_the_function_is_there_and_cites_the_report(cells):
 
 @each_row
 def test_the_test_is_there(cells):
-    name, file = link(cells[3])
+    name, file = link(cells[4])
     tests = {
         node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     }
@@ -109,7 +109,7 @@ def test_the_test_is_there(cells):
 
 @each_row
 def test_the_lesson_is_there(cells):
-    number, file = link(cells[4])
+    number, file = link(cells[2])
     assert file.is_file()
     assert file.with_suffix(".py").is_file()
     assert file.name.startswith(f"{int(number):02}_")
