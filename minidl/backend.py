@@ -40,7 +40,13 @@ def _cupy() -> ModuleType:
 
 
 def gpu_available() -> bool:
-    """Whether ``to_device(x, "gpu")`` would work here."""
+    """Whether ``to_device(x, "gpu")`` would work here.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> device = "gpu" if md.gpu_available() else "cpu"
+    """
     try:
         _cupy()
     except RuntimeError:
@@ -49,17 +55,58 @@ def gpu_available() -> bool:
 
 
 def is_gpu_array(x: object) -> bool:
-    """Whether x is a CuPy array; answers without importing CuPy."""
+    """Whether x is a CuPy array; answers without importing CuPy.
+
+    Parameters
+    ----------
+    x : object
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import is_gpu_array
+    >>> is_gpu_array(np.ones(1))
+    False
+    """
     return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def is_array(x: object) -> bool:
-    """Whether x is a NumPy or CuPy array."""
+    """Whether x is a NumPy or CuPy array.
+
+    Parameters
+    ----------
+    x : object
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import is_array
+    >>> is_array(np.ones(1)), is_array([1.0])
+    (True, False)
+    """
     return isinstance(x, np.ndarray) or is_gpu_array(x)
 
 
 def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
-    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision."""
+    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision.
+
+    Parameters
+    ----------
+    values : number or (nested) list
+    dtype : of the array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When they are no numbers, or lists of unequal lengths.
+
+    Examples
+    --------
+    >>> from minidl.backend import as_array
+    >>> as_array([1, 2])
+    array([1., 2.], dtype=float32)
+    """
     if isinstance(values, np.generic):
         return np.asarray(values)
     if values is None:  # NumPy would make it NaN
@@ -71,17 +118,58 @@ def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
 
 
 def array_module(x: Array) -> ModuleType:
-    """The library, ``numpy`` or ``cupy``, whose functions take the array x."""
+    """The library, ``numpy`` or ``cupy``, whose functions take the array x.
+
+    Parameters
+    ----------
+    x : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import array_module
+    >>> array_module(np.ones(1)).__name__
+    'numpy'
+    """
     return _cupy() if is_gpu_array(x) else np
 
 
 def device_of(x: Array) -> str:
-    """``"gpu"`` for a CuPy array, else ``"cpu"``."""
+    """``"gpu"`` for a CuPy array, else ``"cpu"``.
+
+    Parameters
+    ----------
+    x : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import device_of
+    >>> device_of(np.ones(1))
+    'cpu'
+    """
     return "gpu" if is_gpu_array(x) else "cpu"
 
 
 def check_device(device: str) -> None:
-    """Raise a clear error unless device is "cpu", or "gpu" on a machine that has one."""
+    """Raise a clear error unless device is "cpu", or "gpu" on a machine that has one.
+
+    Parameters
+    ----------
+    device : str
+
+    Raises
+    ------
+    ValueError
+        When it is another name.
+    RuntimeError
+        When there is no card, no driver or no CuPy: which of them.
+
+    Examples
+    --------
+    >>> from minidl.backend import check_device
+    >>> check_device("cpu")
+    """
     if device not in ("cpu", "gpu"):
         raise ValueError(f"unknown device {device!r}: choose 'cpu' or 'gpu'")
     if device == "gpu":
@@ -89,7 +177,21 @@ def check_device(device: str) -> None:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """x on "cpu" (a NumPy array) or "gpu" (a CuPy array); x itself when it is there already."""
+    """x on "cpu" (a NumPy array) or "gpu" (a CuPy array); x itself when it is there already.
+
+    Parameters
+    ----------
+    x : array
+    device : {"cpu", "gpu"}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import to_device
+    >>> x = np.ones(1)
+    >>> to_device(x, "cpu") is x
+    True
+    """
     check_device(device)
     if device == device_of(x):
         return x
@@ -97,7 +199,19 @@ def to_device(x: Array, device: str) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """x as a NumPy array, copied only when it lies on the card."""
+    """x as a NumPy array, copied only when it lies on the card.
+
+    Parameters
+    ----------
+    x : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import to_numpy
+    >>> to_numpy(np.ones(1))
+    array([1.])
+    """
     return x.get() if is_gpu_array(x) else np.asarray(x)
 
 
@@ -105,6 +219,16 @@ def streams(seed: int) -> dict[str, np.random.Generator]:
     """One independent random stream for each purpose in ``STREAMS``, all spawned from one seed.
 
     A stream each means that, say, a model with dropout sees the same shuffling as one without.
+
+    Parameters
+    ----------
+    seed : int
+
+    Examples
+    --------
+    >>> from minidl.backend import streams
+    >>> sorted(streams(0))
+    ['attack', 'augmentation', 'dropout', 'init', 'shuffle']
     """
     children = np.random.SeedSequence(seed).spawn(len(STREAMS))
     return {name: np.random.Generator(np.random.PCG64(child)) for name, child in zip(STREAMS, children, strict=True)}
@@ -115,6 +239,10 @@ _default = streams(0)
 
 def manual_seed(seed: int) -> None:
     """Reset the default random streams, which layers use when they are given no generator of their own.
+
+    Parameters
+    ----------
+    seed : int
 
     Examples
     --------
@@ -128,5 +256,17 @@ def manual_seed(seed: int) -> None:
 
 
 def default_rng(stream: str) -> np.random.Generator:
-    """The default generator of a stream; ``manual_seed`` resets it."""
+    """The default generator of a stream; ``manual_seed`` resets it.
+
+    Parameters
+    ----------
+    stream : one of ``STREAMS``
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> md.manual_seed(0)
+    >>> 0 <= md.backend.default_rng("init").random() < 1
+    True
+    """
     return _default[stream]

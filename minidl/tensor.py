@@ -55,9 +55,7 @@ def _pair(result: Any, name: str) -> tuple[Array, Vjp]:
 
 
 def _source(argument: object) -> Node | Tensor | None:
-    if not isinstance(argument, Tensor) or not argument.requires_grad:
-        return None
-    return argument._node or argument
+    return (argument._node or argument) if isinstance(argument, Tensor) and argument.requires_grad else None
 
 
 def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
@@ -152,10 +150,7 @@ class Tensor:
     __array_ufunc__ = None  # array + tensor asks the tensor, and np.exp(tensor) does not lose the gradient in silence
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if isinstance(data, Tensor):
-            data = data.data
-        if not is_array(data):
-            data = as_array(data)
+        data = data.data if isinstance(data, Tensor) else data if is_array(data) else as_array(data)
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
         self.data: Array = data
@@ -246,20 +241,16 @@ class Tensor:
                 raise ValueError(f"backward: gradient has shape {gradient.shape}, the tensor has {self.shape}")
         backward(_source(self), gradient, inputs)
 
-    # The operators and these methods are operations like any other: functional/arithmetic.py defines them, each with
-    # its vector-Jacobian product, and puts them here.
+    # Operators and these methods are operations like any other: functional/arithmetic.py puts them here.
     if TYPE_CHECKING:
 
         def _operator(self, other: Any) -> Tensor: ...
+        def _function(self) -> Tensor: ...
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operator
         __matmul__ = __rmatmul__ = __pow__ = __getitem__ = _operator
+        __neg__ = exp = log = sqrt = abs = _function
 
-        def __neg__(self) -> Tensor: ...
-        def exp(self) -> Tensor: ...
-        def log(self) -> Tensor: ...
-        def sqrt(self) -> Tensor: ...
-        def abs(self) -> Tensor: ...
         def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
@@ -272,12 +263,20 @@ class Parameter(Tensor):
 
     Parameters
     ----------
-    data : array
+    data : array or list
 
     Attributes
     ----------
     mask : boolean array of the parameter's shape, or None
         False marks pruned weights. Setting it zeroes them, and the optimisers keep them at exactly zero.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> weight = md.Parameter([3.0, 4.0])
+    >>> weight.mask = weight.data > 3
+    >>> weight.data
+    array([0., 4.], dtype=float32)
     """
 
     __slots__ = ("_mask",)

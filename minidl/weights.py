@@ -56,6 +56,16 @@ def load(model: Module, path: str | Path, strict: bool = True) -> None:
     -----
     A model that is pruned keeps its masks: see ``Module.load_state_dict``. A file holds zeros but no masks; to train
     on without losing them, take the masks from the zeros: ``for p in model.parameters(): p.mask = p.data != 0``.
+
+    Examples
+    --------
+    >>> import tempfile, minidl as md
+    >>> first, second = (md.models.fc5(image_size=8, channels=1, seed=seed) for seed in (0, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     md.save(first, folder + "/w.safetensors")
+    ...     md.load(second, folder + "/w.safetensors")
+    >>> bool((first.fc1.weight.data == second.fc1.weight.data).all())
+    True
     """
     from safetensors import SafetensorError, safe_open
 

@@ -85,6 +85,10 @@ def largest_ranks(model: Module) -> dict[str, int]:
     They are those with kernels larger than 1 x 1, in the order of ``named_modules``, which in the models here is that
     of the forward pass.
 
+    Parameters
+    ----------
+    model : Module
+
     Examples
     --------
     >>> import minidl as md

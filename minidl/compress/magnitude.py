@@ -176,6 +176,10 @@ class MagnitudePruner:
 def sparsity(model: Module) -> float:
     """The part of a model's kernels (parameters of two axes or more) that are exactly zero, masked or not.
 
+    Parameters
+    ----------
+    model : Module
+
     Examples
     --------
     >>> import minidl as md

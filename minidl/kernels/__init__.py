@@ -28,7 +28,18 @@ _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 @functools.cache
 def module(name: str) -> ModuleType:
-    """The kernel module of that name, imported when first asked for (Numba takes a while to load)."""
+    """The kernel module of that name, imported when first asked for (Numba takes a while to load).
+
+    Parameters
+    ----------
+    name : {"loops", "portable", "cpu"}
+
+    Examples
+    --------
+    >>> from minidl import kernels
+    >>> kernels.module("loops").__name__
+    'minidl.kernels.loops'
+    """
     if name not in MODULES:
         raise ValueError(f"unknown kernels {name!r}: choose from {', '.join(MODULES)}")
     return importlib.import_module(f"{__name__}.{name}")
@@ -40,14 +51,30 @@ def _default(gpu: bool) -> ModuleType:
 
 
 def of(x: Array) -> ModuleType:
-    """The kernels that compute with the array x: those of its device, unless ``using`` says otherwise."""
+    """The kernels that compute with the array x: those of its device, unless ``using`` says otherwise.
+
+    Parameters
+    ----------
+    x : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import kernels
+    >>> kernels.of(np.ones(1)).relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
     forced = _forced.get()
     return module(forced) if forced else _default(is_gpu_array(x))
 
 
 @contextlib.contextmanager
 def using(name: str) -> Iterator[None]:
-    """Compute everything within the block with one kernel module: "loops", "portable" or "cpu".
+    """Compute everything within the block with one kernel module.
+
+    Parameters
+    ----------
+    name : {"loops", "portable", "cpu"}
 
     Examples
     --------
@@ -70,6 +97,10 @@ def set_precision(mode: str) -> None:
 
     It multiplies a quarter as often and rounds some ten to fifty times worse: see docs/kernels.md for both errors.
 
+    Parameters
+    ----------
+    mode : {"fast", "exact"}
+
     Examples
     --------
     >>> import minidl as md
@@ -83,7 +114,14 @@ def set_precision(mode: str) -> None:
 
 
 def precision() -> str:
-    """What ``set_precision`` chose last: "exact" or "fast"."""
+    """What ``set_precision`` chose last: "exact" or "fast".
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> md.precision()
+    'fast'
+    """
     return _precision
 
 
@@ -91,6 +129,10 @@ def set_num_threads(count: int) -> None:
     """How many threads the compiled kernels share their work among; by default the processors this process may use.
 
     Results are the same, to the bit, with any number.
+
+    Parameters
+    ----------
+    count : int, at least 1
 
     Examples
     --------
@@ -108,5 +150,12 @@ def set_num_threads(count: int) -> None:
 
 
 def num_threads() -> int:
-    """What ``set_num_threads`` chose last."""
+    """What ``set_num_threads`` chose last.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> md.num_threads() >= 1
+    True
+    """
     return _threads

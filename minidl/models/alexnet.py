@@ -12,7 +12,20 @@ SMALLEST = 63  # pixels: what the strides and poolings need
 
 
 class AlexNet(Module):
-    """Five convolutions and three fully-connected layers; see ``alexnet``."""
+    """Five convolutions and three fully-connected layers, as ``alexnet`` makes it.
+
+    Parameters
+    ----------
+    num_classes, channels : int
+    dropout : float in [0, 1]
+    seed : int or None
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> len(list(md.models.AlexNet(num_classes=2).parameters()))
+    16
+    """
 
     def __init__(self, num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int | None = None) -> None:
         init, drop = stream("init", seed), stream("dropout", seed)

@@ -44,6 +44,13 @@ class ResNet(Module):
         How many blocks each stage has.
     num_classes, channels : int
     seed : int or None
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> resnet34 = md.models.ResNet((3, 4, 6, 3), num_classes=10, channels=3, seed=0)
+    >>> sum(p.size for p in resnet34.parameters())
+    21289802
     """
 
     def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, channels: int, seed: int | None) -> None:

@@ -1,23 +1,12 @@
 """Layers and models as objects that hold parameters."""
 
 from . import init
-from .layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    Normalize,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from .activation import Dropout, ReLU, Sigmoid, Tanh
+from .layers import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, Normalize
 from .low_rank import LowRankConv2d
-from .module import Module, Sequential, evaluation_mode
+from .module import Module, evaluation_mode
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .sequential import Sequential
 
 __all__ = [
     "AdaptiveAvgPool2d",

@@ -7,22 +7,10 @@ from typing import Any
 
 from ..functional.shape_errors import pair
 from ..kernels.shapes import Pair, Shape, output_size
-from .layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    Normalize,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from .activation import Dropout, ReLU, Sigmoid, Tanh
+from .layers import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, Normalize
 from .module import Module
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 CONSTANT = {
     ReLU: "max(x, 0)",

@@ -1,4 +1,4 @@
-"""The layers, by PyTorch's names. Each holds its parameters and calls one operation of ``functional``."""
+"""The layers with parameters or settings, by PyTorch's names; each calls one operation of ``functional``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ class Linear(Module):
     ----------
     weight : Parameter (in_features, out_features)
     bias : Parameter (out_features,) or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.Linear(3, 2)(np.zeros((5, 3), np.float32)).shape
+    (5, 2)
     """
 
     exchange_axes: ClassVar = {"weight": (1, 0)}
@@ -64,6 +71,14 @@ class Conv2d(Module):
     ----------
     weight : Parameter (N, KH, KW, C)
     bias : Parameter (N,) or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> layer = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)
+    >>> layer.weight.shape, layer(np.zeros((1, 64, 64, 3), np.float32)).shape
+    ((8, 3, 3, 3), (1, 32, 32, 8))
     """
 
     exchange_axes: ClassVar = {"weight": (0, 3, 1, 2)}  # (N, KH, KW, C) here, (N, C, KH, KW) in PyTorch
@@ -107,6 +122,15 @@ class BatchNorm2d(Module):
         gamma and beta.
     running_mean, running_var : array (C,)
         What evaluation uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> x = np.random.default_rng(0).random((8, 4, 4, 3))
+    >>> y = nn.BatchNorm2d(3)(x).data
+    >>> bool(np.allclose(y.mean(axis=(0, 1, 2)), 0)), bool(np.allclose(y.std(axis=(0, 1, 2)), 1, atol=1e-3))
+    (True, True)
     """
 
     buffers: ClassVar = ("running_mean", "running_var", "num_batches_tracked")
@@ -162,6 +186,13 @@ class Normalize(Module):
     -----
     UserWarning
         When pixels seem to go up to 255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.Normalize(0.5, 0.25)(np.array([[0.0, 0.5, 1.0]], np.float32)).data
+    array([[-2.,  0.,  2.]], dtype=float32)
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
@@ -175,79 +206,21 @@ class Normalize(Module):
         return y
 
 
-class _Pool2d(Module):
-    """Windows slid over images; ``stride`` is the kernel's size by default."""
-
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-
-
-class MaxPool2d(_Pool2d):
-    """The largest value of each window; ``stride`` is the kernel's size by default."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
-
-
-class AvgPool2d(_Pool2d):
-    """The mean of each window; ``stride`` is the kernel's size by default."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
-
-
-class AdaptiveAvgPool2d(Module):
-    """The means of ``output_size`` windows that share the image out evenly."""
-
-    def __init__(self, output_size: int | Pair) -> None:
-        self.output_size = output_size
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, self.output_size)
-
-
-class ReLU(Module):
-    """max(x, 0)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-
-class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.sigmoid(x)
-
-
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.tanh(x)
-
-
-class Dropout(Module):
-    """Zero each value with probability p while training; nothing in evaluation.
+class Flatten(Module):
+    """An image as one vector.
 
     Parameters
     ----------
-    p : float in [0, 1]
-    rng : numpy.random.Generator
-        By default the "dropout" stream that ``md.manual_seed`` resets.
+    channels_first : bool
+        Order the numbers as PyTorch does, whose weights then fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.Flatten()(np.zeros((2, 8, 8, 3), np.float32)).shape
+    (2, 192)
     """
-
-    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1]")
-        self.p, self.rng = p, rng
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training, self.rng)
-
-
-class Flatten(Module):
-    """An image as one vector; ``channels_first`` orders it as PyTorch does, whose weights then fit."""
 
     def __init__(self, channels_first: bool = False) -> None:
         self.channels_first = channels_first
@@ -257,7 +230,22 @@ class Flatten(Module):
 
 
 class LocalResponseNorm(Module):
-    """AlexNet's normalisation over neighbouring channels; see ``functional.local_response_norm``."""
+    """AlexNet's normalisation over neighbouring channels; see ``functional.local_response_norm``.
+
+    Parameters
+    ----------
+    size : int
+        How many channels are neighbours.
+    alpha, beta, k : float
+        By PyTorch's meaning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.LocalResponseNorm(size=1, alpha=1.0, beta=1.0)(np.ones((1, 1, 1, 3), np.float32)).data.ravel()
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.settings = (size, alpha, beta, k)

@@ -18,6 +18,10 @@ SHARP = 2  # ... each of which is this many of a fine screen's
 class Picture(Figure):
     """A matplotlib figure that no pyplot knows of: nothing to close, and a notebook shows it where it is the result.
 
+    Parameters
+    ----------
+    width, height : float, in inches
+
     Examples
     --------
     >>> from minidl.plot.picture import Picture

@@ -34,6 +34,24 @@ def layer_norm(layer: Module, x: Tensor) -> float:
     """The largest ||f(x + delta) - f(x)|| / ||delta||, for a layer in evaluation mode and inputs of x's shape.
 
     One rule for each type of layer; ``layer_norm.register`` adds one for a layer of your own.
+
+    Parameters
+    ----------
+    layer : Module
+    x : Tensor
+        Gives the shape, the precision and the device.
+
+    Raises
+    ------
+    NotImplementedError
+        When there is no rule for this type of layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import Tensor, nn, robustness
+    >>> robustness.layer_norm(nn.Normalize(0.5, 0.25), Tensor(np.zeros((1, 8, 8, 3))))
+    4.0
     """
     raise NotImplementedError(f"no Lipschitz constant is known for layers of type {type(layer).__name__}")
 
@@ -65,9 +83,22 @@ def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps:
         Stops where ||A^T u - s v|| <= tolerance * s, for the largest singular value s found and its vectors u and v.
     most_steps : int
 
+    Returns
+    -------
+    float
+
     References
     ----------
     Golub and Kahan, "Calculating the singular values and pseudo-inverse of a matrix", SIAM J. Numer. Anal. 2 (1965).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import Tensor, nn, robustness
+    >>> layer = nn.Linear(2, 2)
+    >>> layer.weight.data[...] = np.diag([3, 0.5])
+    >>> round(robustness.spectral_norm(layer, Tensor(np.zeros((1, 2), np.float32))), 4)
+    3.0
     """
     v = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
     v = to_device(v / _length(v), x.device)

@@ -1,19 +1,14 @@
-"""Gradient descent, w <- w - eta dL/dw (report, section 2.1), and how the learning rate eta changes with time."""
+"""Gradient descent, w <- w - eta dL/dw (report, section 2.1): with momentum, and scaled step by step."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from numbers import Real
+from collections.abc import Iterable
 
-from . import kernels
-from .backend import Array, array_module
-from .functional.shape_errors import whole_number
-from .graph import SpentGradientWarning as SpentGradientWarning  # its name for users
-from .graph import mark_spent
-from .tensor import Parameter
-
-Schedule = Callable[[int], float]  # the learning rate at a step, counted from 0
+from .. import kernels
+from ..backend import Array, array_module
+from ..graph import mark_spent
+from ..tensor import Parameter
+from .settings import check_numbers
 
 
 class Optimizer:
@@ -43,6 +38,19 @@ class Optimizer:
         When something else than a Parameter is among the parameters, or a setting is no number.
     ValueError
         When there are no parameters, or a setting is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> class SignDescent(md.optim.Optimizer):
+    ...     def _update(self, parameter, state, weight_decay):
+    ...         parameter.data -= self.lr * np.sign(parameter.grad)
+    >>> w = md.Parameter(np.array([1.0, -2.0]))
+    >>> optimizer = SignDescent([w], lr=0.25, weight_decay=0.0, decay_all=True)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([ 0.75, -1.75])
     """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
@@ -59,7 +67,7 @@ class Optimizer:
             if not isinstance(parameter, Parameter):
                 kind = type(parameter).__name__
                 raise TypeError(f"{name}: parameter {i} is a {kind}, and must be a Parameter: use model.parameters()")
-        _check_numbers(name, lr=lr, weight_decay=weight_decay)
+        check_numbers(name, lr=lr, weight_decay=weight_decay)
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"{type(self).__name__}: a parameter is there twice, and would be moved twice a step")
         self.lr, self.weight_decay, self.decay_all = lr, weight_decay, decay_all
@@ -136,7 +144,7 @@ class SGD(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        _check_numbers("SGD", momentum=momentum)
+        check_numbers("SGD", momentum=momentum)
         if not momentum < 1:
             raise ValueError(f"SGD: momentum is {momentum}, and must be in [0, 1)")
         if nesterov and momentum == 0:
@@ -188,7 +196,7 @@ class Adam(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        _check_numbers("Adam", eps=eps)
+        check_numbers("Adam", eps=eps)
         try:
             first, second = betas
             ok = 0 <= first < 1 and 0 <= second < 1
@@ -207,104 +215,3 @@ class Adam(Optimizer):
         if not state:
             state += [array_module(w).zeros_like(w), array_module(w).zeros_like(w)]
         kernels.of(w).adam_step(w, g, *state, parameter.mask, self.lr, *self.betas, self.eps, weight_decay, self.steps)
-
-
-def constant(lr: float, warmup: int = 0) -> Schedule:
-    """The same learning rate at every step, after ``warmup`` steps of rising to it in a straight line."""
-    _check_numbers("constant", lr=lr)
-    return _warm(lambda step: lr, whole_number(warmup, "warmup", 0, "constant", "steps"))
-
-
-def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> Schedule:
-    """lr times ``factor`` for each ``every`` steps gone by; the first ``warmup`` of them as in ``constant``.
-
-    Examples
-    --------
-    >>> from minidl import optim
-    >>> rate = optim.step_decay(1.0, every=10, factor=0.5)
-    >>> rate(0), rate(10), rate(25)
-    (1.0, 0.5, 0.25)
-    """
-    _check_numbers("step_decay", lr=lr, factor=factor)
-    every = whole_number(every, "every", 1, "step_decay", "steps")
-    return _warm(lambda step: lr * factor ** (step // every), whole_number(warmup, "warmup", 0, "step_decay", "steps"))
-
-
-def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedule:
-    """From lr down to ``final`` along half a cosine that ends with the last of ``steps`` steps.
-
-    The first ``warmup`` of them, fewer than all, rise to lr in a straight line.
-
-    Examples
-    --------
-    >>> from minidl import optim
-    >>> rate = optim.cosine(1.0, steps=11)
-    >>> [round(rate(step), 3) for step in (0, 5, 10)]
-    [1.0, 0.5, 0.0]
-    """
-    _check_numbers("cosine", lr=lr, final=final)
-    steps, warmup = (
-        whole_number(steps, "steps", 1, "cosine", "steps"),
-        whole_number(warmup, "warmup", 0, "cosine", "steps"),
-    )
-    if warmup >= steps:
-        raise ValueError(
-            f"cosine: warmup is {warmup} of {steps} steps, and must be fewer: the rate would never come down"
-        )
-    return _warm(lambda step: _half_cosine(lr, final, (step - warmup) / max(1, steps - 1 - warmup)), warmup)
-
-
-def one_cycle(lr: float, steps: int, pct_start: float = 0.25, start: float = 0.04, final: float = 4e-6) -> Schedule:
-    """Up to lr and down again, each along half a cosine (Smith 2018).
-
-    Parameters
-    ----------
-    lr : float
-        The peak.
-    steps : int
-        Of the whole cycle.
-    pct_start : float in [0, 1]
-        The part of the steps that goes up, by PyTorch's name.
-    start, final : float
-        Where it starts and ends, as parts of lr (PyTorch's 1/25 and 1/25 of 1e-4).
-
-    Examples
-    --------
-    >>> from minidl import optim
-    >>> rate = optim.one_cycle(1.0, steps=100)
-    >>> [round(rate(step), 3) for step in (0, 24, 99)]
-    [0.04, 1.0, 0.0]
-    """
-    _check_numbers("one_cycle", lr=lr, pct_start=pct_start, start=start, final=final)
-    steps = whole_number(steps, "steps", 1, "one_cycle", "steps")
-    if pct_start > 1:
-        raise ValueError(
-            f"one_cycle: pct_start is {pct_start}, the part of the steps that go up, and must be in [0, 1]"
-        )
-    top = max(0.0, pct_start * steps - 1)  # the step at the peak, as PyTorch counts
-
-    def rate(step: int) -> float:
-        if step < top:
-            return _half_cosine(start * lr, lr, step / top)
-        return _half_cosine(lr, final * lr, (step - top) / max(1, steps - 1 - top))
-
-    return rate
-
-
-def _half_cosine(first: float, last: float, progress: float) -> float:
-    progress = min(max(progress, 0.0), 1.0)
-    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def _warm(schedule: Schedule, warmup: int) -> Schedule:
-    """Multiply the first ``warmup`` steps by 1/n, 2/n, ... n/n."""
-    return lambda step: schedule(step) * min(1.0, (step + 1) / warmup if warmup else 1.0)
-
-
-def _check_numbers(where: str, **settings: float) -> None:
-    """Each setting must be a finite number of at least 0."""
-    for name, value in settings.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{where}: {name} is {value!r}, and must be a number")
-        if not 0 <= value < math.inf:  # also true of NaN
-            raise ValueError(f"{where}: {name} is {value}, and must be finite and not negative")

@@ -1,0 +1,83 @@
+"""What stands between the layers with weights: activations and dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional as F
+from ..tensor import Tensor
+from .module import Module
+
+
+class ReLU(Module):
+    """max(x, 0), value by value.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.ReLU()([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x)), value by value.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.Sigmoid()([0.0, -1000.0]).data
+    array([0.5, 0. ], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent, value by value.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.Tanh()([0.0, 1000.0]).data
+    array([0., 1.], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanh(x)
+
+
+class Dropout(Module):
+    """Zero each value with probability p while training, and divide the others by 1 - p; nothing in evaluation.
+
+    Parameters
+    ----------
+    p : float in [0, 1]
+    rng : numpy.random.Generator
+        By default the "dropout" stream that ``md.manual_seed`` resets.
+
+    Raises
+    ------
+    ValueError
+        When p is outside [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> layer = nn.Dropout(0.5)
+    >>> sorted(set(layer(np.ones(64)).data.tolist())), set(layer.eval()(np.ones(64)).data.tolist())
+    ([0.0, 2.0], {1.0})
+    """
+
+    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1]")
+        self.p, self.rng = p, rng
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training, self.rng)

@@ -1,0 +1,17 @@
+"""Gradient descent, w <- w - eta dL/dw (report, section 2.1), and how the learning rate eta changes with time."""
+
+from ..graph import SpentGradientWarning
+from .optimizers import SGD, Adam, Optimizer
+from .schedules import Schedule, constant, cosine, one_cycle, step_decay
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Optimizer",
+    "Schedule",
+    "SpentGradientWarning",
+    "constant",
+    "cosine",
+    "one_cycle",
+    "step_decay",
+]
