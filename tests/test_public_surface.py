@@ -30,13 +30,13 @@ MODULES = [
     md.robustness,
     md.testing,
 ]
-RESULTS = {Cost, LayerCost, AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary}
+RESULTS = (Cost, LayerCost, AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary)
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "
     "optimiser pair parameter path pruner sequence sequential str string tensor accuracycurve"
 )
 SHAPES = r"\([A-Z.]|\{|\"\w+\"|\w\.[A-Z]\w+|\b(one of|as for|of the array)\b"  # or choices, a class, or a reference
-KIND = re.compile(rf"\b({KINDS.replace(' ', '|')})s?\b|{SHAPES}", re.IGNORECASE)
+KIND = re.compile(rf"(?i:\b({KINDS.replace(' ', '|')})s?\b)|{SHAPES}")
 
 
 def surface():
