@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
+LOST = "the cluster's scheduler is gone, or has cancelled it: what it was doing is in its last checkpoint"
 PATIENCE = 10  # seconds that a scheduler has to answer
 
 
@@ -27,8 +31,54 @@ class InProcess(Executor):
         return future
 
 
+class Processes(Executor):
+    """Processes of their own, in pools of one: a pool that loses a worker is lost altogether, and so are its runs.
+
+    They end when the executor is shut down or the process that made it dies, in the midst of a run if need be: else
+    they would go on for hours, and the command that is given again would find their runs taken.
+    """
+
+    def __init__(self) -> None:
+        # spawned: a forked child would inherit the locks of the parent's threads, and no CUDA context
+        self._context = multiprocessing.get_context("spawn")
+        self._ours, self._theirs = self._context.Pipe()
+        self._pools: dict[Future[Any], ProcessPoolExecutor] = {}
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it in a process that is idle, or in a new one."""
+        for before in [future for future in self._pools if future.done()]:
+            pool = self._pools.pop(before)
+            with contextlib.suppress(BrokenExecutor):  # its worker has died: on to the next
+                return self._submit(pool, fn, *args, **kwargs)
+        pool = ProcessPoolExecutor(1, self._context, initializer=_end_with, initargs=(self._theirs,))
+        return self._submit(pool, fn, *args, **kwargs)
+
+    def _submit(self, pool: ProcessPoolExecutor, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        future = pool.submit(fn, *args, **kwargs)
+        self._pools[future] = pool
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._ours.close()
+        self._theirs.close()
+
+
+def _end_with(connection: Any) -> None:
+    """End this process as soon as the other end of the connection is closed; an interrupt is for the other end too."""
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            connection.recv()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class Workers:
-    """How to get an executor, anew if the one before it broke, and how many runs it does at a time.
+    """How to get an executor, and how many runs it does at a time.
 
     Parameters
     ----------
@@ -57,12 +107,9 @@ class Workers:
         return self.count if self.dask is None else 10**6
 
     def executor(self) -> Executor:
-        if self._client is not None:
-            return self._client.get_executor(pure=False, retries=ATTEMPTS - 1)
-        if self.count == 1:
-            return InProcess()
-        # spawned: a forked child would inherit the locks of the parent's threads, and no CUDA context
-        return ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn"))
+        if self._client is not None:  # the cluster does the work of a dead worker again by itself
+            return self._client.get_executor(pure=False)
+        return InProcess() if self.count == 1 else Processes()
 
     def close(self) -> None:
         if self._client is not None:
@@ -96,13 +143,9 @@ def do_all(
             while queue and len(pending) < workers.at_a_time:
                 piece, attempt = queue.pop()
                 pending[executor.submit(do, piece)] = piece, attempt
-            done = wait(pending, return_when=FIRST_COMPLETED).done
-            if any(isinstance(future.exception(), BrokenExecutor) for future in done):
-                done = wait(pending).done  # a pool that lost one worker is lost altogether
-                executor = workers.executor()
-            for future in done:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 piece, attempt = pending.pop(future)
-                error = future.exception()
+                error = ConnectionError(LOST) if future.cancelled() else future.exception()
                 if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS:
                     print(f"{piece.run}: its worker died; it goes on from its last checkpoint", file=sys.stderr)
                     queue.append((piece, attempt + 1))

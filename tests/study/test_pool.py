@@ -3,14 +3,17 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from minidl.study import Attack, BusyError, Folder, Place, Run, Work, Workers, finish
-from minidl.study.pool import do_all
+from minidl.study.pool import ATTEMPTS, do_all
 
 ATTACK = Attack((0.0, 16.0))
 WORK = [Work(Run("digits", 8, 8, "fc5", 64, epochs=20, lr=0.05, seed=seed), (ATTACK,)) for seed in range(3)]
@@ -74,6 +77,25 @@ def test_one_run_that_fails_leaves_the_others_be(tmp_path):
     assert ended == {0: ("done", "None"), 1: (None, "the loss is nan"), 2: ("done", "None")}
 
 
+class Gone(Executor):
+    """What a Dask client does with its futures when it loses the scheduler."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_scheduler_that_goes_is_an_error_of_its_runs(monkeypatch):
+    monkeypatch.setattr(Workers, "executor", lambda self: Gone())
+    ended = list(do_all(WORK, str, Workers()))
+    assert {piece for piece, _, _ in ended} == set(WORK)
+    for _, _, error in ended:
+        assert isinstance(error, ConnectionError)
+        assert "scheduler is gone" in str(error)
+
+
 def test_processes_one_of_which_is_killed(tmp_path, alone, capfd):
     killed.clear()
     killer = threading.Thread(target=kill_one, args=(tmp_path,))
@@ -84,6 +106,97 @@ def test_processes_one_of_which_is_killed(tmp_path, alone, capfd):
     assert {piece for piece, _, error in ended if error is None} == set(WORK)
     assert weights(tmp_path) == alone
     assert "its worker died" in capfd.readouterr().err
+
+
+def die_or_wait(piece, folder):
+    """The middle one always kills its worker; the first one is at work meanwhile."""
+    with (folder / f"starts-{piece.run.seed}").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    if piece.run.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    while piece.run.seed == 0 and starts(folder, 1) < ATTEMPTS and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return piece.run.seed
+
+
+def starts(folder, seed):
+    path = folder / f"starts-{seed}"
+    return len(path.read_text().split()) if path.exists() else 0
+
+
+def test_a_run_that_always_kills_its_worker_fails_alone(tmp_path):
+    ended = {
+        p.run.seed: (r, e) for p, r, e in do_all(WORK, functools.partial(die_or_wait, folder=tmp_path), Workers(2))
+    }
+    assert isinstance(ended[1][1], BrokenExecutor)
+    assert (ended[0], ended[2]) == ((0, None), (2, None))
+    assert [starts(tmp_path, seed) for seed in (0, 1, 2)] == [1, ATTEMPTS, 1]
+
+
+def die_once(piece, folder):
+    if piece.run.seed == 1 and not starts(folder, 1):
+        (folder / "starts-1").write_text(str(os.getpid()))
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return piece.run.seed
+
+
+def test_a_worker_may_die_while_a_result_is_looked_at(tmp_path):
+    ended = []
+    for piece, result, error in do_all(WORK, functools.partial(die_once, folder=tmp_path), Workers(2)):
+        while not starts(tmp_path, 1):
+            time.sleep(0.01)
+        time.sleep(1)  # as long as a table takes, and the other worker dies
+        ended.append((piece.run.seed, result, error))
+    assert sorted(ended) == [(seed, seed, None) for seed in (0, 1, 2)]
+
+
+ENDLESS = """
+import os, pathlib, sys, time
+from minidl.study import Run, Work, Workers
+from minidl.study.pool import ATTEMPTS, do_all
+
+def endless(piece):
+    pathlib.Path(__file__).with_name(f"worker-{os.getpid()}").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    list(do_all([Work(Run("digits", 8, 8, "fc5", 64, 1, 0.1, seed=seed), ()) for seed in (0, 1)], endless, Workers(2)))
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT", "SIGTERM"])
+def test_workers_end_with_the_process_that_made_them(tmp_path, how):
+    (tmp_path / "script.py").write_text(ENDLESS)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    wait_until(lambda: len(list(tmp_path.glob("worker-*"))) == 2)
+    workers = [int(path.name.partition("-")[2]) for path in tmp_path.glob("worker-*")]
+    process.send_signal(getattr(signal, how))
+    assert process.wait(timeout=60) != 0
+    wait_until(lambda: not any(is_alive(worker) for worker in workers))
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")  # where nobody reaps it, it is dead all the same
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, of its dashboard and of workers that die
