@@ -93,10 +93,13 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
         parameter.mask = None if mask is None else to_device(mask, parameter.device)
     try:
         model.load_state_dict(state)
-    except ValueError:
+    except ValueError as error:
         for parameter, mask in zip(parameters.values(), old, strict=True):
             parameter.mask = mask
-        raise
+        raise ValueError(
+            f"the checkpoint {path} is of another model, or of another version of minidl: go on with what wrote it, or "
+            f"delete it to train from the start: {error}"
+        ) from error
     for i, parameter in enumerate(optimizer.parameters):
         count = sum(name.startswith(f"optimizer/{i}/") for name in tensors)
         optimizer.state[i] = [to_device(tensors[f"optimizer/{i}/{j}"], parameter.device) for j in range(count)]

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..files import whole_file
+from ..files import PARTIAL, whole_file
 from .run import Attack, Run
 
 FORMAT = 1  # raised when a folder that this code writes can no longer be read by the code before it
@@ -72,6 +72,8 @@ class Folder:
             raise BusyError(f"{run.name}: {who} is working on it; nothing was changed") from None
         try:
             write_json(owner, {"process": os.getpid(), "host": socket.gethostname()})
+            for partial in folder.rglob(f".*{PARTIAL}"):  # of a process that was killed while it wrote
+                partial.unlink(missing_ok=True)
             yield folder
         finally:
             owner.unlink(missing_ok=True)
@@ -84,13 +86,13 @@ class Folder:
             return None
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            version = found["format"]
+            newer = found["format"] > FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error!r}): delete it, and run the study again") from error
-        if version > FORMAT:
+        if newer:
             raise ValueError(
-                f"{path} was written by a newer minidl (format {version}, this one knows {FORMAT}): update minidl, or "
-                "choose another folder"
+                f"{path} was written by a newer minidl (format {found['format']}, this one knows {FORMAT}): update "
+                "minidl, or choose another folder"
             )
         return found
 

@@ -67,6 +67,7 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
         missing = [attack for attack in attacks if not folder.is_attacked(run, attack)]
         if not folder.is_trained(run) or (missing and not (path / "weights.safetensors").is_file()):
             _train(run, problem, path, place)
+        Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
         if missing:
             model = problem.model(run).eval()
             load(model, path / "weights.safetensors")
@@ -98,7 +99,6 @@ def _train(run: Run, problem: Problem, path: Path, place: Place) -> None:
         "multiply_adds": cost.multiply_adds,
     }
     write_json(path / "run.json", record)
-    Checkpoints(path).clear()
 
 
 def measure(run: Run, attack: Attack, model: Module, problem: Problem, path: Path) -> None:
