@@ -179,15 +179,20 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         study.load_problem(options.data, options.pixels, options.crop, options.root, options.download)
         workers = study.Workers(options.workers, options.dask)
         here = options.workers == 1 and options.dask is None
-        place = study.Place(out, options.root, workers.threads, options.checkpoint_share, progress=here)
+        place = study.Place(
+            out, options.root and options.root.absolute(), workers.threads, options.checkpoint_share, progress=here
+        )
         record = {
             "command": command(name, options, preset_of(options.preset, makers)),
             "preset": options.preset,
             "settings": recorded(options),
         }
         figures = [makers[figure](options, figure) for figure in options.figures]
-        outcome = study.run_study(figures, place, record, workers, options.shard, options.only)
-    except (ValueError, FileNotFoundError, ArithmeticError, RuntimeError) as error:
+        try:
+            outcome = study.run_study(figures, place, record, workers, options.shard, options.only)
+        finally:
+            workers.close()
+    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
         raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("stopped: the same command goes on from here") from None
@@ -267,8 +272,8 @@ def say_how_it_ended(outcome: study.Outcome, out: Path, total: int) -> None:
     """The last lines of a study; its exit status says whether something failed."""
     print(f"{outcome.finished} of {total} networks are trained and attacked")
     print(f"page     {out / 'index.html'}\ntable    {out / 'results.csv'}\nfigures  {out / 'figures'}")
-    for name in outcome.busy:
-        print(f"left to the process that works on it: {name}")
+    for error in outcome.busy.values():
+        print(f"left out: {error}")
     if outcome.failed:
         failed = "".join(f"\n  {name}: {error}" for name, error in outcome.failed.items())
         raise SystemExit(f"error: {len(outcome.failed)} networks failed; the same command tries them again{failed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,7 @@ def run_study(
         version. Nothing was changed.
     """
     workers, folder = workers or Workers(), Folder(place.out)
+    place = dataclasses.replace(place, out=folder.path)  # a cluster's workers have working directories of their own
     work = all_work(figures)
     for piece in work:
         check(piece.run, load_problem(piece.run.data, piece.run.pixels, piece.run.crop, place.data_root))
@@ -85,6 +87,7 @@ def _do_all(
     """Do the work, with the table brought up to date after each run; (what failed, what others are working on)."""
     failed: dict[str, Exception] = {}
     busy: dict[str, Exception] = {}
+    folder = Folder(place.out)
     with StudyProgress(work) as progress:
         for piece, _, error in do_all(work, functools.partial(_do, place=place), workers):
             if isinstance(error, BusyError):
@@ -92,8 +95,13 @@ def _do_all(
             elif error is not None:
                 failed[piece.run.name] = error
                 print(f"{piece.run}: {error}", file=sys.stderr)
+            elif not _is_finished(folder, piece):
+                failed[piece.run.name] = FileNotFoundError(
+                    f"a worker did it, and {folder.run(piece.run)} is not there: every worker must see the results "
+                    "folder under the same path"
+                )
             progress.done(piece, error)
-            _write_table(Folder(place.out), figures)
+            _write_table(folder, figures)
     return failed, busy
 
 

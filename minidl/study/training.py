@@ -75,6 +75,11 @@ def check(run: Run, problem: Problem) -> None:
         raise ValueError(f"{run}: {run.epochs} epochs teach nothing: give 1 or more")
     if run.model == "alexnet" and run.crop < 63:
         raise ValueError(f"{run}: AlexNet needs windows of 63 pixels or more, and crop is {run.crop}")
+    for name in ("lr", "weight_decay"):
+        if not 0 <= getattr(run, name) < float("inf"):
+            raise ValueError(f"{run}: {name} is {getattr(run, name)}, and must be finite and not negative")
+    if run.seed < 0:
+        raise ValueError(f"{run}: the seed is {run.seed}, and must not be negative")
     if not 0 <= run.sparsity < 1:
         raise ValueError(f"{run}: the sparsity is {run.sparsity}, and must be in [0, 1)")
     if not 0 < run.temperature < float("inf"):

@@ -116,6 +116,10 @@ def test_seventeen_ranks_within_what_grey_images_allow():
     ("changes", "words"),
     [
         ({"epochs": 0}, "0 epochs"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"seed": -1}, "seed is -1"),
         ({"model": "alexnet"}, "63 pixels"),
         ({"pruning": Pruning(1.0)}, "sparsity is 1.0"),
         ({"pruning": Pruning(0.5, between=(0.7, 0.2))}, "between 0.7 and 0.2"),
