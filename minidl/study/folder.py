@@ -79,6 +79,15 @@ class Folder:
             owner.unlink(missing_ok=True)
             lock.release()
 
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """What tells of all runs is written by one process at a time, so that the last one knows what is finished."""
+        from filelock import FileLock
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "lock"):
+            yield
+
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder, None without it; a file of a newer format, or a damaged one, is a ValueError."""
         path = self.path / name

@@ -74,16 +74,16 @@ def run_study(
         check(piece.run, load_problem(piece.run.data, piece.run.pixels, piece.run.crop, place.data_root))
     chosen = _chosen(work, part, only)
     _write_plan(folder, figures, record)
+    with folder.reporting():
+        _write_table(folder)  # now, so that a damaged file is found before hours of training
     try:
-        failed, busy = _do_all([piece for piece in chosen if not _is_finished(folder, piece)], place, workers, figures)
+        failed, busy = _do_all([piece for piece in chosen if not _is_finished(folder, piece)], place, workers)
     finally:
-        write_report(folder, figures)
+        write_report(folder)
     return Outcome(sum(_is_finished(folder, piece) for piece in work), failed, busy)
 
 
-def _do_all(
-    work: Sequence[Work], place: Place, workers: Workers, figures: Sequence[Figure]
-) -> tuple[dict[str, Exception], dict[str, Exception]]:
+def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[str, Exception], dict[str, Exception]]:
     """Do the work, with the table brought up to date after each run; (what failed, what others are working on)."""
     failed: dict[str, Exception] = {}
     busy: dict[str, Exception] = {}
@@ -101,17 +101,19 @@ def _do_all(
                     "folder under the same path"
                 )
             progress.done(piece, error)
-            _write_table(folder, figures)
+            with folder.reporting():
+                _write_table(folder)
     return failed, busy
 
 
-def write_report(folder: Folder, figures: Sequence[Figure]) -> None:
+def write_report(folder: Folder) -> None:
     """Table, claims, paired tests, figures and page of what is finished, unless they are there and nothing is new."""
-    if _write_table(folder, figures) or not (folder.path / "index.html").is_file():
-        report.write_claims(folder.path)
-        report.write_pairs(folder.path)
-        report.draw_figures(report.Results.load(folder.path))
-        report.write_page(folder.path)
+    with folder.reporting():
+        if _write_table(folder) or not (folder.path / "index.html").is_file():
+            report.write_claims(folder.path)
+            report.write_pairs(folder.path)
+            report.draw_figures(report.Results.load(folder.path))
+            report.write_page(folder.path)
 
 
 def _do(piece: Work, place: Place) -> float:
@@ -130,9 +132,9 @@ def _chosen(work: Sequence[Work], part: str | None, only: Sequence[str]) -> list
     return shard(chosen, part) if part else chosen
 
 
-def _write_table(folder: Folder, figures: Sequence[Figure]) -> bool:
+def _write_table(folder: Folder) -> bool:
     """Bring ``results.csv`` up to date; whether that changed it."""
-    content, path = to_csv(table(folder, figures)), folder.path / "results.csv"
+    content, path = to_csv(table(folder)), folder.path / "results.csv"
     if content == (path.read_bytes() if path.is_file() else b""):
         return False
     with whole_file(path) as file:
@@ -143,17 +145,22 @@ def _write_table(folder: Folder, figures: Sequence[Figure]) -> bool:
 def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
     """Write ``study.json``, unless the folder is another study's."""
     new = {"format": FORMAT, **record, **origin(), "figures": [figure.record() for figure in figures]}
-    found = folder.read("study.json")
-    if found is not None:
-        check_same(found.get("settings", {}), record["settings"], folder)
-    write_json(folder.path / "study.json", new)
+    with folder.reporting():
+        found = folder.read("study.json")
+        if found is not None:
+            check_same(found.get("settings", {}), record["settings"], folder)
+        write_json(folder.path / "study.json", new)
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
-    """Raise a ValueError unless a folder's settings are these, but for how many figures and seeds there are."""
+    """Raise a ValueError unless a folder's settings are these, or these with fewer figures and seeds."""
     names = [name for name in settings if name not in EXTENDABLE and found.get(name) != settings[name]]
     if names:
         changes = "; ".join(f"{name} was {found.get(name)}, now {settings[name]}" for name in names)
         raise ValueError(
             f"{folder.path} holds the results of other settings ({changes}): choose another --out, or delete it"
         )
+    for name in EXTENDABLE:
+        more = [value for value in found.get(name, ()) if value not in settings.get(name, ())]
+        if more:
+            raise ValueError(f"{folder.path} has {name} {more} too, of another process: give the command once more")

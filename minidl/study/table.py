@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,41 @@ import numpy as np
 from ..report import Outcome, Results
 from ..robustness import paired_difference_interval, wilson_interval
 from .folder import Folder
-from .plan import IMAGES, Figure
-from .run import Attack, Run
+from .plan import IMAGES
 
 
-def table(folder: Folder, figures: Iterable[Figure]) -> list[dict[str, Any]]:
-    """The rows of ``results.csv``: one for each figure, run, choice of images and epsilon of what is finished."""
+def table(folder: Folder) -> list[dict[str, Any]]:
+    """The rows of ``results.csv``: one for each figure, run, choice of images and epsilon of what is finished.
+
+    The figures are those of ``study.json``: another process may have added some since this one began.
+    """
     results, rows = Results.load(folder.path), []
-    for figure in figures:
+    for name, figure in results.figures.items():
         for images in IMAGES:
-            for run, attack in figure.attacks(images).items():
-                if run.name in results.runs and folder.is_attacked(run, attack):
-                    rows += _rows(results, figure.figure, run, attack)
+            for run, attack in figure["attacks"][images].items():
+                path = folder.path / "runs" / run / "attacks" / f"{attack}.npz"
+                if run in results.runs and path.is_file():
+                    outcome = results.outcome(run, attack)  # checks the file too
+                    with np.load(path) as file:
+                        how = json.loads(file["attack"].item())
+                    rows += _rows(name, results.runs[run], how, outcome)
     return rows
 
 
-def _rows(results: Results, figure: str, run: Run, attack: Attack) -> list[dict[str, Any]]:
-    record, outcome = results.runs[run.name], results.outcome(run.name, attack.name)
+def _rows(figure: str, record: dict[str, Any], how: dict[str, Any], outcome: Outcome) -> list[dict[str, Any]]:
+    what = record["run"]
     about = {
         "figure": figure,
-        "run": run.name,
-        "model": run.model,
-        "batch_size": run.batch_size,
-        "sparsity": run.sparsity,
-        "low_rank": run.low_rank,
-        "temperature": run.temperature,
-        "seed": run.seed,
-        "images": attack.images,
-        "loss": attack.loss,
-        "attack_temperature": attack.temperature,
+        "run": record["name"],
+        "model": what["model"],
+        "batch_size": what["batch_size"],
+        "sparsity": what["pruning"]["sparsity"] if what["pruning"] else 0.0,
+        "low_rank": what["low_rank"],
+        "temperature": what["temperature"],
+        "seed": what["seed"],
+        "images": how["images"],
+        "loss": how["loss"],
+        "attack_temperature": how["temperature"],
     }
     whole = {
         "zero_gradients": float(outcome.zero_gradient.mean()),
