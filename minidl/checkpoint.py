@@ -74,7 +74,7 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     Parameters
     ----------
     path : str or Path
-    model, optimizer
+    model, optimizer : Module and Optimizer
         Made as those that were saved.
 
     Raises
@@ -83,6 +83,19 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
         When the file's checksum, or its form, is wrong. Model and optimiser are left as they were.
     ValueError
         When the file is of another model.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, minidl as md
+    >>> from minidl.checkpoint import load_checkpoint, save_checkpoint
+    >>> first, second = md.nn.Linear(3, 2), md.nn.Linear(3, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "epoch-0007.safetensors")
+    ...     save_checkpoint(path, first, md.optim.SGD(first.parameters(), lr=0.1), {"epoch": 7})
+    ...     load_checkpoint(path, second, md.optim.SGD(second.parameters(), lr=0.5))
+    {'epoch': 7}
+    >>> bool((first.weight.data == second.weight.data).all())
+    True
     """
     tensors, rest = _read(path)
     state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
@@ -118,6 +131,19 @@ class Checkpoints:
         Of this training alone.
     share : float
         The part of the training's time that writing may take; 1 writes whenever asked.
+
+    Examples
+    --------
+    >>> import tempfile, minidl as md
+    >>> from minidl.checkpoint import Checkpoints
+    >>> model = md.nn.Linear(3, 2)
+    >>> optimizer = md.optim.SGD(model.parameters(), lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoints = Checkpoints(folder, share=1)
+    ...     for epoch in (1, 2, 3):
+    ...         _ = checkpoints.save(epoch, model, optimizer, {"epoch": epoch})
+    ...     len(checkpoints.files()), checkpoints.resume(model, optimizer)
+    (2, {'epoch': 3})
     """
 
     def __init__(self, folder: str | Path, share: float = 0.03) -> None:

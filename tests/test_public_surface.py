@@ -11,13 +11,14 @@ import types
 import pytest
 
 import minidl as md
-from minidl import nn
+from minidl import checkpoint, nn
 from minidl.compress import Cost, LayerCost
 from minidl.robustness import AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary
 
-# Studies are run by a command, and their pages are docs/studies.md and docs/statistics.md.
+# Not minidl.study and minidl.report, which a command runs: docs/studies.md and docs/statistics.md tell of them.
 MODULES = [
     md.backend,
+    checkpoint,
     md.compress,
     md.data,
     md.functional,

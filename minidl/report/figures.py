@@ -55,6 +55,22 @@ def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label
     -------
     list of Path
         The files written.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from minidl import report
+    >>> row = {"sparsity": 0.9, "seed": 0, "epsilon": 0.0, "drop": 0.0, "drop_low": 0.0, "drop_high": 0.0}
+    >>> rows = [row | {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}]
+    >>> settings = {"line": "sparsity", "label": "sparsity {:.0%}", "title": "one point"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in report.accuracy_and_drop(rows, folder + "/figure", **settings)]
+    ['figure.svg', 'figure.png']
     """
     if not rows:
         raise ValueError(f"accuracy_and_drop: there are no rows to draw in {path}")

@@ -16,6 +16,16 @@ Row = Mapping[str, Any]
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     """Write rows, which all have the same keys, to a CSV file that appears whole or not at all.
 
+    Parameters
+    ----------
+    path : str or Path
+    rows : iterable of mappings from columns to values
+
+    Raises
+    ------
+    ValueError
+        When there are no rows, or they have other columns than the first.
+
     Examples
     --------
     >>> import tempfile
@@ -44,7 +54,22 @@ def to_csv(rows: Iterable[Row]) -> bytes:
 
 
 def read_csv(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a CSV file; what reads as a number is one."""
+    """The rows of a CSV file; what reads as a number is one.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minidl import report
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "t.csv")
+    ...     _ = path.write_text("model,epsilon\\nfc5,0.5\\n")
+    ...     report.read_csv(path)
+    [{'model': 'fc5', 'epsilon': 0.5}]
+    """
     with Path(path).open(newline="", encoding="utf-8") as file:
         return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
