@@ -53,6 +53,7 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 MAX_ARGUMENTS = 28
 SPINS = 2000  # looks at the count of finished tasks, some microseconds in all, before giving up the processor
+STACK = 8 << 20  # bytes: tasks keep tiles of more than a megabyte there, which is all that some systems give a thread
 
 helper: Any = numba.njit(**OPTIONS)  # a function that tasks call
 intrinsic: Any = numba.extending.intrinsic  # one that writes its own LLVM code
@@ -118,9 +119,12 @@ class Task:
         job = (self.compiled.address, count, words.ctypes.data, words)
         with _lock:
             helpers = min(num_threads(), count) - 1
-            while len(_threads) < helpers:
-                _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
-                _threads[-1].start()
+            if len(_threads) < helpers:
+                before = threading.stack_size(STACK)
+                while len(_threads) < helpers:
+                    _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
+                    _threads[-1].start()
+                threading.stack_size(before)
             try:
                 for _ in range(helpers):
                     _jobs.put(job)
