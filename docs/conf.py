@@ -24,7 +24,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 
 # Pages and lessons
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
