@@ -92,6 +92,10 @@ class Run:
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
 
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay", "temperature"):  # 20 and 20.0 are one temperature, and so one name
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     @property
     def sparsity(self) -> float:
         """The part of the weights to be pruned."""

@@ -154,7 +154,8 @@ def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
     """Raise a ValueError unless a folder's settings are these, or these with fewer figures and seeds."""
-    names = [name for name in settings if name not in EXTENDABLE and found.get(name) != settings[name]]
+    # a setting that the folder does not know is younger than it, and its default means what was done then
+    names = [name for name in settings if name not in EXTENDABLE and found.get(name, settings[name]) != settings[name]]
     if names:
         changes = "; ".join(f"{name} was {found.get(name)}, now {settings[name]}" for name in names)
         raise ValueError(

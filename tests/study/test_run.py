@@ -41,6 +41,7 @@ def test_a_name_stands_for_everything_that_a_run_is():
     names = {run.name for run in [RUN, *changed]}
     assert len(names) == 1 + len(changed)
     assert dataclasses.replace(RUN).name == RUN.name
+    assert len({dataclasses.replace(RUN, temperature=t).name for t in (20, 20.0)}) == 1
 
 
 def test_a_run_survives_json():
