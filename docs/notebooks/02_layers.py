@@ -121,6 +121,9 @@ print("minidl: ", f"{sum(parameter.size for parameter in fc5.parameters()):,}")
 # > Every continuous function on a compact set can be approximated by a network with one hidden
 # > layer of $n$ neurons; the largest error tends to 0 as $n \to \infty$.
 #
+# (The activation must not be a polynomial: sums of lines stay a line, as lesson 1 showed, and sums
+# of parabolas a parabola, however many there are; Leshno et al. 1993. The last layer has none.)
+#
 # On an interval, and with ReLU, you can build such a network by hand. A ReLU neuron
 # $\max(x - a, 0)$ is a line with one bend, at $a$. A sum of them bends wherever we like, so it
 # can follow the curve from point to point:

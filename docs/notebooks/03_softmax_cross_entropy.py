@@ -8,7 +8,7 @@
 # * say in one formula how the loss wants each output to change,
 # * read a prediction, and how sure it is.
 #
-# It follows section 2.1.2 of the report, equations (2) to (8).
+# It follows section 2.1.2 of the report, equations (2) to (8), which come again as (15) to (21).
 
 # %%
 import matplotlib.pyplot as plt
@@ -24,9 +24,12 @@ md.manual_seed(0)
 # ## Logits
 #
 # A network that sorts images into $c$ classes ends with $c$ neurons. Their outputs before any
-# activation are the
-# **logits** $g(x) \in \mathbb{R}^c$ (equation 3). They are any numbers, large for likely classes.
-# Say, for one image and three classes:
+# activation are the **logits** $g(x)$. With $f(x)$ for what the layers before the last one make of
+# the image (equation 3; the report comes back to it as 15):
+#
+# $$g(x) = W_d^T f(x) + b_d \in \mathbb{R}^c$$
+#
+# They are any numbers, large for likely classes. Say, for one image and three classes:
 
 # %%
 classes = ["elephant", "dog", "cat"]
@@ -36,9 +39,10 @@ logits = np.array([-1.0, 2.0, 1.0])
 # ## Softmax: from logits to probabilities
 #
 # Probabilities are positive and sum to 1. Exponentials are positive; dividing by their sum does
-# the rest (equations 4, 5):
+# the rest (equations 2, 4 and 5; again as 16 to 18):
 #
-# $$p(x) = \sigma(g(x)), \qquad \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^c \exp(g_i)}$$
+# $$p(x) = \sigma(W_d^T f(x) + b_d) = \sigma(g(x)), \qquad
+# \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^c \exp(g_i)}$$
 
 
 # %%
@@ -59,7 +63,6 @@ plt.show()
 
 # %% [markdown]
 # The factor between two probabilities depends on the *difference* of their logits alone: a dog is
-#
 # $e^{2-1} \approx 2.7$ times as likely as a cat. So a number added to all logits changes nothing:
 
 # %%
@@ -86,7 +89,8 @@ print("minidl:  ", F.softmax(large).data)
 # $$L = -\sum_{i \in D} \sum_{k=1}^c y_i[k] \log p(x_i)[k] = -\sum_{i \in D} \log p(x_i)[c_i]$$
 #
 # All terms but that of the true class $c_i$ are multiplied by 0, which gives the second form.
-# Both, and minidl's:
+# Both, and minidl's (which takes the mean over the images unless it is asked for the sum, so that
+# the loss does not grow with the batch):
 
 # %%
 rng = np.random.default_rng(0)
@@ -205,9 +209,13 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# **1. The loss from logits.** Show, with pencil and with code, that the loss of one image is
-# $-g_c + \log \sum_j \exp(g_j)$ (the report's equation 21). Write it so that it survives the
-# logits `large`.
+# **1. The loss from logits.** Put the softmax into the loss of one image (the report's equations 19
+# and 20):
+#
+# $$L = -\sum_k y[k] \log p(x)[k] = -\sum_k y[k] \log \frac{\exp(g_k)}{\sum_j \exp(g_j)}$$
+#
+# Show, with pencil and with code, that this is $-g_c + \log \sum_j \exp(g_j)$ (equation 21). Write
+# it so that it survives the logits `large`, even if the class is the last.
 
 # %%
 # your formula

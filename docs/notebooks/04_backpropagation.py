@@ -5,7 +5,7 @@
 #
 # * differentiate a neuron by hand with the chain rule, and check the result,
 # * train a neuron by gradient descent, and say what the learning rate does,
-# * write the backward pass of a two-layer network in six lines of NumPy,
+# * write the backward pass of a two-layer network in five lines of NumPy,
 # * say what an engine records, and what `backward()` does with it.
 #
 # It follows section 2.1.2 of the report: the chain rule and gradient descent.

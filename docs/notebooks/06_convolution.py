@@ -8,7 +8,8 @@
 # * write kernels that blur, sharpen and find edges in a photograph,
 # * count the weights of a convolutional layer.
 #
-# It follows section 2.2 of the report: figures 4 and 5, and the formula of the output size.
+# It follows section 2.2 of the report: figures 4 and 5, and the formula of the output size; and
+# equation (12).
 
 # %%
 import time
@@ -26,8 +27,10 @@ plt.rc("axes.spines", top=False, right=False)
 # %% [markdown]
 # ## An image is numbers
 #
-# An image has height $H$, width $V$ and depth $D$: one channel for grey, three for red, green and
-# blue. Engines add an axis for the batch in front. This photograph of Grace Hopper (US Navy,
+# An image has a horizontal size $H$, a vertical size $V$ and a depth $D$ (the report's letters):
+# one channel for grey, three for red, green and blue. Arrays have the rows first: `(height, width,
+# channels)`, which code writes `(H, W, C)`, and there `H` is the *height*. Engines add an axis for
+# the batch in front. This photograph of Grace Hopper (US Navy,
 # public domain) comes with Matplotlib:
 
 # %%
@@ -138,7 +141,8 @@ print(tried, "cases agree with the formula")
 
 # %% [markdown]
 # A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels,
-# stride 1 and padding 1 the result is as large as the image.
+# stride 1 and padding 1 the result is as large as the image. With $p$ zeros on each side, put
+# $H + 2p$ for $H$ into the formula, and $V + 2p$ for $V$.
 #
 # ## Kernels that see something
 #
@@ -256,9 +260,13 @@ for name in kernels.MODULES:
 # %% [markdown]
 # ## A convolution, or its mirror image?
 #
-# Mathematicians define the convolution with a flipped kernel, $W(x - x', y - y')$, and the
-# report's equation (12) does so too. Neural networks leave the flip out. As kernels are learned,
-# it makes no difference: they are learned flipped.
+# Mathematicians define the convolution with a flipped kernel, and the report's equation (12) does
+# so too:
+#
+# $$F^n(x, y) = \sum_c \sum_{x'} \sum_{y'} Z^c(x', y') \, W_n^c(x - x', y - y')$$
+#
+# As $x'$ grows, $x - x'$ falls: the kernel is read backwards. Neural networks leave the flip out.
+# As kernels are learned, it makes no difference: they are learned flipped.
 
 # %%
 flipped = kernel[::-1, ::-1]

@@ -50,9 +50,11 @@ plt.show()
 #
 # ## The loss
 #
-# Put that into the cross-entropy (equations 22 to 24), and the loss of an image of class $c$ is
+# Put that into the cross-entropy (equations 22, 23 and 24, from left to right), and the loss of an
+# image of class $c$ is
 #
-# $$L = -\frac{g_c}{T} + \log \sum_j \exp \frac{g_j}{T}$$
+# $$L = -\sum_k y[k] \log p_k = -\sum_k y[k] \log \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}
+# = -\frac{g_c}{T} + \log \sum_j \exp \frac{g_j}{T}$$
 
 # %%
 T, c = 5.0, 1
@@ -66,7 +68,7 @@ print(by_hand, F.cross_entropy(logits[None], [c], temperature=T).item())
 # ## Training at several temperatures
 #
 # A perceptron with two hidden layers, trained at T = 1, 20 and 90 (the report's range). Since the
-# gradient is $1/T$ times as large, the learning rate is raised with $T$; otherwise the hot
+# gradient is $1/T$ times as large, the learning rate is raised by $\sqrt T$; otherwise the hot
 # networks would hardly learn:
 
 
@@ -126,8 +128,9 @@ for dtype in (np.float32, np.float64):
 # %% [markdown]
 # The last entry is 0 in both, though it is really $-(p_0 + p_1)$: float32 has about 7 digits, and
 # near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny,
-# and a lead of more than 103 leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is
-# $10^{-45}$. Then the whole gradient is exactly zero. An attacker with the textbook formula finds:
+# and a lead of 104 or more leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is
+# about $10^{-45}$. Then the whole gradient is exactly zero. An attacker with the textbook
+# formula finds:
 
 
 # %%
@@ -152,8 +155,8 @@ for T, model in models.items():
 # An image whose gradient is zero does not move, whatever epsilon. It counts as robust, and
 # nothing was tested.
 #
-# What could a better attacker do? Compute in float64, whose smallest number is $10^{-324}$. Or
-# guess $T$: FGSM needs only the
+# What could a better attacker do? Compute in float64, whose smallest number is about
+# $5 \cdot 10^{-324}$. Or guess $T$: FGSM needs only the
 # *direction* of the gradient, and at the temperature of the training nothing underflows. Or climb
 # another loss: the
 # **margin** $\max_{k \ne c} g_k - g_c$ has no exponential, and cannot saturate. Four attackers,

@@ -43,8 +43,8 @@ x.grad
 
 # %% [markdown]
 # `@md.op` does the rest: it takes tensors apart, records the operation in the graph, and lets
-# `backward` call the function that you gave. `vjp` is a tuple with one function for each
-# argument, hence the comma.
+# `backward` call the function that you gave. What stands after the value is a tuple with one
+# function for each argument, hence the comma behind the only one.
 #
 # ## Never without a check
 #
@@ -181,7 +181,7 @@ check_gradients(F.relu, np.array([0.5, 1.0]))
 
 # %% [markdown]
 # And some gradients are wrong on purpose. Rounding has slope 0 almost everywhere, so nothing
-# before it could learn; a *straight- through* gradient pretends that it was the identity. The
+# before it could learn; a *straight-through* gradient pretends that it was the identity. The
 # check tells you that you lie, which is its business:
 
 
