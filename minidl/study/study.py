@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,11 +110,19 @@ def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[
 def write_report(folder: Folder) -> None:
     """Table, claims, paired tests, figures and page of what is finished, unless they are there and nothing is new."""
     with folder.reporting():
-        if _write_table(folder) or not (folder.path / "index.html").is_file():
+        _write_table(folder)
+        if not _is_reported(folder):
             report.write_claims(folder.path)
             report.write_pairs(folder.path)
             report.draw_figures(report.Results.load(folder.path))
             report.write_page(folder.path)
+
+
+def _is_reported(folder: Folder) -> bool:
+    """Whether the page, which is written last, is younger than what it is made from."""
+    page, *sources = (folder.path / name for name in ("index.html", "results.csv", "study.json"))
+    times = [source.stat().st_mtime_ns for source in sources if source.is_file()]
+    return page.is_file() and all(page.stat().st_mtime_ns >= time for time in times)
 
 
 def _do(piece: Work, place: Place) -> float:
@@ -132,14 +141,12 @@ def _chosen(work: Sequence[Work], part: str | None, only: Sequence[str]) -> list
     return shard(chosen, part) if part else chosen
 
 
-def _write_table(folder: Folder) -> bool:
-    """Bring ``results.csv`` up to date; whether that changed it."""
+def _write_table(folder: Folder) -> None:
+    """Bring ``results.csv`` up to date; one that is, is left alone."""
     content, path = to_csv(table(folder)), folder.path / "results.csv"
-    if content == (path.read_bytes() if path.is_file() else b""):
-        return False
-    with whole_file(path) as file:
-        file.write(content)
-    return True
+    if content != (path.read_bytes() if path.is_file() else b""):
+        with whole_file(path) as file:
+            file.write(content)
 
 
 def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
@@ -149,7 +156,8 @@ def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any
         found = folder.read("study.json")
         if found is not None:
             check_same(found.get("settings", {}), record["settings"], folder)
-        write_json(folder.path / "study.json", new)
+        if found != json.loads(json.dumps(new, default=str)):
+            write_json(folder.path / "study.json", new)
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:

@@ -113,6 +113,9 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
     assert {r["seed"] for r in rows if r["figure"] == 9} == {0}
     page = (out / "index.html").read_text()
     assert "missing" in page.lower()
+    assert "seed1" in page  # the page is of today's results, though there was one before
+    for name in ("figures/figure-11.svg", "claims.csv"):
+        assert (out / name).read_bytes() != (finished[1] / name).read_bytes()
 
 
 def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):
