@@ -176,7 +176,8 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         out = options.out or Path("runs") / f"{name}-{options.preset}"
         options = extended(options, study.Folder(out))
         check(options, makers)
-        study.load_problem(options.data, options.pixels, options.crop, options.root, options.download)
+        if options.download:  # before the runs, which look for what is there
+            study.load_problem(options.data, options.pixels, options.crop, options.root, download=True)
         workers = study.Workers(options.workers, options.dask)
         here = options.workers == 1 and options.dask is None
         place = study.Place(
