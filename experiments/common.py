@@ -78,6 +78,8 @@ class Settings:
     """Into how many steps pruning is divided."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where to compute."""
+    precision: Literal["fast", "exact", "bfloat16"] = "fast"
+    """Of products: a card's "fast" is TF32, "exact" is all of float32."""
 
     def run(self, model: ModelName, batch_size: Literal[128, 512], seed: int) -> Run:
         """The plain network of a figure: dense, at temperature 1."""
@@ -94,6 +96,7 @@ class Settings:
             seed=seed,
             init=recipe.init,
             device=self.device,
+            precision=self.precision,
         )
 
     def pruning(self, sparsity: float) -> Pruning | None:

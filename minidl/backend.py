@@ -18,8 +18,19 @@ STREAMS = ("init", "shuffle", "augmentation", "dropout", "attack")
 
 
 @functools.cache
-def _cupy() -> ModuleType:
-    """CuPy with a usable card, or a RuntimeError that says which of the three (package, driver, card) is missing."""
+def card() -> ModuleType:
+    """CuPy, where there is a card that it can use.
+
+    Raises
+    ------
+    RuntimeError
+        That says which of the three, package, driver or card, is missing, and how to get it.
+
+    Examples
+    --------
+    >>> from minidl.backend import card, gpu_available
+    >>> module = card() if gpu_available() else None
+    """
     try:
         import cupy
     except ImportError as error:
@@ -48,7 +59,7 @@ def gpu_available() -> bool:
     >>> device = "gpu" if md.gpu_available() else "cpu"
     """
     try:
-        _cupy()
+        card()
     except RuntimeError:
         return False
     return True
@@ -131,7 +142,7 @@ def array_module(x: Array) -> ModuleType:
     >>> array_module(np.ones(1)).__name__
     'numpy'
     """
-    return _cupy() if is_gpu_array(x) else np
+    return card() if is_gpu_array(x) else np
 
 
 def device_of(x: Array) -> str:
@@ -173,7 +184,7 @@ def check_device(device: str) -> None:
     if device not in ("cpu", "gpu"):
         raise ValueError(f"unknown device {device!r}: choose 'cpu' or 'gpu'")
     if device == "gpu":
-        _cupy()
+        card()
 
 
 def to_device(x: Array, device: str) -> Array:
@@ -195,7 +206,7 @@ def to_device(x: Array, device: str) -> Array:
     check_device(device)
     if device == device_of(x):
         return x
-    return _cupy().asarray(x) if device == "gpu" else x.get()
+    return card().asarray(x) if device == "gpu" else x.get()
 
 
 def to_numpy(x: Array) -> np.ndarray:
@@ -213,6 +224,66 @@ def to_numpy(x: Array) -> np.ndarray:
     array([1.])
     """
     return x.get() if is_gpu_array(x) else np.asarray(x)
+
+
+def constant(values: Any, dtype: Any, like: Array) -> Array:
+    """Numbers that never change, as an array on the device of ``like``; a card is sent the same numbers once only.
+
+    Parameters
+    ----------
+    values : number, (nested) sequence of numbers or NumPy array
+    dtype : of the array
+    like : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import constant
+    >>> constant([1, 2], np.float32, np.ones(1))
+    array([1., 2.], dtype=float32)
+    """
+    array = np.asarray(values, dtype)
+    return _on_card(array.tobytes(), array.dtype.str, array.shape) if is_gpu_array(like) else array
+
+
+@functools.lru_cache(maxsize=1024)
+def _on_card(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    return card().asarray(np.frombuffer(data, dtype).reshape(shape))
+
+
+def cuda_library(name: str) -> str:
+    """The path of one of CUDA's libraries, where CuPy finds it.
+
+    Parameters
+    ----------
+    name : str
+        "cublas", say.
+
+    Examples
+    --------
+    >>> from minidl.backend import cuda_library, gpu_available
+    >>> path = cuda_library("cublas") if gpu_available() else None
+    """
+    card()
+    from cuda import pathfinder  # comes with CuPy
+
+    path = pathfinder.load_nvidia_dynamic_lib(name).abs_path
+    assert path is not None
+    return path
+
+
+def card_name() -> str:
+    """What card it is, with CUDA's version and the driver's: "NVIDIA H200, CUDA 13.0, driver 13.0".
+
+    Examples
+    --------
+    >>> from minidl.backend import card_name, gpu_available
+    >>> name = card_name() if gpu_available() else "no card"
+    """
+    runtime = card().cuda.runtime
+    versions = [f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion())]
+    name = runtime.getDeviceProperties(card().cuda.Device().id)["name"].decode()
+    return f"{name}, CUDA {versions[0]}, driver {versions[1]}"
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:

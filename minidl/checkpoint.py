@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import to_device, to_numpy
+from .backend import Array, to_device, to_numpy
 from .files import whole_file
 from .nn import Module
 from .optim import Optimizer
@@ -55,7 +55,11 @@ def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, about
     from safetensors.numpy import save as to_bytes
 
     tensors = dict(_tensors(model, optimizer))
-    settings = {name: value for name, value in vars(optimizer).items() if isinstance(value, int | float)}
+    settings = {
+        name: value
+        for name, value in vars(optimizer).items()
+        if isinstance(value, int | float) and not name.startswith("_")
+    }
     rest = {
         "about": dict(about),
         "optimizer": settings,
@@ -100,7 +104,7 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     tensors, rest = _read(path)
     state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
     parameters = dict(model.named_parameters())
-    old = [parameter.mask for parameter in parameters.values()]
+    old = masks_of(model)
     for name, parameter in parameters.items():
         mask = tensors.get(f"mask/{name}")
         parameter.mask = None if mask is None else to_device(mask, parameter.device)
@@ -120,6 +124,23 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     for generator, state_of_it in zip(_generators(model), rest["generators"], strict=True):
         generator.bit_generator.state = state_of_it
     return rest["about"]
+
+
+def masks_of(model: Module) -> list[Array | None]:
+    """Copies of the parameters' masks: the masks themselves change in place.
+
+    Parameters
+    ----------
+    model : Module
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> from minidl.checkpoint import masks_of
+    >>> masks_of(md.nn.Linear(3, 2))
+    [None, None]
+    """
+    return [None if parameter.mask is None else parameter.mask.copy() for parameter in model.parameters()]
 
 
 class Checkpoints:

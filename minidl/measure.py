@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sized
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import functional as F
-from .backend import Array, device_of, is_array, to_device, to_numpy
+from .backend import Array, array_module, device_of, is_array, to_device
+from .capacity import explained
 from .data import ImageSet
 from .nn import Module, evaluation_mode
 from .progress import ProgressBar
@@ -22,30 +26,37 @@ class Score(NamedTuple):
 
 
 class Tally:
-    """Running sums of the loss and of right answers, and the time they took."""
+    """Running sums of the loss and of right answers, and the time they took.
+
+    Those of a card stay there: only to look at a mean is to wait for it.
+    """
 
     def __init__(self) -> None:
-        self.count, self.loss_sum, self.right = 0, 0.0, 0
+        self.count = 0
+        self._loss: Any = 0.0
+        self._right: Any = 0
         self._started, self._seconds = time.perf_counter(), 0.0
 
-    def add(self, loss: float, logits: Array, labels: Array) -> None:
+    def add(self, loss: Array, logits: Array, labels: Array) -> None:
         count = len(labels)
         self.count += count
-        self.loss_sum += loss * count
-        self.right += int((to_numpy(logits).argmax(axis=1) == to_numpy(labels)).sum())  # report, eq. (8)
+        self._loss = self._loss + loss.astype(np.float64) * count
+        right = logits.argmax(axis=1) == array_module(logits).asarray(labels)  # report, eq. (8)
+        self._right = self._right + right.sum()
         self._seconds = time.perf_counter() - self._started
 
     @property
     def mean_loss(self) -> float:
-        return self.loss_sum / self.count
+        return float(self._loss) / self.count
 
     @property
     def accuracy(self) -> float:
-        return self.right / self.count
+        accuracy = int(self._right) / self.count
+        self._seconds = time.perf_counter() - self._started  # a card was waited for
+        return accuracy
 
     @property
     def images_per_second(self) -> float:
-        """Up to the last batch that was added."""
         return self.count / max(self._seconds, 1e-9)
 
 
@@ -89,13 +100,19 @@ def evaluate(
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
         for images, labels in batches:
-            logits = model(as_input(images, model))
-            tally.add(F.cross_entropy(logits, labels, temperature).item(), logits.data, labels)
+            x = as_input(images, model)
+            with explained("evaluate", len(labels), partial(_forward, model, x.data)):
+                logits = model(x)
+            tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
             bar.advance()
         if not tally.count:
             raise ValueError("evaluate: there are no batches to evaluate on")
         bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
     return Score(tally.mean_loss, tally.accuracy)
+
+
+def _forward(model: Module, images: Array, count: int) -> None:
+    model(Tensor(images[:count]))
 
 
 def check_batches(batches: Any, name: str) -> Any:

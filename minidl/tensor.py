@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Array, array_module, as_array, device_of, is_array, to_device, to_numpy
-from .graph import Node, Vjp, backward, is_recording
-from .graph import no_grad as no_grad
+from .graph import Node, Vjp, backward, is_recording, no_grad  # noqa: F401
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
@@ -294,6 +293,8 @@ class Parameter(Tensor):
         if mask is not None:
             if mask.shape != self.shape:
                 raise ValueError(f"mask has shape {mask.shape}, but the parameter has shape {self.shape}")
-            mask = mask.astype(bool)
-            self.data[~mask] = 0
-        self._mask = mask
+            self.data[~mask.astype(bool)] = 0
+            if self._mask is not None:
+                self._mask[...] = mask  # in place, where a recorded step goes on reading it
+                return
+        self._mask = None if mask is None else mask.astype(bool)

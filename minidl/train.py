@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from . import functional as F
-from .backend import Array
+from .backend import Array, is_gpu_array
+from .capacity import explained
+from .checkpoint import masks_of
+from .kernels import precision
 from .measure import Score, Tally, as_input, check_batches, evaluate
 from .nn import Module
 from .optim import Optimizer, Schedule
 from .progress import ProgressBar
+from .replay import Replayed
+from .tensor import Tensor
 
 
 class Batches(Protocol):
@@ -152,23 +159,46 @@ def fit(
     return curve
 
 
+class _State:
+    """A training between two steps: weights, masks and what the optimiser remembers."""
+
+    def __init__(self, model: Module, optimizer: Optimizer) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._weights, self._masks = model.state_dict(), masks_of(model)
+        self._memory = {name: copy.deepcopy(value) for name, value in vars(optimizer).items() if name != "parameters"}
+
+    def restore(self) -> None:
+        for parameter, mask in zip(self._model.parameters(), self._masks, strict=True):
+            parameter.mask = mask
+        self._model.load_state_dict(self._weights)
+        vars(self._optimizer).update(self._memory)
+
+
 class _Training:
-    """A training in progress, and the last state of it that is known to be good."""
+    """A training in progress."""
 
     def __init__(
         self, model: Module, optimizer: Optimizer, schedule: Schedule | None, temperature: float, pruner: Pruner | None
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.temperature, self.pruner = temperature, pruner
+        self._step = Replayed(self._go_down, self._reads)
+        self._good: _State | None = None  # from which an epoch went well
+        self._losses: list[tuple[int, Array]] = []  # of which steps; not looked at yet
+        self._classes: int | None = None  # known after the first step
 
     def epoch(self, batches: Batches, first: int, bar: ProgressBar) -> Tally:
         """One pass over the batches, whose first is step number ``first``."""
         self.model.train()
-        tally = Tally()
+        start, tally = _State(self.model, self.optimizer), Tally()
         for t, (images, labels) in enumerate(batches, start=first):
             if self.schedule is not None:
                 self.optimizer.lr = self.schedule(t)
-            tally.add(*self._step(images, labels, t, t == first), labels)
+            loss, logits = self._guarded_step(images, labels, start)
+            self._losses.append((t, loss.copy()))
+            tally.add(loss, logits, labels)
+            if bar.due or not is_gpu_array(loss):  # to look at a number on the card is to wait for it
+                self._check(start, first)
             if self.pruner is not None:
                 self.pruner.step(t)
             bar.advance()
@@ -177,36 +207,56 @@ class _Training:
         if not tally.count:
             raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
-        self._check(evaluate(self.model, [(images, labels)], self.temperature, progress=False).loss, t)
+        last = evaluate(self.model, [(images, labels)], self.temperature, progress=False).loss
+        self._losses.append((t, np.float64(last)))
+        self._check(start, first)
+        self._good = start
         return tally
 
-    def _step(self, images: Array, labels: Array, t: int, keep: bool) -> tuple[float, Array]:
-        """One step down the gradient; the loss and the logits from before it."""
-        logits = self.model(as_input(images, self.model))
+    def _guarded_step(self, images: Array, labels: Any, start: _State) -> tuple[Array, Array]:
+        """One step, or an error that says what does not fit; the loss and the logits from before it."""
+        x = as_input(images, self.model).data
+        if self._classes is not None:  # a step that is replayed cannot look at its labels
+            labels = F.check_labels(labels, len(x), self._classes, "cross_entropy")
+        try:
+            with explained("fit", len(x), lambda count: self._rehearse(x[:count], labels[:count])):
+                loss, logits = self._step(x, labels)
+        except MemoryError:
+            start.restore()
+            raise
+        self._classes = logits.shape[1]
+        return loss, logits
+
+    def _go_down(self, images: Array, labels: Any) -> tuple[Array, Array]:
+        logits = self.model(Tensor(images))
         loss = F.cross_entropy(logits, labels, self.temperature)
-        self._check(loss.item(), t)
-        if keep:  # only now are these weights known to give a finite loss
-            self._keep()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.item(), logits.data
+        return loss.data, logits.data
 
-    def _keep(self) -> None:
-        self._good_state = self.model.state_dict()
-        self._good_masks = [parameter.mask for parameter in self.model.parameters()]
-        self._good_optimizer = {k: copy.deepcopy(v) for k, v in vars(self.optimizer).items() if k != "parameters"}
+    def _rehearse(self, images: Array, labels: Any) -> None:
+        """As much memory as a step takes, and no step."""
+        F.cross_entropy(self.model(Tensor(images)), labels, self.temperature).backward()
+        self.optimizer.zero_grad()
 
-    def _check(self, loss: float, t: int) -> None:
-        """Put everything back and raise, unless the loss is finite."""
-        if math.isfinite(loss):
+    def _reads(self) -> tuple[Any, ...]:
+        """How a step on the card computes, and where it finds what it is not given."""
+        arrays = [a for parameter in self.model.parameters() for a in (parameter.data, parameter.mask)]
+        arrays += [a for state in self.optimizer.state for a in state]
+        settings = precision(), None if self.optimizer.follows_lr else self.optimizer.lr
+        return (*settings, *(None if a is None else a.data.ptr for a in arrays))
+
+    def _check(self, start: _State, first: int) -> None:
+        """Put everything back and raise, if a loss since the last look is not finite."""
+        losses, self._losses = self._losses, []
+        bad = next(((t, float(loss)) for t, loss in losses if not math.isfinite(float(loss))), None)
+        if bad is None:
             return
-        lr = self.optimizer.lr
-        if hasattr(self, "_good_state"):
-            for parameter, mask in zip(self.model.parameters(), self._good_masks, strict=True):
-                parameter.mask = mask
-            self.model.load_state_dict(self._good_state)
-            vars(self.optimizer).update(self._good_optimizer)
+        t, loss = bad
+        lr = self.optimizer.lr if self.schedule is None else self.schedule(t)
+        # an epoch whose very first loss is not finite began with weights that are no good
+        (self._good or start if t == first else start).restore()
         raise NonFiniteLossError(
             f"fit: the loss is {loss} at step {t} (learning rate {lr:g}); the model was put back to the start of the "
             "last epoch that began with a finite loss. A lower learning rate or a warm-up usually helps",

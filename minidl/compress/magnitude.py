@@ -211,9 +211,9 @@ def _mask_smallest(weights: list[Parameter], count: int) -> None:
     start = 0
     for weight, there in zip(weights, left, strict=True):
         stop = start + int(there.sum())
-        mask = xp.zeros(weight.shape, bool)
-        mask[there] = keep[start:stop]
-        weight.mask, start = mask, stop
+        mask = xp.zeros(weight.size, bool)
+        mask[xp.flatnonzero(there)[keep[start:stop]]] = True
+        weight.mask, start = mask.reshape(weight.shape), stop
 
 
 def _count_pruned(weight: Parameter) -> int:

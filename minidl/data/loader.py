@@ -8,18 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backend import Array, array_module, device_of, is_gpu_array, to_device, to_numpy
 from .ahead import run_ahead
 
-Batch = tuple[np.ndarray, np.ndarray]
+Batch = tuple[Array, np.ndarray]
 
 
 class Plan(NamedTuple):
     """All that is random in one epoch, drawn before it starts: an entry for each image, in order of visit."""
 
-    rows: np.ndarray  # which image
-    tops: np.ndarray  # upper left corner of its window, in the padded image
-    lefts: np.ndarray
-    flips: np.ndarray  # whether to mirror it left to right
+    rows: Array  # which image
+    tops: Array  # upper left corner of its window, in the padded image
+    lefts: Array
+    flips: Array  # whether to mirror it left to right
 
 
 class Loader:
@@ -31,7 +32,8 @@ class Loader:
     Parameters
     ----------
     images : array of shape (n, H, W, C)
-        uint8 in 0..255 (a memory map is fine, it is read batch by batch), or floating point in [0, 1].
+        uint8 in 0..255 (a memory map is fine, it is read batch by batch), or floating point in [0, 1]. Images that lie
+        on a card stay there: batches are cut and mirrored on it.
     labels : integer array of shape (n,)
     batch_size : int
     shuffle : bool
@@ -51,12 +53,12 @@ class Loader:
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
         From a generator the loader takes a stream of its own, leaving the generator's numbers alone.
     prefetch : int
-        How many batches a background thread keeps ready. With 0, and in the browser, there is no thread.
+        How many batches a background thread keeps ready. With 0, in the browser and on a card there is no thread.
 
     Yields
     ------
-    x : float32 array of shape (batch_size, h, w, C), in [0, 1]
-    y : int64 array of shape (batch_size,)
+    x : float32 array of shape (batch_size, h, w, C), in [0, 1], on the images' device
+    y : int64 NumPy array of shape (batch_size,)
 
     Raises
     ------
@@ -75,8 +77,8 @@ class Loader:
 
     def __init__(
         self,
-        images: np.ndarray,
-        labels: np.ndarray,
+        images: Array,
+        labels: Array,
         batch_size: int,
         *,
         shuffle: bool = True,
@@ -96,7 +98,8 @@ class Loader:
         self.crop = _checked_crop(crop, self.images.shape[1:3], self.pad)
         self.flip = flip
         self.drop_last = drop_last
-        self.prefetch = _checked_count("prefetch", prefetch, least=0) if sys.platform != "emscripten" else 0
+        no_thread = sys.platform == "emscripten" or is_gpu_array(images)
+        self.prefetch = 0 if no_thread else _checked_count("prefetch", prefetch, least=0)
         self.next_epoch = 0
         # Spawned, to stay apart from any other use of the same seed, and draws none from a generator.
         self._key = int(np.random.default_rng(seed).spawn(1)[0].integers(2**63))
@@ -137,9 +140,11 @@ class Loader:
         return np.random.default_rng([self._key, purpose, epoch])
 
     def _batches(self, plan: Plan) -> Iterator[Batch]:
+        there = Plan(*(to_device(column, device_of(self.images)) for column in plan))
+        cut = self._windows_on_card if is_gpu_array(self.images) else self._windows
         for i in range(len(self)):
-            part = Plan(*(column[i * self.batch_size : (i + 1) * self.batch_size] for column in plan))
-            yield self._windows(part), self.labels[part.rows]
+            part = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            yield cut(Plan(*(column[part] for column in there))), self.labels[plan.rows[part]]
 
     def _windows(self, part: Plan) -> np.ndarray:
         """Cut one window from each image of a batch, as float32 in [0, 1]."""
@@ -158,9 +163,26 @@ class Loader:
             x /= 255
         return x
 
+    def _windows_on_card(self, part: Plan) -> Array:
+        """The same, to the bit, for all images of a batch at once."""
+        xp, (H, W), (h, w) = array_module(self.images), self.images.shape[1:3], self.crop
+        down, across = xp.arange(h), xp.arange(w)
+        rows = part.tops[:, None] - self.pad + down  # (b, h), in the image; in its padding below 0 or from H on
+        columns = part.lefts[:, None] - self.pad + xp.where(part.flips[:, None], w - 1 - across, across)  # (b, w)
+        index = part.rows[:, None, None], rows.clip(0, H - 1)[:, :, None], columns.clip(0, W - 1)[:, None]
+        x = self.images[index].astype(np.float32)  # (b, h, w, C)
+        if self.images.dtype == np.uint8:
+            x /= 255
+        if self.pad:
+            inside = ((rows >= 0) & (rows < H))[:, :, None] & ((columns >= 0) & (columns < W))[:, None]
+            x *= inside[..., None]
+        return x
 
-def _checked_arrays(images: np.ndarray, labels: np.ndarray) -> Batch:
-    images, labels = np.asarray(images), np.asarray(labels)  # a plain view of a memory map indexes faster
+
+def _checked_arrays(images: Array, labels: Array) -> Batch:
+    labels = to_numpy(labels)
+    if not is_gpu_array(images):
+        images = np.asarray(images)  # a plain view of a memory map indexes faster
     if images.ndim != 4:
         raise ValueError(
             f"images must have shape (n, H, W, C), got {images.shape}: a grey image needs images[..., None]"
@@ -176,10 +198,10 @@ def _checked_arrays(images: np.ndarray, labels: np.ndarray) -> Batch:
     return images, labels.astype(np.int64)
 
 
-def _check_unit_range(images: np.ndarray) -> None:
+def _check_unit_range(images: Array) -> None:
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
-    low, high = images.min(), images.max()
+    low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):  # so written, it catches NaN too
         raise ValueError(
             f"floating-point images must lie in [0, 1], got values from {low:g} to {high:g}: "

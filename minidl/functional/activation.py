@@ -106,6 +106,5 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     check_real(x, "dropout")
     if not training or p == 0:
         return x, (lambda dy: dy,)
-    kept = (rng or default_rng("dropout")).random(x.shape, dtype=np.float32) >= p
-    scale = array_module(x).asarray(kept * np.asarray(1 / (1 - p) if p < 1 else 0, x.dtype))  # 0 or 1 / (1 - p)
+    scale = kernels.of(x).dropout_scale(x, p, rng or default_rng("dropout"))  # 0 or 1 / (1 - p)
     return x * scale, (lambda dy: dy * scale,)

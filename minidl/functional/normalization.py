@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
-from ..backend import Array, array_module
+from ..backend import Array, array_module, constant
 from ..tensor import op
 from .arithmetic import Result
 from .shape_errors import channels_first, check_images, check_real
@@ -136,16 +138,17 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     [[-1.0, 2.0]]
     """
     check_real(x, "normalize", "images")
-    xp = array_module(x)
-    mean, scale = xp.asarray(mean, x.dtype), xp.asarray(1 / xp.asarray(std), x.dtype)
+    mean, scale = np.asarray(mean, np.float64), 1 / np.asarray(std, np.float64)
     for name, numbers in (("mean", mean), ("std", scale)):
         if numbers.size != 1 and numbers.shape != x.shape[-1:]:
             raise ValueError(
                 f"normalize: {name} has shape {numbers.shape}: this Normalize was made for {numbers.size} channels, "
                 f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, numbers.size)}"
             )
-    mean, scale = (xp.array(xp.broadcast_to(numbers, x.shape[-1:])) for numbers in (mean, scale))
-    k, one, zero = kernels.of(x), xp.ones_like(mean), xp.zeros_like(mean)
+    mean, scale, one, zero = (
+        constant(np.broadcast_to(numbers, x.shape[-1:]), x.dtype, x) for numbers in (mean, scale, 1, 0)
+    )
+    k = kernels.of(x)
 
     def scaled(x: Array, mean: Array) -> Array:  # in one pass, as a batch normalisation with known statistics
         return k.normalize(x, mean, one, scale, zero, 0.0, None, False)
@@ -201,4 +204,5 @@ def _sum_neighbours(x: Array, below: int, above: int) -> Array:
     xp, channels = array_module(x), x.shape[-1]
     c = xp.arange(channels)
     neighbours = (c[:, None] >= c - below) & (c[:, None] <= c + above)  # (C, C): row is a neighbour of column
-    return x @ neighbours.astype(x.dtype)
+    summed = kernels.of(x).matmul(x.reshape(-1, channels), neighbours.astype(x.dtype))  # (B H W, C)
+    return summed.reshape(x.shape)

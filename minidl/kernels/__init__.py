@@ -18,8 +18,8 @@ from types import ModuleType
 
 from ..backend import Array, is_gpu_array
 
-MODULES = ("loops", "portable", "cpu")
-PRECISIONS = ("exact", "fast")
+MODULES = ("loops", "portable", "cpu", "gpu")
+PRECISIONS = ("exact", "fast", "bfloat16")
 
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
 _precision = "fast"
@@ -32,7 +32,7 @@ def module(name: str) -> ModuleType:
 
     Parameters
     ----------
-    name : {"loops", "portable", "cpu"}
+    name : {"loops", "portable", "cpu", "gpu"}
 
     Examples
     --------
@@ -47,7 +47,7 @@ def module(name: str) -> ModuleType:
 
 @functools.cache
 def _default(gpu: bool) -> ModuleType:
-    return module("cpu" if not gpu and find_spec("numba") else "portable")
+    return module("gpu" if gpu else "cpu" if find_spec("numba") else "portable")
 
 
 def of(x: Array) -> ModuleType:
@@ -74,7 +74,7 @@ def using(name: str) -> Iterator[None]:
 
     Parameters
     ----------
-    name : {"loops", "portable", "cpu"}
+    name : {"loops", "portable", "cpu", "gpu"}
 
     Examples
     --------
@@ -93,13 +93,22 @@ def using(name: str) -> Iterator[None]:
 
 
 def set_precision(mode: str) -> None:
-    """May convolutions use Winograd's F(4 x 4, 3 x 3)? "fast" (the default): where it pays; "exact": never.
+    """How exact products of float32 have to be. What is between them, and what training keeps, is float32 always.
 
-    It multiplies a quarter as often and rounds some ten to fifty times worse: see docs/kernels.md for both errors.
+    ============ ====================================================== ===============================================
+    mode         on the CPU                                             on a card
+    ============ ====================================================== ===============================================
+    "fast"       convolutions by Winograd's F(4 x 4, 3 x 3), where it   TF32: of each factor 10 bits after the point
+    (default)    pays: a quarter of the multiplications                 count
+    "exact"      every product in full                                  every product in full
+    "bfloat16"   as "fast"                                              factors are rounded to 7 bits after the point
+    ============ ====================================================== ===============================================
+
+    docs/kernels.md has the errors. float64 is computed in full, whatever is set.
 
     Parameters
     ----------
-    mode : {"fast", "exact"}
+    mode : {"fast", "exact", "bfloat16"}
 
     Examples
     --------
@@ -114,7 +123,7 @@ def set_precision(mode: str) -> None:
 
 
 def precision() -> str:
-    """What ``set_precision`` chose last: "exact" or "fast".
+    """What ``set_precision`` chose last: "exact", "fast" or "bfloat16".
 
     Examples
     --------

@@ -175,6 +175,15 @@ def matmul(a: Array, b: Array) -> Array:
     return c
 
 
+def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
+    """What dropout multiplies each number of x by: 0 with probability p, else 1 / (1 - p)."""
+    scale = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        if rng.random(dtype=np.float32) >= p:
+            scale[place] = 1 / (1 - p)
+    return scale
+
+
 def relu(x: Array) -> Array:
     """max(x, 0), value by value."""
     y = np.empty_like(x)

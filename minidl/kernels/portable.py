@@ -5,6 +5,8 @@ Same names, signatures and meaning as ``loops``, which explains them. A result h
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..backend import Array, array_module
 from .shapes import Pair, Windows, index_dtype, output_sizes
 
@@ -144,6 +146,11 @@ def normalize_grad_fixed(
 
 def matmul(a: Array, b: Array) -> Array:
     return a @ b
+
+
+def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
+    kept = rng.random(x.shape, dtype=np.float32) >= p  # the same numbers for every device
+    return array_module(x).asarray(kept * np.asarray(1 / (1 - p) if p < 1 else 0, x.dtype))
 
 
 def relu(x: Array) -> Array:

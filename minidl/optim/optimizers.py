@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module
 from ..graph import mark_spent
+from ..replay import fresh
 from ..tensor import Parameter
 from .settings import check_numbers
 
@@ -52,6 +56,8 @@ class Optimizer:
     >>> w.data
     array([ 0.75, -1.75])
     """
+
+    follows_lr: ClassVar[bool] = False  # whether a recorded step (``replay``) takes the learning rate of the moment
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
         name = type(self).__name__
@@ -134,6 +140,8 @@ class SGD(Optimizer):
     array([0.8])
     """
 
+    follows_lr = True
+
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -151,12 +159,16 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov=True needs a momentum above 0")
         self.momentum, self.nesterov = momentum, nesterov
 
+    def step(self) -> None:
+        self._lr = fresh(lambda: self.lr, np.float64, self.parameters[0].data)
+        super().step()
+
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         w, g = parameter.data, parameter.grad
         if self.momentum and not state:
             state.append(array_module(w).zeros_like(w))
         velocity = state[0] if self.momentum else None
-        kernels.of(w).sgd_step(w, g, velocity, parameter.mask, self.lr, self.momentum, weight_decay, self.nesterov)
+        kernels.of(w).sgd_step(w, g, velocity, parameter.mask, self._lr, self.momentum, weight_decay, self.nesterov)
 
 
 class Adam(Optimizer):
@@ -186,6 +198,8 @@ class Adam(Optimizer):
     array([0.9])
     """
 
+    follows_lr = True
+
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -207,11 +221,16 @@ class Adam(Optimizer):
         self.betas, self.eps, self.steps = betas, eps, 0
 
     def step(self) -> None:
-        self.steps += 1
+        like = self.parameters[0].data
+        self._lr, self._step = fresh(lambda: self.lr, np.float64, like), fresh(self._count, np.float64, like)
         super().step()
+
+    def _count(self) -> int:
+        self.steps += 1
+        return self.steps
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         w, g = parameter.data, parameter.grad
         if not state:
             state += [array_module(w).zeros_like(w), array_module(w).zeros_like(w)]
-        kernels.of(w).adam_step(w, g, *state, parameter.mask, self.lr, *self.betas, self.eps, weight_decay, self.steps)
+        kernels.of(w).adam_step(w, g, *state, parameter.mask, self._lr, *self.betas, self.eps, weight_decay, self._step)

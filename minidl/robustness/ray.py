@@ -7,6 +7,7 @@ has lost the digits, and then the signs, leads nowhere; the ray says of which im
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,8 +16,10 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, device_of, to_device, to_numpy
+from ..capacity import explained
 from ..functional.shape_errors import whole_number
 from ..nn import Module
+from ..replay import Replayed
 from ..tensor import Tensor, no_grad
 from .checks import checked_loss
 
@@ -62,7 +65,7 @@ class Ray(NamedTuple):
         if np.ndim(epsilon) == 0 and epsilon == 0:
             return self.wrong
         with no_grad():
-            return _predictions(model(Tensor(self.at(epsilon)))) != self.labels
+            return _predictions(model(Tensor(self.at(epsilon))).data) != self.labels
 
     def take(self, chosen: np.ndarray) -> Ray:
         """The ray of some of the images, chosen by index or by a boolean array (B,)."""
@@ -77,17 +80,27 @@ def rays(
     climbed = checked_loss(loss, temperature, name)
     batch_size = whole_number(batch_size, "batch_size", 1, name)
     device = next((parameter.device for parameter in model.parameters()), device_of(images))
-    motionless = 0
+    with no_grad():  # the model says how many classes there are
+        classes = model(Tensor(to_device(images[:1], device))).shape[-1]
+    labels = to_numpy(F.check_labels(labels, len(images), classes, name))
+
+    def climb(pixels: Array, labels: Array) -> tuple[Array, Array]:
+        x = Tensor(pixels, requires_grad=True)
+        logits = model(x)
+        # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
+        climbed(logits, labels, reduction="sum").backward(inputs=[x])
+        return logits.data, x.grad
+
+    def rehearse(part: slice, count: int) -> None:
+        climb(to_device(images[part][:count], device), labels[part][:count])
+
+    motionless, gradient_of = 0, Replayed(climb)
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        x = Tensor(to_device(images[part], device), requires_grad=True)
-        logits = model(x)
-        if start == 0:  # the model says how many classes there are
-            labels = to_numpy(F.check_labels(labels, len(images), logits.shape[-1], name))
-        wrong = _predictions(logits) != labels[part]
-        # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
-        climbed(logits, labels[part], reduction="sum").backward(inputs=[x])
-        ray = _ray(x.data, x.grad, labels[part], wrong)
+        x = to_device(images[part], device)
+        with explained(name, len(x), functools.partial(rehearse, part)):
+            logits, gradient = gradient_of(x, labels[part])
+        ray = _ray(x, gradient, labels[part], _predictions(logits) != labels[part])
         motionless += int(ray.zero_gradient.sum())
         yield part, ray
     if motionless:
@@ -112,10 +125,10 @@ def _ray(images: Array, gradient: Array, labels: np.ndarray, wrong: np.ndarray) 
     return Ray(images, direction, labels, wrong, largest == 0, largest < np.finfo(largest.dtype).tiny)
 
 
-def _predictions(logits: Tensor) -> np.ndarray:
+def _predictions(logits: Array) -> np.ndarray:
     """(B,): the class of the largest logit, counted from 0 (report, eq. (8))."""
-    _check_finite(logits.data, "the model's logits")
-    return to_numpy(logits.data.argmax(axis=-1))
+    _check_finite(logits, "the model's logits")
+    return to_numpy(logits.argmax(axis=-1))
 
 
 def _check_finite(values: Array, what: str) -> None:

@@ -6,11 +6,12 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import compress, models
-from ..backend import streams
+from ..backend import Array, streams, to_device
 from ..data import Imagenette, ImageSet, Loader, digits
 from ..nn import Module
 from ..nn.init import he_uniform
@@ -52,13 +53,20 @@ class Problem:
         return model.to(run.device)
 
     def batches(self, run: Run) -> Loader:
-        """Training batches, shuffled and augmented."""
-        images, labels = self.train
-        return Loader(images, labels, run.batch_size, crop=self.crop, flip=self.flip, drop_last=True, seed=run.seed)
+        """Training batches, shuffled and augmented, on the run's device."""
+        images = self._on_card[0] if run.device == "gpu" else self.train.images
+        settings: dict[str, Any] = {"crop": self.crop, "flip": self.flip, "drop_last": True, "seed": run.seed}
+        return Loader(images, self.train.labels, run.batch_size, **settings)
 
-    def validation(self) -> Loader:
-        """All validation images, from their centres."""
-        return Loader(self.val.images, self.val.labels, 256, crop=self.crop, shuffle=False)
+    def validation(self, run: Run) -> Loader:
+        """All validation images, from their centres, on the run's device."""
+        images = self._on_card[1] if run.device == "gpu" else self.val.images
+        return Loader(images, self.val.labels, 256, crop=self.crop, shuffle=False)
+
+    @functools.cached_property
+    def _on_card(self) -> tuple[Array, Array]:
+        """The images, training and validation, moved to the card once for all runs."""
+        return to_device(np.asarray(self.train.images), "gpu"), to_device(np.asarray(self.val.images), "gpu")
 
     def sample(self, run: Run, attack: Attack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The validation images to attack: their rows (B,), float32 (B, crop, crop, C) in [0, 1], and labels (B,)."""

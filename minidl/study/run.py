@@ -68,6 +68,8 @@ class Run:
         PyTorch's initial weights, or He's (``nn.init.he_uniform``).
     device : {"cpu", "gpu"}
         Whose rounding the weights have.
+    precision : {"fast", "exact", "bfloat16"}
+        Of the products; see ``set_precision``. A card's "fast" is TF32.
 
     Examples
     --------
@@ -91,6 +93,7 @@ class Run:
     temperature: float = 1.0
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
+    precision: Literal["fast", "exact", "bfloat16"] = "fast"
 
     def __post_init__(self) -> None:
         for name in ("lr", "weight_decay", "temperature"):  # 20 and 20.0 are one temperature, and so one name

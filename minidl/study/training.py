@@ -55,7 +55,7 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
                 optimizer,
                 run.epochs,
                 schedule=one_cycle(run.lr, steps),
-                validation=problem.validation(),
+                validation=problem.validation(run),
                 temperature=run.temperature,
                 pruner=pruner,
                 progress=progress,

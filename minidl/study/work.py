@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .. import compress
+from ..backend import card_name
 from ..checkpoint import Checkpoints
 from ..files import whole_file
-from ..kernels import set_num_threads
+from ..kernels import precision, set_num_threads, set_precision
 from ..nn import Module
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
@@ -65,15 +67,27 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
     problem = load_problem(run.data, run.pixels, run.crop, place.data_root)
     with folder.working_on(run) as path:
         missing = [attack for attack in attacks if not folder.is_attacked(run, attack)]
-        if not folder.is_trained(run) or (missing and not (path / "weights.safetensors").is_file()):
-            _train(run, problem, path, place)
-        Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
-        if missing:
-            model = problem.model(run).eval()
-            load(model, path / "weights.safetensors")
-            for attack in missing:
-                measure(run, attack, model, problem, folder.attack(run, attack))
+        with _at(run.precision):
+            if not folder.is_trained(run) or (missing and not (path / "weights.safetensors").is_file()):
+                _train(run, problem, path, place)
+            Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
+            if missing:
+                model = problem.model(run).eval()
+                load(model, path / "weights.safetensors")
+                for attack in missing:
+                    measure(run, attack, model, problem, folder.attack(run, attack))
         return float((folder.read(f"runs/{run.name}/run.json") or {}).get("seconds", 0))
+
+
+@contextlib.contextmanager
+def _at(mode: str) -> Iterator[None]:
+    """Compute at that precision within the block."""
+    before = precision()
+    set_precision(mode)
+    try:
+        yield
+    finally:
+        set_precision(before)
 
 
 def _train(run: Run, problem: Problem, path: Path, place: Place) -> None:
@@ -90,6 +104,7 @@ def _train(run: Run, problem: Problem, path: Path, place: Place) -> None:
         "run": dataclasses.asdict(run),
         **origin(),
         "device": run.device,
+        **({"card": card_name()} if run.device == "gpu" else {}),
         "started": started,
         "seconds": round(trained.seconds, 1),
         "val_loss": last["val_loss"],

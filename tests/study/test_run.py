@@ -27,6 +27,7 @@ CHANGES = {
     "temperature": 20.0,
     "init": "he",
     "device": "gpu",
+    "precision": "exact",
     "data": "imagenette",
 }
 

@@ -80,6 +80,11 @@ def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], rows: Windows, col
     return portable.avg_pool2d_grad(dy, x_shape, rows, columns)
 
 
+def dropout_scale(x: np.ndarray, p: float, rng: np.random.Generator) -> np.ndarray:
+    """NumPy's generator takes longer than the rest."""
+    return portable.dropout_scale(x, p, rng)
+
+
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b."""
     plain = all(m.ndim == 2 and _is_float32(m) and all(step % 4 == 0 for step in m.strides) for m in (a, b))

@@ -1,0 +1,63 @@
+// What goes number by number: ReLU, dropout and the optimisers' steps, each in one pass over memory.
+// What changes from step to step, the learning rate say, is read from the card's memory: a recorded step keeps the
+// arguments that it was recorded with.
+
+// dx = dy where sign is positive (or NaN, which stays), else 0. ReLU itself is this with dy = sign = x.
+extern "C" __global__ void where_positive(const Group* dy, const Group* sign, Group* dx, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads()) {
+        Group value = dy[i], s = sign[i];
+        for (int j = 0; j < WIDTH; j++)
+            if (s.v[j] <= 0) value.v[j] = 0;
+        dx[i] = value;
+    }
+}
+
+// Dropout: 0 with probability p, else 1 / (1 - p). The i-th number depends on the key and on i alone (splitmix64:
+// Steele, Lea and Flood 2014).
+extern "C" __global__ void dropout_scale(const unsigned long long* key, double p, REAL* scale, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads()) {
+        unsigned long long z = key[0] + (i + 1) * 0x9e3779b97f4a7c15ull;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+        z ^= z >> 31;
+        double uniform = (z >> 11) * (1.0 / 9007199254740992.0);  // 53 bits, in [0, 1)
+        scale[i] = uniform < p ? (REAL)0 : (REAL)(1 / (1 - p));
+    }
+}
+
+// velocity and mask may be 0
+extern "C" __global__ void sgd_step(
+    REAL* weight, const REAL* grad, REAL* velocity, const unsigned char* mask, const double* rate, double momentum,
+    double weight_decay, int nesterov, long long count)
+{
+    REAL lr = (REAL)rate[0], mu = (REAL)momentum, decay = (REAL)weight_decay;
+    for (long long i = thread_number(); i < count; i += threads()) {
+        bool keep = !mask || mask[i];
+        REAL step = grad[i] + decay * weight[i];
+        if (velocity) {
+            REAL speed = mu * velocity[i] + step;
+            velocity[i] = keep ? speed : (REAL)0;
+            step = nesterov ? step + mu * speed : speed;
+        }
+        weight[i] = keep ? weight[i] - lr * step : (REAL)0;
+    }
+}
+
+// step[0] counts from 1
+extern "C" __global__ void adam_step(
+    REAL* weight, const REAL* grad, REAL* mean, REAL* square, const unsigned char* mask, const double* rate,
+    const double* step, double beta1, double beta2, double eps, double weight_decay, long long count)
+{
+    REAL lr = (REAL)(rate[0] / (1 - pow(beta1, step[0]))), correction = (REAL)(1 / (1 - pow(beta2, step[0])));
+    REAL rest1 = (REAL)(1 - beta1), rest2 = (REAL)(1 - beta2);
+    for (long long i = thread_number(); i < count; i += threads()) {
+        bool keep = !mask || mask[i];
+        REAL slope = grad[i] + (REAL)weight_decay * weight[i];
+        mean[i] += rest1 * (slope - mean[i]);
+        square[i] += rest2 * (slope * slope - square[i]);
+        REAL change = lr * mean[i] / (sqrt(square[i] * correction) + (REAL)eps);
+        weight[i] = keep ? weight[i] - change : (REAL)0;
+    }
+}

@@ -1,0 +1,54 @@
+"""ReLU, dropout and the optimisers' steps, each in one pass over memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backend import Array, array_module, is_gpu_array
+from ...replay import fresh
+from .launch import launch, width_of
+
+FILE = "elementwise.cu"
+
+
+def relu_grad(dy: Array, y: Array) -> Array:
+    dx = array_module(dy).empty(y.shape, dy.dtype)
+    width = width_of(dx.size, dy, y, dx)
+    launch(FILE, "where_positive", dy, (dy, y, dx, np.int64(dx.size // width)), dx.size // width, width=width)
+    return dx
+
+
+def relu(x: Array) -> Array:
+    return relu_grad(x, x)
+
+
+def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
+    """From a key that the generator draws, on the card: no number travels but that one."""
+    key = fresh(lambda: rng.integers(2**63), np.uint64, x)
+    scale = array_module(x).empty(x.shape, x.dtype)
+    launch(FILE, "dropout_scale", x, (key, np.float64(p), scale, np.int64(x.size)), x.size)
+    return scale
+
+
+def _number(value: Any, like: Array) -> Array:
+    """A float64 number on the card; one that is there already stays."""
+    return value if is_gpu_array(value) else fresh(lambda: value, np.float64, like)
+
+
+def sgd_step(
+    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: Any, momentum: float,
+    weight_decay: float, nesterov: bool,
+) -> None:  # fmt: skip
+    settings = (np.float64(momentum), np.float64(weight_decay), int(nesterov), np.int64(weight.size))
+    launch(FILE, "sgd_step", weight, (weight, grad, velocity, mask, _number(lr, weight), *settings), weight.size)
+
+
+def adam_step(
+    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: Any, beta1: float, beta2: float,
+    eps: float, weight_decay: float, step: Any,
+) -> None:  # fmt: skip
+    numbers = (_number(lr, weight), _number(step, weight))
+    settings = (*map(np.float64, (beta1, beta2, eps, weight_decay)), np.int64(weight.size))
+    launch(FILE, "adam_step", weight, (weight, grad, mean, square, mask, *numbers, *settings), weight.size)

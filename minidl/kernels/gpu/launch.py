@@ -1,0 +1,56 @@
+"""Kernels in CUDA C: compiled for a card when first used (CuPy keeps them on disk), and launched."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...backend import Array, array_module
+
+BLOCK = 256  # threads in a block
+BLOCKS = 132 * 16  # enough for every multiprocessor of a large card; with fewer, each thread does more
+ALIGNED = 16  # bytes: where a load of four floats may begin
+
+_HERE = Path(__file__).parent
+_REALS = {"f": "float", "d": "double"}
+
+
+@functools.cache
+def _module(xp: Any, file: str, real: str, width: int, column: str) -> Any:
+    code = (_HERE / "common.cuh").read_text() + (_HERE / file).read_text()
+    options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DCOLUMN={column}")
+    return xp.RawModule(code=code, options=options)
+
+
+@functools.cache
+def _function(xp: Any, file: str, name: str, real: str, width: int, column: str) -> Any:
+    return _module(xp, file, real, width, column).get_function(name)
+
+
+def width_of(channels: int, *arrays: Array | None) -> int:
+    """How many neighbouring channels a thread may take at a time: four where all arrays allow it, else one."""
+    fit = channels % 4 == 0 and all(a is None or a.data.ptr % ALIGNED == 0 for a in arrays)
+    return 4 if fit else 1
+
+
+def _argument(value: Any) -> Any:
+    """Whole numbers become C's int unless they say otherwise; a pointer to nothing is 0."""
+    return np.int64(0) if value is None else np.int32(value) if isinstance(value, int) else value
+
+
+def launch(
+    file: str, name: str, like: Array, arguments: tuple[Any, ...], threads: int | None = None, *, width: int = 1,
+    half: bool = False, grid: tuple[int, ...] = (), block: tuple[int, ...] = (BLOCK,),
+) -> None:  # fmt: skip
+    """Run a kernel of a file for the precision of an array: about that many threads, or a grid of blocks.
+
+    ``half``: the columns for a multiplication are bfloat16.
+    """
+    xp, real = array_module(like), _REALS[like.dtype.char]
+    function = _function(xp, file, name, real, width, "bfloat16" if half else real)
+    if threads is not None:
+        grid = (max(1, min(BLOCKS, -(-threads // BLOCK))),)
+    function(grid, block, tuple(map(_argument, arguments)))

@@ -1,0 +1,83 @@
+"""Matrix products on the card: cuBLAS, in the precision that ``md.set_precision`` allows.
+
+========== =============================================== ==========================
+precision  what is multiplied                              what is added up
+========== =============================================== ==========================
+exact      float32, in full                                float32
+fast       float32, of which 10 bits after the point count float32 (NVIDIA's TF32)
+bfloat16   bfloat16: 7 bits after the point                float32
+========== =============================================== ==========================
+
+float64 is multiplied and added up as it is, whatever is set. Results, weights and everything between two products are
+float32 always.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend import Array, array_module
+from .. import precision
+from . import cublas
+from .launch import launch, width_of
+
+
+def halves(like: Array) -> bool:
+    """Whether products of such arrays take bfloat16."""
+    return precision() == "bfloat16" and like.dtype == np.float32
+
+
+def _compute(like: Array) -> int:
+    if like.dtype == np.float64:
+        return cublas.COMPUTE_FLOAT64
+    return cublas.COMPUTE_TF32 if precision() == "fast" else cublas.COMPUTE_FLOAT32
+
+
+def _kind(array: Array) -> int:
+    return {"f": cublas.FLOAT32, "d": cublas.FLOAT64, "H": cublas.BFLOAT16}[array.dtype.char]
+
+
+def _layout(m: Array) -> tuple[Array, bool, int]:
+    """(matrix, whether its columns rather than its rows lie side by side, floats from one to the next); copied if need
+    be."""
+    (rows, columns), size = m.shape, m.itemsize
+    down, across = (step // size for step in m.strides)
+    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
+        return m, False, max(down, columns) if rows > 1 else columns
+    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
+        return m, True, max(across, rows) if columns > 1 else rows
+    return array_module(m).ascontiguousarray(m), False, columns
+
+
+def as_factor(m: Array) -> Array:
+    """A matrix as products take it: itself, or where they take bfloat16 a copy (of which uint16 holds the bits)."""
+    if not halves(m):
+        return m
+    xp = array_module(m)
+    by_column = m.flags.f_contiguous and not m.flags.c_contiguous
+    m = m.T if by_column else xp.ascontiguousarray(m)
+    out = xp.empty(m.shape, np.uint16)
+    width = width_of(m.size, m, out)
+    launch("convolution.cu", "to_columns", m, (m, out, np.int64(m.size // width)), m.size, width=width, half=True)
+    return out.T if by_column else out
+
+
+def multiply(a: Array, b: Array, out: Array, add: bool = False) -> Array:
+    """out = a @ b, or with ``add`` out += a @ b, for factors (M, K) and (K, N) and a C-contiguous out (M, N)."""
+    if not a.shape[1]:  # nothing to sum
+        if not add:
+            out.fill(0)
+        return out
+    (a, a_turned, a_step), (b, b_turned, b_step) = _layout(a), _layout(b)
+    # cuBLAS has matrices by columns, and sees ours transposed: out' = b' a'
+    cublas.handle(out).gemm(
+        (b_turned, a_turned), (out.shape[1], out.shape[0], a.shape[1]), (b, _kind(b), b_step), (a, _kind(a), a_step),
+        (out, _kind(out), out.shape[1]), _compute(out), add,
+    )  # fmt: skip
+    return out
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a @ b, for any strides."""
+    out = array_module(a).empty((a.shape[0], b.shape[1]), a.dtype)
+    return multiply(as_factor(a), as_factor(b), out)

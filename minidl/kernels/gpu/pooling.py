@@ -1,0 +1,49 @@
+"""Pooling: a thread for each number of the result."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend import Array, array_module, constant
+from .. import portable
+from ..shapes import Pair, Windows, index_dtype, output_sizes
+from .launch import launch
+
+FILE = "pooling.cu"
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    if index_dtype(kernel) != np.uint8:
+        return portable.max_pool2d(x, kernel, stride, padding)
+    xp, out = array_module(x), output_sizes(x.shape, kernel, stride, padding)
+    y = xp.empty((len(x), *out, x.shape[3]), x.dtype)
+    where = xp.empty(y.shape, np.uint8)
+    arguments = (x, y, where, y.size, *x.shape[1:], *kernel, *stride, *padding, *out)
+    launch(FILE, "max_pool", x, arguments, y.size)
+    return y, where
+
+
+def max_pool2d_grad(
+    dy: Array, where: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> Array:
+    if where.dtype != np.uint8:
+        return portable.max_pool2d_grad(dy, where, x_shape, kernel, stride, padding)
+    dx = array_module(dy).empty(x_shape, dy.dtype)
+    arguments = (dy, where, dx, dx.size, *x_shape[1:], *kernel, *stride, *padding, *dy.shape[1:3])
+    launch(FILE, "max_pool_grad", dy, arguments, dx.size)
+    return dx
+
+
+def avg_pool2d(x: Array, rows: Windows, columns: Windows) -> Array:
+    out = (len(rows), len(columns))
+    y = array_module(x).empty((len(x), *out, x.shape[3]), x.dtype)
+    bounds = (constant(rows, np.int32, x), constant(columns, np.int32, x))
+    launch(FILE, "avg_pool", x, (x, y, y.size, *x.shape[1:], *out, *bounds), y.size)
+    return y
+
+
+def avg_pool2d_grad(dy: Array, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> Array:
+    dx = array_module(dy).empty(x_shape, dy.dtype)
+    bounds = (constant(rows, np.int32, dy), constant(columns, np.int32, dy))
+    launch(FILE, "avg_pool_grad", dy, (dy, dx, dx.size, *x_shape[1:], *dy.shape[1:3], *bounds), dx.size)
+    return dx
