@@ -226,66 +226,6 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if is_gpu_array(x) else np.asarray(x)
 
 
-def constant(values: Any, dtype: Any, like: Array) -> Array:
-    """Numbers that never change, as an array on the device of ``like``; a card is sent the same numbers once only.
-
-    Parameters
-    ----------
-    values : number, (nested) sequence of numbers or NumPy array
-    dtype : of the array
-    like : array
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.backend import constant
-    >>> constant([1, 2], np.float32, np.ones(1))
-    array([1., 2.], dtype=float32)
-    """
-    array = np.asarray(values, dtype)
-    return _on_card(array.tobytes(), array.dtype.str, array.shape) if is_gpu_array(like) else array
-
-
-@functools.lru_cache(maxsize=1024)
-def _on_card(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
-    return card().asarray(np.frombuffer(data, dtype).reshape(shape))
-
-
-def cuda_library(name: str) -> str:
-    """The path of one of CUDA's libraries, where CuPy finds it.
-
-    Parameters
-    ----------
-    name : str
-        "cublas", say.
-
-    Examples
-    --------
-    >>> from minidl.backend import cuda_library, gpu_available
-    >>> path = cuda_library("cublas") if gpu_available() else None
-    """
-    card()
-    from cuda import pathfinder  # comes with CuPy
-
-    path = pathfinder.load_nvidia_dynamic_lib(name).abs_path
-    assert path is not None
-    return path
-
-
-def card_name() -> str:
-    """What card it is, with CUDA's version and the driver's: "NVIDIA H200, CUDA 13.0, driver 13.0".
-
-    Examples
-    --------
-    >>> from minidl.backend import card_name, gpu_available
-    >>> name = card_name() if gpu_available() else "no card"
-    """
-    runtime = card().cuda.runtime
-    versions = [f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion())]
-    name = runtime.getDeviceProperties(card().cuda.Device().id)["name"].decode()
-    return f"{name}, CUDA {versions[0]}, driver {versions[1]}"
-
-
 def streams(seed: int) -> dict[str, np.random.Generator]:
     """One independent random stream for each purpose in ``STREAMS``, all spawned from one seed.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .backend import Array, device_of, to_device, to_numpy
+from .backend import Array, device_of, is_array, to_device, to_numpy
 from .tensor import Tensor, no_grad
 
 
@@ -59,7 +59,7 @@ def check_gradients(
     True
     """
     rng = np.random.default_rng(seed)
-    arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
+    arrays = [x.data if isinstance(x, Tensor) else x if is_array(x) else np.asarray(x) for x in inputs]
     for i, x in enumerate(arrays):
         if x.dtype != np.float64:
             raise TypeError(

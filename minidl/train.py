@@ -237,6 +237,7 @@ class _Training:
 
     def _rehearse(self, images: Array, labels: Any) -> None:
         """As much memory as a step takes, and no step."""
+        self.optimizer.zero_grad()
         F.cross_entropy(self.model(Tensor(images)), labels, self.temperature).backward()
         self.optimizer.zero_grad()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minidl.backend import check_device, manual_seed
+from minidl.kernels import precision, set_precision
 
 hypothesis.settings.register_profile(
     "minidl",
@@ -46,6 +47,16 @@ def device(request):
     device = request.config.getoption("--device")
     _skip_without(device)
     return device
+
+
+@pytest.fixture(autouse=True)
+def _exact_on_a_card(request):
+    """TF32, in which a card multiplies otherwise, keeps three digits."""
+    before = precision()
+    if request.config.getoption("--device") == "gpu" and isinstance(request.node, pytest.Function):  # no doctest
+        set_precision("exact")
+    yield
+    set_precision(before)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part of minidl imports only from the layers below its own.
 LAYERS = [
     {"backend", "files", "progress"},
-    {"replay", "capacity"},
+    {"cuda", "replay", "capacity"},
     {"kernels"},
     {"graph"},
     {"tensor"},

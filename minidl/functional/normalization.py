@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..backend import Array, array_module, constant
+from ..backend import Array, array_module
+from ..cuda import constant
 from ..tensor import op
 from .arithmetic import Result
 from .shape_errors import channels_first, check_images, check_real

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import compress
-from ..backend import card_name
 from ..checkpoint import Checkpoints
+from ..cuda import card_name
 from ..files import whole_file
 from ..kernels import precision, set_num_threads, set_precision
 from ..nn import Module

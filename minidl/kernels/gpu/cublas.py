@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, array_module, cuda_library
+from ...backend import Array, array_module
+from ...cuda import cuda_library
 
 WORKSPACE = 32 << 20  # bytes, what NVIDIA advises for Hopper
 

@@ -1,0 +1,303 @@
+"""What is promised of a card: the same training as on the CPU, recorded and replayed, on arrays that stay there.
+
+The table of operations, the kernels and the attacks have their own tests, which ``pytest --device gpu`` runs there.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import functional as F
+from minidl import kernels, nn
+from minidl.backend import array_module, card, is_gpu_array, to_device, to_numpy
+from minidl.cuda import card_name
+from minidl.data import Loader
+from minidl.replay import Replayed, fresh
+from minidl.train import NonFiniteLossError
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def exact():
+    """TF32, which a card multiplies in otherwise, keeps three digits."""
+    before = kernels.precision()
+    md.set_precision("exact")
+    yield
+    md.set_precision(before)
+
+
+def images_and_labels(count=40, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(256, size=(count, size, size, 3), dtype=np.uint8), rng.integers(3, size=count)
+
+
+def small(dropout=0.0):
+    layers = (nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    return nn.Sequential(
+        nn.Normalize(0.5, 0.25), *layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(dropout), nn.Linear(32, 3)
+    )
+
+
+def trained(device, epochs=4, optimizer="sgd", prune=False, dropout=0.0, batch_size=8):
+    md.manual_seed(0)
+    model = small(dropout).to(device)
+    images, labels = images_and_labels()
+    batches = Loader(to_device(images, device), labels, batch_size, crop=6, pad=1, flip=True, seed=0)
+    steps = epochs * len(batches)
+    if optimizer == "sgd":
+        descent = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
+    else:
+        descent = md.optim.Adam(model.parameters(), lr=0.01, weight_decay=1e-3)
+    curve = md.fit(
+        model,
+        batches,
+        descent,
+        epochs,
+        schedule=md.optim.one_cycle(descent.lr, steps),
+        validation=Loader(to_device(images, device), labels, 16, crop=6, shuffle=False),
+        pruner=md.compress.MagnitudePruner(model, 0.75, 4, 3, 4) if prune else None,
+        progress=False,
+    )
+    return model, curve
+
+
+def assert_same_training(ours, theirs, tolerance=1e-4):
+    (model, curve), (other, expected) = ours, theirs
+    for name, value in other.state_dict().items():
+        np.testing.assert_allclose(model.state_dict()[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+    for row, wanted in zip(curve, expected, strict=True):
+        assert row.loss == pytest.approx(wanted.loss, rel=tolerance)
+        assert (row.accuracy, row.val_accuracy, row.sparsity) == (
+            pytest.approx(wanted.accuracy),
+            pytest.approx(wanted.val_accuracy),
+            wanted.sparsity,
+        )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_card_trains_as_the_cpu_does(optimizer, prune):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # a step that could not be recorded
+        assert_same_training(trained("gpu", optimizer=optimizer, prune=prune), trained("cpu", 4, optimizer, prune))
+
+
+def test_a_last_batch_that_is_smaller_has_a_recording_of_its_own():
+    assert_same_training(trained("gpu", batch_size=12), trained("cpu", batch_size=12))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_same_seed_gives_the_same_bits(dropout):
+    first, second = trained("gpu", dropout=dropout)[0], trained("gpu", dropout=dropout)[0]
+    for name, value in first.state_dict().items():
+        np.testing.assert_array_equal(second.state_dict()[name], value, err_msg=name)
+
+
+def test_dropout_draws_anew_in_each_replay():
+    x = to_device(np.ones((64, 64), np.float32), "gpu")
+    rng = np.random.default_rng(0)
+    drop = Replayed(lambda x: [F.dropout(md.Tensor(x), 0.25, rng=rng).data])
+    masks = [to_numpy(drop(x)[0]).copy() for _ in range(5)]
+    for mask in masks:
+        assert set(np.unique(mask)) == {0, np.float32(1 / 0.75)}
+        assert abs((mask == 0).mean() - 0.25) < 0.03
+    for i, mask in enumerate(masks):
+        assert all(0.5 < (mask == other).mean() < 0.75 for other in masks[:i])  # 0.625 by chance
+
+
+def test_a_recording_follows_what_it_is_given_and_fresh_numbers():
+    calls, drawn = [], iter(range(100))
+
+    def step(x):
+        calls.append(1)
+        return [x * fresh(lambda: next(drawn), np.float64, x)]
+
+    replayed = Replayed(step)
+    for i in range(6):
+        (y,) = replayed(to_device(np.full(3, i + 1.0), "gpu"))
+        np.testing.assert_array_equal(to_numpy(y), np.full(3, (i + 1.0) * i))
+    assert len(calls) == 2  # once as it is, once to be recorded
+
+
+def test_a_step_is_recorded_anew_when_its_weights_move():
+    weight = [to_device(np.ones(3), "gpu")]
+    replayed = Replayed(lambda x: [x * weight[0]], lambda: weight[0].data.ptr)
+    x = to_device(np.arange(3.0), "gpu")
+    for factor in (1.0, 2.0, 3.0):
+        weight[0] = to_device(np.full(3, factor), "gpu")
+        for _ in range(3):
+            np.testing.assert_array_equal(to_numpy(replayed(x)[0]), factor * np.arange(3.0))
+
+
+def test_a_step_that_waits_for_the_card_is_not_recorded_but_done():
+    replayed = Replayed(lambda x: [x * float(x.sum())])
+    x = to_device(np.arange(3.0), "gpu")
+    replayed(x)
+    with pytest.warns(RuntimeWarning, match="could not be recorded"):
+        replayed(x)
+    np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 3 * np.arange(3.0))
+
+
+def test_an_optimiser_of_ones_own_follows_the_schedule():
+    class SignDescent(md.optim.Optimizer):
+        def _update(self, parameter, state, weight_decay):
+            parameter.data -= self.lr * array_module(parameter.data).sign(parameter.grad)
+
+    ends = []
+    for device in ("cpu", "gpu"):
+        md.manual_seed(0)
+        model = small().to(device)
+        images, labels = images_and_labels()
+        optimizer = SignDescent(model.parameters(), lr=1.0, weight_decay=0.0, decay_all=True)
+        batches = Loader(to_device(images, device), labels, 40, seed=0)
+        md.fit(model, batches, optimizer, 4, schedule=[0.5, 0.25, 0.125, 0.0625].__getitem__, progress=False)
+        ends.append(model.state_dict()["8.bias"])
+    np.testing.assert_allclose(*ends, rtol=1e-6)
+
+
+def test_images_on_a_card_stay_there_and_are_cut_to_the_bit():
+    images, labels = images_and_labels()
+    for settings in ({"crop": 6, "pad": 2, "flip": True}, {"crop": (5, 7), "shuffle": False}, {"augment": False}):
+        for kind in (np.uint8, np.float32):
+            pixels = images if kind == np.uint8 else images.astype(np.float32) / 255
+            there = Loader(to_device(pixels, "gpu"), labels, 16, seed=3, **settings)
+            here = Loader(pixels, labels, 16, seed=3, **settings)
+            for (x, y), (expected, same) in zip(there, here, strict=True):
+                assert is_gpu_array(x)
+                np.testing.assert_array_equal(to_numpy(x), expected)
+                np.testing.assert_array_equal(y, same)
+
+
+def test_a_loss_that_is_not_finite_puts_everything_back():
+    md.manual_seed(0)
+    model = small().to("gpu")
+    images, labels = images_and_labels()
+    before = model.state_dict()
+    optimizer = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    batches = Loader(to_device(images, "gpu"), labels, 8, seed=0)
+    rates = [0.0] * 5 + [1e30] * 20
+    with pytest.raises(NonFiniteLossError) as error:
+        md.fit(model, batches, optimizer, 4, schedule=rates.__getitem__, progress=False)
+    assert error.value.step in (6, 7)
+    for name in ("1.weight", "8.weight"):
+        np.testing.assert_array_equal(model.state_dict()[name], before[name])
+
+
+def test_labels_that_are_no_classes_are_refused_at_every_step():
+    images, labels = images_and_labels(32)
+    for wrong in (0, 31):  # in the first batch, and in one that is replayed
+        bad = labels.copy()
+        bad[wrong] = 3
+        model = small().to("gpu")
+        batches = Loader(to_device(images, "gpu"), bad, 8, shuffle=False)
+        with pytest.raises(ValueError, match="label 3 of image . is out of range"):
+            md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.1), 2, progress=False)
+        with pytest.raises(ValueError, match="is out of range"):
+            F.cross_entropy(to_device(np.zeros((8, 3)), "gpu"), to_device(np.full(8, 3), "gpu"))
+
+
+def test_what_does_not_fit_says_what_would():
+    images, labels = images_and_labels(64, size=64)
+    there, model = to_device(images, "gpu"), small().to("gpu")
+
+    def fit(batch_size):
+        batches = Loader(there, labels, batch_size, seed=0, drop_last=True)
+        md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.1), 1, progress=False)
+
+    fit(2)  # from now on cuBLAS has its memory
+    pool = card().get_default_memory_pool()
+    pool.free_all_blocks()
+    limit, before = pool.get_limit(), model.state_dict()
+    pool.set_limit(size=pool.used_bytes() + 30_000_000)
+    try:
+        with pytest.raises(
+            MemoryError, match=r"fit: a batch of 64 images does not fit .* a batch of \d+ would"
+        ) as error:
+            fit(64)
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, before[name])
+        fits = int(str(error.value).split("a batch of ")[2].split()[0])
+        assert 8 <= fits < 64
+        fit(fits)  # and it does
+    finally:
+        pool.set_limit(size=limit)
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast", "bfloat16"])
+def test_each_precision_has_the_error_that_it_promises(mode):
+    """The largest error of a product, relative to the largest number that it could be."""
+    md.set_precision(mode)
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((4, 9, 9, 16)), rng.standard_normal((24, 3, 3, 16))
+    k = kernels.module("gpu")
+    there = [to_device(a.astype(np.float32), "gpu") for a in (x, w)]
+    y = k.conv2d(*there, None, (1, 1), (1, 1))
+    expected = kernels.module("portable").conv2d(x, w, None, (1, 1), (1, 1))
+    assert y.dtype == np.float32
+    dx = k.conv2d_grad_input(y, there[1], x.shape, (1, 1), (1, 1))
+    dw = k.conv2d_grad_weight(y, there[0], w.shape, (1, 1), (1, 1))
+    portable = kernels.module("portable")
+    wanted = (
+        (y, expected),
+        (dx, portable.conv2d_grad_input(to_numpy(y).astype(float), w, x.shape, (1, 1), (1, 1))),
+        (dw, portable.conv2d_grad_weight(to_numpy(y).astype(float), x, w.shape, (1, 1), (1, 1))),
+    )
+    least, most = {"exact": (0, 1e-6), "fast": (1e-5, 1e-3), "bfloat16": (2e-4, 8e-3)}[mode]
+    for got, right in wanted:
+        error = abs(to_numpy(got) - right).max() / abs(right).max()
+        assert least <= error <= most
+
+
+def test_large_batches_are_done_in_pieces(monkeypatch):
+    from minidl.kernels.gpu import convolution
+
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((7, 6, 5, 4)), rng.standard_normal((3, 3, 3, 4))
+    k = kernels.module("gpu")
+
+    def all_three():
+        there = [to_device(a, "gpu") for a in (x, w)]
+        y = k.conv2d(*there, None, (2, 1), (1, 0))
+        settings = ((2, 1), (1, 0))
+        return [
+            y,
+            k.conv2d_grad_input(y, there[1], x.shape, *settings),
+            k.conv2d_grad_weight(y, there[0], w.shape, *settings),
+        ]
+
+    whole = all_three()
+    monkeypatch.setattr(convolution, "WORKSPACE", 5000)  # two images at a time
+    for piecewise, at_once in zip(all_three(), whole, strict=True):
+        np.testing.assert_allclose(to_numpy(piecewise), to_numpy(at_once), rtol=1e-12, atol=1e-12)
+
+
+def test_attacks_and_measures_on_a_card_are_the_cpus():
+    md.manual_seed(0)
+    images, labels = images_and_labels()
+    images = images.astype(np.float32) / 255
+    model = small()
+    epsilons = [0, 4 / 255, 32 / 255]
+    expected = md.robustness.accuracy_curve(model, images, labels, epsilons, batch_size=10)
+    curve = md.robustness.accuracy_curve(model.to("gpu"), images, labels, epsilons, batch_size=10)
+    assert abs(curve.accuracy - expected.accuracy).max() <= 1 / 40
+    assert md.robustness.lipschitz_bound(model, (8, 8, 3)).bound > 0
+
+
+def test_a_study_on_a_card(tmp_path):
+    import json
+
+    from minidl.study import Attack, Figure, Place, Pruning, Run, run_study
+
+    runs = [
+        Run("digits", 8, 8, "fc5", 256, epochs=3, lr=0.05, device="gpu", precision="exact", pruning=p)
+        for p in (None, Pruning(0.5))
+    ]
+    figure = Figure("11", "FC5", "sparsity", tuple((run, Attack((0.0, 8.0))) for run in runs))
+    run_study([figure], Place(tmp_path, progress=False), {"command": "", "preset": "", "settings": {}})
+    for run in runs:
+        record = json.loads((tmp_path / "runs" / run.name / "run.json").read_text())
+        assert (record["device"], record["card"], record["run"]["precision"]) == ("gpu", card_name(), "exact")
+        assert record["sparsity"] == pytest.approx(run.sparsity, abs=1e-3)
