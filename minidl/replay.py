@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from .backend import Array, array_module, is_gpu_array
+from .backend import Array, array_module, card, is_gpu_array
 
 Step = Callable[..., Sequence[Array]]
 Draw = Callable[[], Any]
 
+_all: weakref.WeakSet[Replayed] = weakref.WeakSet()
 _fresh: ContextVar[list[tuple[Array, Draw]] | None] = ContextVar("fresh numbers of the recording", default=None)
 
 
@@ -74,6 +76,19 @@ def fresh(draw: Draw, dtype: Any, like: Array) -> Any:
     return number
 
 
+def card_memory() -> int:
+    """Bytes of the card's memory that this process holds, for recordings and otherwise: they never become fewer.
+
+    Examples
+    --------
+    >>> from minidl.backend import gpu_available
+    >>> from minidl.replay import card_memory
+    >>> used = card_memory() if gpu_available() else 0
+    """
+    pools = [card().get_default_memory_pool(), *(replayed._pool for replayed in _all if replayed._pool is not None)]
+    return sum(pool.total_bytes() for pool in pools)
+
+
 class Replayed:
     """A function of arrays, recorded where it is given arrays on a card; on the CPU it is called as it is.
 
@@ -108,6 +123,7 @@ class Replayed:
         self._state: Hashable = None
         self._pool: Any = None  # memory that belongs to the recordings alone
         self._records = True
+        _all.add(self)
 
     def __call__(self, *arrays: Array) -> Sequence[Array]:
         if not self._records or is_capturing() or not any(map(is_gpu_array, arrays)):

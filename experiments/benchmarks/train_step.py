@@ -6,6 +6,11 @@ that grows slow for a while slows both. PyTorch runs in both memory layouts, and
 
     python experiments/benchmarks/train_step.py
     python experiments/benchmarks/train_step.py --only resnet18 --rounds 9
+    python experiments/benchmarks/train_step.py --device gpu --precision bfloat16
+
+On a card a turn is twenty of a task, after which the card is waited for; minidl's training step and input gradient are
+replayed, as ``fit`` and the attacks do. PyTorch runs as one writes it (eager), in the same precision: "fast" is TF32
+for both, "bfloat16" is autocast there.
 """
 
 from __future__ import annotations
@@ -16,13 +21,15 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-CASES = (  # model, pixels, batch size
+Case = tuple[str, int, int]  # model, pixels, batch size
+CASES: tuple[Case, ...] = (
     ("resnet18", 128, 32),
     ("resnet18", 64, 128),
     ("alexnet", 128, 32),
@@ -30,8 +37,26 @@ CASES = (  # model, pixels, batch size
     ("fc5", 64, 128),
     ("resnet18-LR1", 64, 128),  # its convolutions of low rank, as in the report's figure 12
 )
+CARD_CASES: tuple[Case, ...] = (
+    ("resnet18", 128, 128),
+    ("resnet18", 128, 512),
+    ("alexnet", 128, 128),
+    ("fc5", 64, 512),
+    ("resnet18-LR1", 128, 128),
+)
+ON_CARD = 20  # of a task in a turn
 TASKS = ("training step", "forward", "input gradient")
 Job = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How both libraries work."""
+
+    rounds: int
+    threads: int
+    device: str
+    precision: str
 
 
 def random_batch(pixels: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,22 +64,39 @@ def random_batch(pixels: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((batch, pixels, pixels, 3), dtype=np.float32), rng.integers(10, size=batch)
 
 
-def minidl_jobs(name: str, pixels: int, batch: int, threads: int) -> dict[str, Job]:
+def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, Job]:
     import minidl as md
     from minidl import functional as F
+    from minidl.backend import to_device
+    from minidl.replay import Replayed
 
-    md.set_num_threads(threads)
+    md.set_num_threads(how.threads)
+    md.set_precision(how.precision)
     images, labels = random_batch(pixels, batch)
+    images = to_device(images, how.device)
     model = md.models.fc5(image_size=pixels) if name == "fc5" else getattr(md.models, name.partition("-")[0])()
     if name.endswith("LR1"):
         md.compress.low_rank(model, md.compress.LR1["resnet18"])
+    model.to(how.device)
     optimizer = md.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
+
+    def go_down(images: Any, labels: Any) -> list[Any]:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(md.Tensor(images)), labels)
+        loss.backward()
+        optimizer.step()
+        return [loss.data]
+
+    def climb(images: Any, labels: Any) -> list[Any]:
+        x = md.Tensor(images, requires_grad=True)
+        F.cross_entropy(model(x), labels, reduction="sum").backward(inputs=[x])
+        return [x.grad]
+
+    down, up = Replayed(go_down), Replayed(climb)
 
     def training_step() -> None:
         model.train()
-        optimizer.zero_grad()
-        F.cross_entropy(model(md.Tensor(images)), labels).backward()
-        optimizer.step()
+        down(images, labels)
 
     def forward() -> None:
         model.eval()
@@ -63,76 +105,106 @@ def minidl_jobs(name: str, pixels: int, batch: int, threads: int) -> dict[str, J
 
     def input_gradient() -> None:
         model.eval()
-        x = md.Tensor(images, requires_grad=True)
-        F.cross_entropy(model(x), labels, reduction="sum").backward(inputs=[x])
+        up(images, labels)
 
     return dict(zip(TASKS, (training_step, forward, input_gradient), strict=True))
 
 
-def torch_jobs(name: str, pixels: int, batch: int, threads: int, channels_last: bool) -> dict[str, Job]:
+def torch_jobs(name: str, pixels: int, batch: int, how: Options, channels_last: bool) -> dict[str, Job]:
     import torch
     import torch.nn.functional as F
     import torch_models
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(how.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = how.precision == "fast"
+    torch.backends.cudnn.benchmark = True
+    place = "cuda" if how.device == "gpu" else "cpu"
+    half = torch.autocast(place, torch.bfloat16, enabled=how.precision == "bfloat16" and how.device == "gpu")
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images, labels = random_batch(pixels, batch)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    y = torch.from_numpy(labels)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).contiguous(memory_format=layout)
+    y = torch.from_numpy(labels).to(place)
     model = torch_models.fc5(image_size=pixels) if name == "fc5" else getattr(torch_models, name.partition("-")[0])()
     if name.endswith("LR1"):
         import minidl as md
 
         torch_models.low_rank(model, md.compress.LR1["resnet18"])
-    model = model.to(memory_format=layout)
+    model = model.to(place, memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
     def training_step() -> None:
         model.train()
         optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
+        with half:
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
         optimizer.step()
 
     def forward() -> None:
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), half:
             model(x)
 
     def input_gradient() -> None:
         model.eval()
         images = x.detach().requires_grad_()
-        torch.autograd.grad(F.cross_entropy(model(images), y, reduction="sum"), images)
+        with half:
+            loss = F.cross_entropy(model(images), y, reduction="sum")
+        torch.autograd.grad(loss, images)
 
     return dict(zip(TASKS, (training_step, forward, input_gradient), strict=True))
 
 
-def work(pipe: Connection, library: str, case: tuple[str, int, int], threads: int) -> None:
+def work(pipe: Connection, library: str, case: Case, how: Options) -> None:
     """In a process of its own: do the task that the pipe names and answer with its seconds, until told None."""
     if library == "minidl":
-        jobs = minidl_jobs(*case, threads)
+        jobs = minidl_jobs(*case, how)
     else:
-        jobs = torch_jobs(*case, threads, channels_last=library == "torch channels_last")
+        jobs = torch_jobs(*case, how, channels_last=library == "torch channels_last")
+    times = ON_CARD if how.device == "gpu" else 1
     while (task := pipe.recv()) is not None:
         if task == "peak memory":
-            pipe.send(peak_memory())
+            pipe.send(peak_memory(library, how.device))
             continue
         started = time.perf_counter()
-        jobs[task]()
-        pipe.send(time.perf_counter() - started)
+        for _ in range(times):
+            jobs[task]()
+        wait_for(library, how.device)
+        pipe.send((time.perf_counter() - started) / times)
 
 
-def peak_memory() -> float:
-    """The largest resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def wait_for(library: str, device: str) -> None:
+    """Until the card has done what it was told."""
+    if device == "gpu" and library == "minidl":
+        from minidl.backend import card
+
+        card().cuda.Device().synchronize()
+    elif device == "gpu":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def peak_memory(library: str, device: str) -> float:
+    """The most memory that this process has had so far, in MB: on a card, what it has taken of the card's."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if library == "minidl":
+        from minidl.replay import card_memory
+
+        return card_memory() / 2**20
+    import torch
+
+    return torch.cuda.max_memory_reserved() / 2**20
 
 
 class Worker:
     """A process that runs one library on one case."""
 
-    def __init__(self, library: str, case: tuple[str, int, int], threads: int) -> None:
+    def __init__(self, library: str, case: Case, how: Options) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, library, case, threads), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, library, case, how), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -145,16 +217,16 @@ class Worker:
         self.process.join()
 
 
-def measure(case: tuple[str, int, int], libraries: list[str], rounds: int, threads: int) -> dict[str, dict[str, float]]:
+def measure(case: Case, libraries: list[str], how: Options) -> dict[str, dict[str, float]]:
     """For each library: median seconds of each task, and peak memory in MB."""
-    workers = {library: Worker(library, case, threads) for library in libraries}
+    workers = {library: Worker(library, case, how) for library in libraries}
     results: dict[str, dict[str, float]] = {library: {} for library in libraries}
     for task in TASKS:
         times: dict[str, list[float]] = {library: [] for library in libraries}
-        for i in range(rounds + 2):  # the first two warm up: compilation, buffers
+        for i in range(how.rounds + 3):  # the first three warm up: compilation, buffers, recording
             for library, worker in workers.items():
                 seconds = worker.ask(task)
-                if i >= 2:
+                if i >= 3:
                     times[library].append(seconds)
         for library in libraries:
             results[library][task] = statistics.median(times[library])
@@ -171,18 +243,25 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only models whose name contains this")
     parser.add_argument("--rounds", type=int, default=7, help="how often each library has its turn (default: 7)")
     parser.add_argument("--threads", type=int, default=2, help="of each library (default: 2)")
-    options = parser.parse_args()
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--precision", choices=("fast", "exact", "bfloat16"), default="fast", help="of products")
+    given = vars(parser.parse_args())
+    only, options = given.pop("only"), Options(**given)
+    if options.device == "gpu":
+        from minidl.cuda import card_name
+
+        print(f"{card_name()}, products: {options.precision}")
     libraries = ["minidl"]
     if find_spec("torch"):
         libraries += ["torch channels_last", "torch channels_first"]
     else:
         print("torch is not installed: timing minidl alone")
     print(f"{'model':28} {'task':15} {'minidl':>10} {'PyTorch':>10} {'ratio':>6}")
-    for case in CASES:
-        if options.only not in case[0]:
+    for case in CARD_CASES if options.device == "gpu" else CASES:
+        if only not in case[0]:
             continue
         name = f"{case[0]} {case[1]} px batch {case[2]}"
-        results = measure(case, libraries, options.rounds, options.threads)
+        results = measure(case, libraries, options)
         for task in (*TASKS, "peak memory"):
             unit, scale = ("MB", 1) if task == "peak memory" else ("ms", 1000)
             mine = scale * results["minidl"][task]
@@ -190,6 +269,8 @@ def main() -> None:
             if len(libraries) > 1:
                 theirs = scale * min(results[library][task] for library in libraries[1:])
                 line += f" {theirs:7.1f} {unit} {mine / theirs:6.2f}"
+                if unit == "ms" and options.device == "gpu":  # both in images a second
+                    line += f"   {case[2] / mine * 1000:8.0f} : {case[2] / theirs * 1000:.0f} images/s"
             print(line, flush=True)
 
 

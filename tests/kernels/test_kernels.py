@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import kernels
+from minidl.backend import is_array, to_device, to_numpy
 from minidl.kernels import loops, portable
 from minidl.kernels.shapes import output_sizes
 
 pytestmark = pytest.mark.skipif(not find_spec("numba"), reason="Numba is not installed")
 cpu = kernels.module("cpu") if find_spec("numba") else portable
+gpu = kernels.module("gpu")
+on_a_card = pytest.param(gpu, marks=pytest.mark.gpu)
 
 rng = np.random.default_rng(0)
 
@@ -109,10 +112,12 @@ CASES = [
 def run(module, name, args, dtype=None):
     """All arrays that a kernel returns or changes, for copies of its arguments."""
     args = [a.astype(dtype or a.dtype) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a for a in args]
+    if module is gpu:
+        args = [to_device(a.copy(), "gpu") if isinstance(a, np.ndarray) else a for a in args]
     results = getattr(module, name)(*args)
     if results is None:
-        return [a for a in args if isinstance(a, np.ndarray)]
-    return [r for r in results if r is not None] if isinstance(results, tuple) else [results]
+        return [to_numpy(a) for a in args if is_array(a)]
+    return [to_numpy(r) for r in (results if isinstance(results, tuple) else [results]) if r is not None]
 
 
 def agree(results, expected, tolerance):
@@ -123,7 +128,7 @@ def agree(results, expected, tolerance):
 
 
 @pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
-@pytest.mark.parametrize("module", [portable, cpu], ids=["portable", "cpu"])
+@pytest.mark.parametrize("module", [portable, cpu, on_a_card], ids=["portable", "cpu", "gpu"])
 def test_agrees_with_the_loops(module, name, args):
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         results = run(module, name, args, dtype)
@@ -148,6 +153,20 @@ def convolutions(draw):
 def test_convolutions_of_odd_shapes(case):
     for name, args in conv(*case):
         agree(run(cpu, name, args), run(portable, name, args, np.float64), 2e-5)
+
+
+@pytest.mark.gpu
+@given(convolutions())
+def test_convolutions_of_odd_shapes_on_a_card(case):
+    for name, args in conv(*case):
+        agree(run(gpu, name, args), run(portable, name, args, np.float64), 2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("name", "args"), CASES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CASES)])
+def test_a_card_gives_the_same_bits_again(name, args):
+    for a, b in zip(run(gpu, name, args), run(gpu, name, args), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def guarded(shape, dtype=np.float32, width=256):
@@ -330,19 +349,18 @@ def test_other_instruction_sets(tmp_path, name, features, tile):
     assert found.stdout.split()[:3] == tile.split()
 
 
-@pytest.mark.parametrize("module", [loops, portable, cpu], ids=["loops", "portable", "cpu"])
+@pytest.mark.parametrize("module", [loops, portable, cpu, on_a_card], ids=["loops", "portable", "cpu", "gpu"])
 def test_the_first_nan_of_a_window_wins(module):
     x = np.array([1, np.nan, 3, np.nan], np.float32).reshape(1, 1, 4, 1)
-    y, where = module.max_pool2d(x, (1, 4), (1, 1), (0, 0))
+    y, where = run(module, "max_pool2d", (x, (1, 4), (1, 1), (0, 0)))
     assert np.isnan(y).all()
     assert where.ravel().tolist() == [1]
 
 
-@pytest.mark.parametrize("module", [loops, portable, cpu], ids=["loops", "portable", "cpu"])
+@pytest.mark.parametrize("module", [loops, portable, cpu, on_a_card], ids=["loops", "portable", "cpu", "gpu"])
 def test_a_pruned_weight_is_zero_whatever_its_gradient(module):
-    weight, velocity, mask = normal(3), normal(3), np.array([True, False, True])
-    grad = np.array([1, np.inf, np.nan], np.float32)
-    module.sgd_step(weight, grad, velocity, mask, 0.1, 0.9, 0.0, False)
+    grad, mask = np.array([1, np.inf, np.nan], np.float32), np.array([True, False, True])
+    weight, _, velocity, _ = run(module, "sgd_step", (normal(3), grad, normal(3), mask, 0.1, 0.9, 0.0, False))
     assert weight[1] == velocity[1] == 0
     assert np.isnan(weight[2])
 

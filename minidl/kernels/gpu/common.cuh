@@ -24,3 +24,7 @@ struct alignas(WIDTH * sizeof(COLUMN) > 16 ? 16 : WIDTH * sizeof(COLUMN)) Column
 
 __device__ inline long long thread_number() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline long long threads() { return (long long)gridDim.x * blockDim.x; }
+
+// The step with which as many threads as possible go through rows of C numbers, each staying with one channel: what
+// belongs to the channel it computes once. A thread whose number is not below the step has nothing to do.
+__device__ inline long long channel_step(int C) { return threads() / C * C; }

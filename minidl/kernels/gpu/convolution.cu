@@ -50,8 +50,10 @@ extern "C" __global__ void col2im(
 // y[row, n] += bias[n]
 extern "C" __global__ void add_bias(Group* y, const Group* bias, long long count, int N)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        Group sum = y[i], shift = bias[i % N];
+    if (thread_number() >= channel_step(N)) return;
+    Group shift = bias[thread_number() % N];
+    for (long long i = thread_number(); i < count; i += channel_step(N)) {
+        Group sum = y[i];
         for (int j = 0; j < WIDTH; j++) sum.v[j] += shift.v[j];
         y[i] = sum;
     }

@@ -94,13 +94,15 @@ extern "C" __global__ void normalize(
     const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* beta, REAL eps,
     const Group* residual, int relu, long long count, int C, Group* y)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        int c = (unsigned int)i % C;
-        Group in = x[i], m = mean[c], s = var[c], g = gamma[c], b = beta[c], out;
-        Group r = {};
-        if (residual) r = residual[i];
+    if (thread_number() >= channel_step(C)) return;
+    int c = thread_number() % C;
+    Group m = mean[c], s = var[c], scale = gamma[c], shift = beta[c];
+    for (int j = 0; j < WIDTH; j++) scale.v[j] /= sqrt(s.v[j] + eps);
+    for (long long i = thread_number(); i < count; i += channel_step(C)) {
+        Group in = x[i], rest = {}, out;
+        if (residual) rest = residual[i];
         for (int j = 0; j < WIDTH; j++) {
-            REAL value = (in.v[j] - m.v[j]) * (g.v[j] / sqrt(s.v[j] + eps)) + b.v[j] + r.v[j];
+            REAL value = (in.v[j] - m.v[j]) * scale.v[j] + shift.v[j] + rest.v[j];
             out.v[j] = relu && value <= 0 ? (REAL)0 : value;  // NaN is not: it must not turn into 0
         }
         y[i] = out;
@@ -113,14 +115,19 @@ extern "C" __global__ void normalize_grad(
     const Group* dz, const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* dgamma,
     const Group* dbeta, REAL eps, REAL part, long long count, int C, Group* dx)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        int c = (unsigned int)i % C;
-        Group d = dz[i], in = x[i], m = mean[c], s = var[c], g = gamma[c], dg = dgamma[c], db = dbeta[c], out;
-        for (int j = 0; j < WIDTH; j++) {
-            REAL inv_std = 1 / sqrt(s.v[j] + eps);
-            REAL through_moments = part * (db.v[j] + (in.v[j] - m.v[j]) * inv_std * dg.v[j]);
-            out.v[j] = g.v[j] * inv_std * (d.v[j] - through_moments);
-        }
+    if (thread_number() >= channel_step(C)) return;
+    int c = thread_number() % C;
+    Group m = mean[c], s = var[c], scale = gamma[c], slope = dgamma[c], shift = dbeta[c];
+    for (int j = 0; j < WIDTH; j++) {
+        REAL inv_std = 1 / sqrt(s.v[j] + eps);
+        scale.v[j] *= inv_std;
+        slope.v[j] *= part * inv_std;
+        shift.v[j] *= part;
+    }
+    for (long long i = thread_number(); i < count; i += channel_step(C)) {
+        Group d = dz[i], in = x[i], out;
+        for (int j = 0; j < WIDTH; j++)
+            out.v[j] = scale.v[j] * (d.v[j] - shift.v[j] - (in.v[j] - m.v[j]) * slope.v[j]);
         dx[i] = out;
     }
 }
@@ -130,16 +137,19 @@ extern "C" __global__ void normalize_grad_fixed(
     const Group* dy, const Group* y, const Group* var, const Group* gamma, REAL eps, int relu, long long count, int C,
     Group* dz, Group* dx)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        int c = (unsigned int)i % C;
-        Group d = dy[i], s = var[c], g = gamma[c], out;
+    if (thread_number() >= channel_step(C)) return;
+    int c = thread_number() % C;
+    Group s = var[c], scale = gamma[c];
+    for (int j = 0; j < WIDTH; j++) scale.v[j] /= sqrt(s.v[j] + eps);
+    for (long long i = thread_number(); i < count; i += channel_step(C)) {
+        Group d = dy[i], out;
         if (relu) {
             Group seen = y[i];
             for (int j = 0; j < WIDTH; j++)
                 if (!(seen.v[j] > 0)) d.v[j] = 0;
         }
         if (dz) dz[i] = d;
-        for (int j = 0; j < WIDTH; j++) out.v[j] = g.v[j] / sqrt(s.v[j] + eps) * d.v[j];
+        for (int j = 0; j < WIDTH; j++) out.v[j] = scale.v[j] * d.v[j];
         dx[i] = out;
     }
 }

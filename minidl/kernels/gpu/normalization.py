@@ -9,7 +9,7 @@ from .launch import launch, width_of
 
 FILE = "normalization.cu"
 LANES, DOWN = 32, 8  # as in the file
-BLOCKS = 264  # partial sums of each channel at most: two for each multiprocessor of a large card
+BLOCKS = 1056  # in all: eight for each multiprocessor of a large card, which are all that it runs at a time
 ROWS = 64  # a block's rows at least
 
 
@@ -19,7 +19,7 @@ def _sums(
     """The partial sums (blocks, 2, C) of a - a_shift and of (a - a_shift)(b - b_shift); see the kernel."""
     channels = a.shape[-1]
     rows, lanes = a.size // channels, -(-channels // LANES)
-    blocks = max(1, min(BLOCKS, rows // ROWS))
+    blocks = max(1, min(BLOCKS // lanes, rows // ROWS))
     partials = array_module(a).empty((blocks, 2, channels), np.float64)
     arguments = (a, a_shift, b, b_shift, y, dz, np.int64(rows), channels, partials)
     launch(FILE, "channel_sums", a, arguments, grid=(lanes, blocks), block=(LANES, DOWN))
