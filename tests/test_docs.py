@@ -18,7 +18,7 @@ def test_links_lead_somewhere(page):
 
 def test_the_readme_has_the_commands_that_ci_runs():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in ("install", "docs", "test"):
+    for name in ("install", "docs", "test", "emulated"):
         assert re.search(rf"<!-- ci: {name} -->\n```sh\n.+?\n```", text, re.DOTALL)
 
 

@@ -11,14 +11,16 @@ import types
 import pytest
 
 import minidl as md
-from minidl import checkpoint, nn
+from minidl import capacity, checkpoint, cuda, nn, replay
 from minidl.compress import Cost, LayerCost
 from minidl.robustness import AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary
 
 # Not minidl.study and minidl.report, which a command runs: docs/studies.md and docs/statistics.md tell of them.
 MODULES = [
     md.backend,
+    capacity,
     checkpoint,
+    cuda,
     md.compress,
     md.data,
     md.functional,
@@ -28,6 +30,7 @@ MODULES = [
     md.nn.init,
     md.optim,
     md.plot,
+    replay,
     md.robustness,
     md.testing,
 ]
