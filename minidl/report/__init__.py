@@ -1,7 +1,7 @@
 """Tidy results to tables, figures and verdicts, and a study on one page."""
 
 from .claims import claims, write_claims
-from .figures import accuracy_and_drop, draw_figures
+from .figures import draw_figures
 from .page import write_page
 from .pairs import pairs, write_pairs
 from .results import Outcome, Results
@@ -12,7 +12,6 @@ __all__ = [
     "Outcome",
     "Results",
     "Verdict",
-    "accuracy_and_drop",
     "claims",
     "draw_figures",
     "pairs",

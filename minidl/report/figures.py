@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import whole_file
-from .lines import Line, lines_by, lines_of
+from .lines import Line, lines_of
 from .results import Results
 from .style import STYLES, epsilon_place, finish_epsilon_axes
-from .tables import Row
 from .vanished import vanished_lines
 
 if TYPE_CHECKING:
@@ -31,50 +30,6 @@ class Panel:
     what: str
     ylabel: str
     title: str
-
-
-def accuracy_and_drop(rows: Sequence[Row], path: str | Path, *, line: str, label: str, title: str) -> list[Path]:
-    """Draw accuracy(epsilon) and drop(epsilon) side by side, one line for each value of a column.
-
-    Parameters
-    ----------
-    rows : sequence of mappings
-        With ``epsilon`` in [0, 1] pixel units, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``drop``,
-        ``drop_low``, ``drop_high``, and the column that tells the lines apart. Rows that agree in that column and in
-        epsilon are seeds: the line is their mean, the bars one standard deviation to either side. A single seed's
-        bars are its confidence interval, from ``_low`` to ``_high``.
-    path : str or Path
-        Without ending: an SVG and a PNG are written.
-    line : str
-        The column that tells the lines apart.
-    label : str
-        How a line is called, such as ``"sparsity {:.0%}"``.
-    title : str
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        When there are no rows.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from minidl import report
-    >>> row = {"sparsity": 0.9, "seed": 0, "epsilon": 0.0, "drop": 0.0, "drop_low": 0.0, "drop_high": 0.0}
-    >>> rows = [row | {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}]
-    >>> settings = {"line": "sparsity", "label": "sparsity {:.0%}", "title": "one point"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path.name for path in report.accuracy_and_drop(rows, folder + "/figure", **settings)]
-    ['figure.svg', 'figure.png']
-    """
-    if not rows:
-        raise ValueError(f"accuracy_and_drop: there are no rows to draw in {path}")
-    return _write(_side_by_side(_two_panels(lines_by(rows, line, label.format), lettered=True), title), Path(path))
 
 
 def draw_figures(results: Results) -> list[Path]:
