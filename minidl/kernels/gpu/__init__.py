@@ -23,7 +23,7 @@ from ...backend import Array, array_module, is_gpu_array
 from .. import portable
 from . import convolution, elementwise, multiply, normalization, pooling
 
-_COUNTABLE = 2**31  # numbers in an array
+_COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
 
 
 def _fits(arrays: list[Array]) -> bool:

@@ -1,0 +1,29 @@
+"""``cupy.cuda``: the card's streams, memory, libraries and compiler."""
+
+from .. import memory
+from ..capture import Graph
+from ..compiler import CompileException
+from ..memory import (
+    MemoryPointer,
+    MemoryPool,
+    PinnedMemoryPointer,
+    alloc,
+    alloc_pinned_memory,
+    get_allocator,
+    set_allocator,
+    using_allocator,
+)
+from . import compiler, cublas, device, runtime, stream
+from .device import get_cublas_handle
+from .stream import Device, Event, Stream, get_current_stream, get_elapsed_time
+
+__all__ = [
+    "CompileException", "Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream",
+    "alloc", "alloc_pinned_memory", "compiler", "cublas", "device", "get_allocator", "get_cublas_handle",
+    "get_current_stream", "get_elapsed_time", "is_available", "memory", "runtime", "set_allocator", "stream",
+    "using_allocator",
+]  # fmt: skip
+
+
+def is_available():
+    return True

@@ -1,0 +1,3 @@
+"""``cupy.cuda.compiler``."""
+
+from ..compiler import CompileException as CompileException

@@ -1,0 +1,108 @@
+"""What CuPy passes on from the CUDA runtime, with the real names and numbers."""
+
+import types
+
+CUDA_R_32F, CUDA_R_64F, CUDA_R_16F, CUDA_R_8I, CUDA_R_8U, CUDA_R_16BF = 0, 1, 2, 3, 8, 14
+streamCaptureModeGlobal, streamCaptureModeThreadLocal, streamCaptureModeRelaxed = 0, 1, 2  # noqa: N816
+streamCaptureStatusNone, streamCaptureStatusActive, streamCaptureStatusInvalidated = 0, 1, 2  # noqa: N816
+streamDefault, streamNonBlocking = 0, 1  # noqa: N816
+errorInvalidValue, errorMemoryAllocation = 1, 2  # noqa: N816
+is_hip = False
+
+INVALID_VALUE, INVALID_HANDLE, ILLEGAL_STATE = 1, 400, 401
+STREAM_CAPTURE_UNSUPPORTED, STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_IMPLICIT, CAPTURED_EVENT = 900, 901, 906, 907
+_MESSAGES = {
+    INVALID_VALUE: ("cudaErrorInvalidValue", "invalid argument"),
+    INVALID_HANDLE: ("cudaErrorInvalidResourceHandle", "invalid resource handle"),
+    ILLEGAL_STATE: ("cudaErrorIllegalState", "the operation cannot be performed in the present state"),
+    STREAM_CAPTURE_UNSUPPORTED: (
+        "cudaErrorStreamCaptureUnsupported",
+        "operation not permitted when stream is capturing",
+    ),
+    STREAM_CAPTURE_INVALIDATED: (
+        "cudaErrorStreamCaptureInvalidated",
+        "operation failed due to a previous error during capture",
+    ),
+    STREAM_CAPTURE_IMPLICIT: (
+        "cudaErrorStreamCaptureImplicit",
+        "operation would make the legacy stream depend on a capturing blocking stream",
+    ),
+    CAPTURED_EVENT: (
+        "cudaErrorCapturedEvent",
+        "operation not permitted on an event last recorded in a capturing stream",
+    ),
+}
+LIMITS = types.SimpleNamespace(threads=1024, block=(1024, 1024, 64), grid=(2**31 - 1, 65535, 65535), shared=49152)
+SHARED_OPTIN = 232448  # bytes a block may have, if its kernel asks for them
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status):
+        self.status = status
+        super().__init__("{}: {}".format(*_MESSAGES[status]))
+
+
+class CUDADriverError(RuntimeError):
+    """Of ``cupy_backends.cuda.api.driver``: what a launch raises."""
+
+    def __init__(self, reason):
+        super().__init__(f"CUDA_ERROR_INVALID_VALUE: invalid argument ({reason})")
+
+
+def getDeviceCount():  # noqa: N802
+    return 1
+
+
+def getDevice():  # noqa: N802
+    return 0
+
+
+def setDevice(device):  # noqa: N802
+    if device != 0:
+        raise ValueError(f"there is one card, of number 0: {device}")
+
+
+def driverGetVersion():  # noqa: N802
+    return 13000
+
+
+def runtimeGetVersion():  # noqa: N802
+    return 13000
+
+
+def memGetInfo():  # noqa: N802
+    from .. import memory
+
+    return memory.TOTAL_BYTES - sum(block.size for block in memory.live()), memory.TOTAL_BYTES
+
+
+def deviceSynchronize():  # noqa: N802
+    from .stream import Device
+
+    Device().synchronize()
+
+
+def getDeviceProperties(device):  # noqa: N802
+    from .. import memory
+
+    return {
+        "name": b"emulated",
+        "major": 9,
+        "minor": 0,
+        "totalGlobalMem": memory.TOTAL_BYTES,
+        "multiProcessorCount": 132,
+        "l2CacheSize": 50 * 2**20,
+        "warpSize": 32,
+        "sharedMemPerBlock": LIMITS.shared,
+        "sharedMemPerBlockOptin": SHARED_OPTIN,
+        "sharedMemPerMultiprocessor": 233472,
+        "regsPerBlock": 65536,
+        "regsPerMultiprocessor": 65536,
+        "maxThreadsPerBlock": LIMITS.threads,
+        "maxThreadsPerMultiProcessor": 2048,
+        "maxThreadsDim": LIMITS.block,
+        "maxGridSize": LIMITS.grid,
+        "memoryBusWidth": 5120,
+        "memoryClockRate": 2619000,
+        "clockRate": 1980000,
+    }

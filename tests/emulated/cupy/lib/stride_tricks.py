@@ -1,0 +1,3 @@
+"""``cupy.lib.stride_tricks``."""
+
+from ..functions import as_strided as as_strided
