@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import functional as F
-from .backend import Array, array_module, device_of, is_array, to_device
+from .backend import Array, array_module, device_of, is_array, is_gpu_array, to_device
 from .capacity import explained
 from .data import ImageSet
 from .nn import Module, evaluation_mode
@@ -51,13 +51,18 @@ class Tally:
 
     @property
     def accuracy(self) -> float:
-        accuracy = int(self._right) / self.count
-        self._seconds = time.perf_counter() - self._started  # a card was waited for
-        return accuracy
+        return int(self._right) / self.count
 
     @property
     def images_per_second(self) -> float:
+        """Up to the last batch that was added, or to ``wait``."""
         return self.count / max(self._seconds, 1e-9)
+
+    def wait(self) -> None:
+        """Until a card has done what was asked of it: that is when its time ends."""
+        if is_gpu_array(self._loss):
+            float(self._loss)
+            self._seconds = time.perf_counter() - self._started
 
 
 def evaluate(

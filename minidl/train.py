@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -143,11 +143,12 @@ def fit(
     if pruner is not None:
         pruner.check(epochs * steps)
     training = _Training(model, optimizer, schedule, temperature, pruner)
+    step = Replayed(training.step, training.reads)
     curve: list[Epoch] = []
     try:
         for epoch in range(first_epoch, epochs):
             with ProgressBar(steps, f"{name} epoch {epoch + 1}/{epochs}".strip(), progress) as bar:
-                tally = training.epoch(batches, epoch * steps, bar)
+                tally = training.epoch(step, batches, epoch * steps, bar)
                 score = None if validation is None else evaluate(model, validation, temperature, progress=False)
                 bar.finish(**training.figures(tally, score))
             row = training.row(epoch, tally, score)
@@ -182,19 +183,18 @@ class _Training:
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.temperature, self.pruner = temperature, pruner
-        self._step = Replayed(self._go_down, self._reads)
         self._good: _State | None = None  # from which an epoch went well
         self._losses: list[tuple[int, Array]] = []  # of which steps; not looked at yet
         self._classes: int | None = None  # known after the first step
 
-    def epoch(self, batches: Batches, first: int, bar: ProgressBar) -> Tally:
+    def epoch(self, step: Replayed, batches: Batches, first: int, bar: ProgressBar) -> Tally:
         """One pass over the batches, whose first is step number ``first``."""
         self.model.train()
         start, tally = _State(self.model, self.optimizer), Tally()
         for t, (images, labels) in enumerate(batches, start=first):
             if self.schedule is not None:
                 self.optimizer.lr = self.schedule(t)
-            loss, logits = self._guarded_step(images, labels, start)
+            loss, logits = self._guarded(step, images, labels, start)
             self._losses.append((t, loss.copy()))
             tally.add(loss, logits, labels)
             if bar.due or not is_gpu_array(loss):  # to look at a number on the card is to wait for it
@@ -204,6 +204,7 @@ class _Training:
             bar.advance()
             if bar.due:
                 bar.show(**self.figures(tally))
+        tally.wait()
         if not tally.count:
             raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
@@ -213,21 +214,22 @@ class _Training:
         self._good = start
         return tally
 
-    def _guarded_step(self, images: Array, labels: Any, start: _State) -> tuple[Array, Array]:
+    def _guarded(self, step: Replayed, images: Array, labels: Any, start: _State) -> Sequence[Array]:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
         x = as_input(images, self.model).data
         if self._classes is not None:  # a step that is replayed cannot look at its labels
             labels = F.check_labels(labels, len(x), self._classes, "cross_entropy")
         try:
             with explained("fit", len(x), lambda count: self._rehearse(x[:count], labels[:count])):
-                loss, logits = self._step(x, labels)
+                loss, logits = step(x, labels)
         except MemoryError:
             start.restore()
             raise
         self._classes = logits.shape[1]
         return loss, logits
 
-    def _go_down(self, images: Array, labels: Any) -> tuple[Array, Array]:
+    def step(self, images: Array, labels: Any) -> tuple[Array, Array]:
+        """Once down the gradient."""
         logits = self.model(Tensor(images))
         loss = F.cross_entropy(logits, labels, self.temperature)
         self.optimizer.zero_grad()
@@ -241,7 +243,7 @@ class _Training:
         F.cross_entropy(self.model(Tensor(images)), labels, self.temperature).backward()
         self.optimizer.zero_grad()
 
-    def _reads(self) -> tuple[Any, ...]:
+    def reads(self) -> tuple[Any, ...]:
         """How a step on the card computes, and where it finds what it is not given."""
         arrays = [a for parameter in self.model.parameters() for a in (parameter.data, parameter.mask)]
         arrays += [a for state in self.optimizer.state for a in state]
