@@ -2,24 +2,24 @@
 // gives each pixel of an image the sum of what the windows over it got.
 
 // columns[row, (kh, kw, c)] = x[b, oh SH - PH + kh, ow SW - PW + kw, c], or 0 outside the image, where row = (b, oh, ow).
-// A thread stays at its place in the window and goes from row to row: it divides once, not for every number.
+// Rows are ``step`` apart; what is left between them is 0. A thread stays at its place in the window and goes from row to row: it divides once, not for every number.
 extern "C" __global__ void im2col(
-    const Group* x, Columns* columns, int rows, int rows_per_block, int H, int W, int C, int KH, int KW, int SH, int SW,
+    const Group* x, Columns* columns, int rows, int rows_per_block, int step, int H, int W, int C, int KH, int KW, int SH, int SW,
     int PH, int PW, int OH, int OW)
 {
-    int depth = KH * KW * C;  // in groups, like C
     int k = blockIdx.y * blockDim.x + threadIdx.x;
-    if (k >= depth) return;
-    int c = k % C, kw = k / C % KW - PW, kh = k / (C * KW) - PH;
+    if (k >= step) return;
+    int c = k % C, kw = k / C % KW - PW, kh = k / (C * KW) - PH;  // in groups, like step
+    bool within = k < KH * KW * C;
     int row = blockIdx.x * rows_per_block, last = min(rows, row + rows_per_block);
     int ow = row % OW, oh = row / OW % OH, b = row / (OW * OH);
     for (; row < last; row++) {
         int h = oh * SH + kh, w = ow * SW + kw;
         Group pixel = {};
-        if (0 <= h && h < H && 0 <= w && w < W) pixel = x[((long long)(b * H + h) * W + w) * C + c];
+        if (within && 0 <= h && h < H && 0 <= w && w < W) pixel = x[((long long)(b * H + h) * W + w) * C + c];
         Columns column;
         for (int i = 0; i < WIDTH; i++) column.v[i] = COLUMN(pixel.v[i]);
-        columns[(long long)row * depth + k] = column;
+        columns[(long long)row * step + k] = column;
         if (++ow == OW) {
             ow = 0;
             if (++oh == OH) oh = 0, b++;
@@ -31,7 +31,7 @@ extern "C" __global__ void im2col(
 // columns[(b, oh, ow), (kh, kw, c)]. Each pixel gathers its own sum: no two threads write to one place, and the order
 // of summation is always the same.
 extern "C" __global__ void col2im(
-    const Group* columns, Group* dx, int count, int H, int W, int C, int KH, int KW, int SH, int SW, int PH, int PW,
+    const Group* columns, Group* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH, int PW,
     int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
@@ -40,7 +40,7 @@ extern "C" __global__ void col2im(
         for (int oh = max(0, (h - KH + SH) / SH); oh < OH && oh * SH <= h; oh++)
             for (int ow = max(0, (w - KW + SW) / SW); ow < OW && ow * SW <= w; ow++) {
                 int place = (h - oh * SH) * KW + w - ow * SW;
-                Group part = columns[((long long)((b * OH + oh) * OW + ow) * KH * KW + place) * C + c];
+                Group part = columns[(long long)((b * OH + oh) * OW + ow) * step + place * C + c];
                 for (int j = 0; j < WIDTH; j++) sum.v[j] += part.v[j];
             }
         dx[i] = sum;
