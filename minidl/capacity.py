@@ -7,8 +7,9 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from .backend import card
+from .replay import release_memory
 
-SPARE = 0.95  # of the memory that is left: its blocks are not all of use to everybody
+SPARE = 0.85  # of the memory that is left: a part goes to gaps between blocks, and to evaluating what is trained
 
 
 @contextlib.contextmanager
@@ -50,11 +51,13 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
 
 def _largest(count: int, rehearse: Callable[[int], object]) -> int:
     """The most images that fit, from the memory that two small batches take; 0 where these do not fit either."""
+    if count < 2:
+        return 0
     xp = card()
     pool, few = xp.get_default_memory_pool(), max(1, count // 8)
 
     def taken(images: int) -> int:
-        pool.free_all_blocks()
+        release_memory()
         rehearse(images)
         return pool.total_bytes()
 
@@ -62,7 +65,7 @@ def _largest(count: int, rehearse: Callable[[int], object]) -> int:
         first, second = taken(few), taken(2 * few)
     except MemoryError:
         return 0
-    pool.free_all_blocks()
+    release_memory()
     free, _ = xp.cuda.runtime.memGetInfo()
     room = min(free + pool.total_bytes(), pool.get_limit() or free + pool.total_bytes())
     each = max(1, (second - first) // few)

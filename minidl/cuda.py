@@ -30,7 +30,7 @@ def constant(values: Any, dtype: Any, like: Array) -> Array:
     return _on_card(array.tobytes(), array.dtype.str, array.shape) if is_gpu_array(like) else array
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.cache  # for good, as recordings read them
 def _on_card(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     return card().asarray(np.frombuffer(data, dtype).reshape(shape))
 
@@ -52,9 +52,14 @@ def cuda_library(name: str) -> str:
     card()
     from cuda import pathfinder  # comes with CuPy
 
-    path = pathfinder.load_nvidia_dynamic_lib(name).abs_path
-    assert path is not None
-    return path
+    try:
+        path = pathfinder.load_nvidia_dynamic_lib(name).abs_path
+    except Exception as error:
+        raise RuntimeError(
+            f"device 'gpu' was asked for, and CUDA's library {name} is not found: pip install 'minidl[gpu]', which "
+            f"brings CUDA's libraries along, or use device 'cpu' ({error})"
+        ) from error
+    return str(path)
 
 
 def card_name() -> str:

@@ -7,17 +7,18 @@ memory, with the same arguments. So
 * what a step is given is copied into the memory that was recorded, and what it returns is always in the same place;
 * a number that changes from step to step, such as the learning rate, is a ``fresh`` one: it lies in the card's memory,
   and is drawn anew before each replay;
-* whatever else the step reads, weights and masks, must stay where it is. ``reads`` tells; where that changes, the step
-  is recorded anew;
+* whatever else the step reads, weights, masks and settings, must stay where it is and as it is. ``reads`` tells; where
+  that changes, the step is recorded anew;
 * within a step nothing may be waited for: no number comes back from the card, and none goes there but fresh ones.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -77,7 +78,7 @@ def fresh(draw: Draw, dtype: Any, like: Array) -> Any:
 
 
 def card_memory() -> int:
-    """Bytes of the card's memory that this process holds, for recordings and otherwise: they never become fewer.
+    """Bytes of the card's memory that this process holds now: its arrays, recordings, and what it keeps for more.
 
     Examples
     --------
@@ -85,23 +86,40 @@ def card_memory() -> int:
     >>> from minidl.replay import card_memory
     >>> used = card_memory() if gpu_available() else 0
     """
-    pools = [card().get_default_memory_pool(), *(replayed._pool for replayed in _all if replayed._pool is not None)]
-    return sum(pool.total_bytes() for pool in pools)
+    return card().get_default_memory_pool().total_bytes() + _memory().pool.total_bytes()
+
+
+def release_memory() -> None:
+    """Give the card back what neither arrays nor recordings use.
+
+    Examples
+    --------
+    >>> from minidl.backend import gpu_available
+    >>> from minidl.replay import release_memory
+    >>> if gpu_available():
+    ...     release_memory()
+    """
+    card().get_default_memory_pool().free_all_blocks()
+    if not any(replayed._graphs for replayed in _all):
+        _memory().release()
 
 
 class Replayed:
     """A function of arrays, recorded where it is given arrays on a card; on the CPU it is called as it is.
 
     For arguments of new shapes the first call is an ordinary one, which compiles what is needed. The second is
-    recorded, and from then on the recording is replayed.
+    recorded, and from then on the recording is replayed. So Python runs twice only: a function that counts its calls,
+    or asks what day it is, does not belong here.
 
     Parameters
     ----------
     function : callable
         From arrays to a sequence of arrays. On a card the results of one call are overwritten by the next.
     reads : callable, optional
-        Gives something that changes when the function would read or write other memory, or compute otherwise, than
-        before: ``lambda: [p.data.data.ptr for p in parameters]``, say.
+        Gives something that changes when the function would compute otherwise than before, or read or write other
+        memory: settings, and addresses such as ``p.data.data.ptr``.
+    records : bool
+        False: only ever call it.
 
     Warns
     -----
@@ -117,37 +135,33 @@ class Replayed:
     [array([2., 2.])]
     """
 
-    def __init__(self, function: Step, reads: Callable[[], Hashable] = tuple) -> None:
-        self._function, self._reads = function, reads
+    def __init__(self, function: Step, reads: Callable[[], Hashable] = tuple, records: bool = True) -> None:
+        self._function, self._reads, self._records = function, reads, records
         self._graphs: dict[Hashable, _Graph | None] = {}
         self._state: Hashable = None
-        self._pool: Any = None  # memory that belongs to the recordings alone
-        self._records = True
         _all.add(self)
 
     def __call__(self, *arrays: Array) -> Sequence[Array]:
         if not self._records or is_capturing() or not any(map(is_gpu_array, arrays)):
             return self._function(*arrays)
-        state = self._reads()
+        state, shapes = self._reads(), tuple((a.shape, a.dtype.str) for a in arrays)
         if state != self._state:
             self._graphs.clear()
             self._state = state
-        shapes = tuple((a.shape, a.dtype.str) for a in arrays)
-        if shapes not in self._graphs:
-            self._graphs[shapes] = None
-            return self._function(*arrays)
-        graph = self._graphs[shapes] or self._record(arrays)
-        if graph is None:
-            return self._function(*arrays)
-        self._graphs[shapes] = graph
-        return graph.replay(arrays)
+        try:
+            if shapes not in self._graphs:
+                self._graphs[shapes] = None
+                with _memory().current():
+                    return self._function(*arrays)
+            self._graphs[shapes] = graph = self._graphs[shapes] or self._record(arrays)
+        except MemoryError:
+            self._graphs.clear()  # what they hold is free again
+            raise
+        return self._function(*arrays) if graph is None else graph.replay(arrays)
 
     def _record(self, arrays: Sequence[Array]) -> _Graph | None:
-        xp = array_module(next(filter(is_gpu_array, arrays)))
-        xp.get_default_memory_pool().free_all_blocks()  # the recording will not use what the first call has left
-        self._pool = self._pool or xp.cuda.MemoryPool()
         try:
-            return _Graph(xp, self._function, arrays, self._pool)
+            return _Graph(self._function, arrays)
         except MemoryError:
             raise
         except Exception as error:
@@ -161,25 +175,24 @@ class Replayed:
 
 
 class _Graph:
-    """One recording, and the memory it works on."""
+    """One recording, with what it is given, what it returns, and its numbers that change."""
 
-    def __init__(self, xp: Any, function: Step, arrays: Sequence[Array], pool: Any) -> None:
-        self._inputs = [xp.empty(a.shape, a.dtype) for a in arrays]
+    def __init__(self, function: Step, arrays: Sequence[Array]) -> None:
         self._numbers: list[tuple[Array, Draw]] = []
-        stream = xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
-        token = _fresh.set(self._numbers)
-        try:
-            with stream, xp.cuda.using_allocator(pool.malloc):
-                stream.begin_capture()
-                try:
-                    self._results = function(*self._inputs)
-                except BaseException:
-                    with contextlib.suppress(Exception):  # the first error says more
-                        stream.end_capture()
-                    raise
-                self._graph = stream.end_capture()
-        finally:
-            _fresh.reset(token)
+        memory = _memory()
+        with memory.current():
+            self._inputs = [card().empty(a.shape, a.dtype) for a in arrays]
+            token = _fresh.set(self._numbers)
+            memory.stream.begin_capture()
+            try:
+                self._results = function(*self._inputs)
+            except BaseException:
+                with contextlib.suppress(Exception):  # the first error says more
+                    memory.stream.end_capture()
+                raise
+            finally:
+                _fresh.reset(token)
+            self._graph = memory.stream.end_capture()
 
     def replay(self, arrays: Sequence[Array]) -> Sequence[Array]:
         for ours, given in zip(self._inputs, arrays, strict=True):
@@ -191,3 +204,50 @@ class _Graph:
             number.fill(draw())
         self._graph.launch()
         return self._results
+
+
+class _Memory:
+    """Where steps that are replayed compute: a stream that can be recorded, and memory that nobody else is given.
+
+    All recordings share it, as no two are ever replayed at once. It lives as long as the process: gradients and results
+    that lie in it outlive the recording that made them.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+        self.stream = xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        self.pool = xp.cuda.MemoryPool(self._chunk)
+        self._chunks: list[Any] = []
+
+    def _chunk(self, size: int) -> Any:
+        """More memory for the pool; held here, as a pool that runs short gives back what recordings still use."""
+        xp = self._xp
+        try:
+            memory = xp.cuda.Memory(size)
+        except MemoryError:
+            xp.get_default_memory_pool().free_all_blocks()
+            memory = xp.cuda.Memory(size)
+        self._chunks.append(memory)
+        return xp.cuda.MemoryPointer(memory, 0)
+
+    def release(self) -> None:
+        """Give back what is not in use; only when there are no recordings."""
+        self._chunks.clear()
+        self.pool.free_all_blocks()
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Compute here: after what the card was asked before, and before what it will be asked afterwards."""
+        elsewhere = self._xp.cuda.get_current_stream()
+        self.pool.set_limit(size=self._xp.get_default_memory_pool().get_limit())
+        self.stream.wait_event(elsewhere.record())
+        try:
+            with self.stream, self._xp.cuda.using_allocator(self.pool.malloc):
+                yield
+        finally:
+            elsewhere.wait_event(self.stream.record())
+
+
+@functools.cache
+def _memory() -> _Memory:
+    return _Memory(card())

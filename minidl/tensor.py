@@ -267,7 +267,7 @@ class Parameter(Tensor):
     Attributes
     ----------
     mask : boolean array of the parameter's shape, or None
-        False marks pruned weights. Setting it zeroes them, and the optimisers keep them at exactly zero.
+        False marks pruned weights: setting it zeroes them, optimisers keep them so. It changes in place: keep a copy.
 
     Examples
     --------
@@ -293,8 +293,8 @@ class Parameter(Tensor):
         if mask is not None:
             if mask.shape != self.shape:
                 raise ValueError(f"mask has shape {mask.shape}, but the parameter has shape {self.shape}")
-            self.data[~mask.astype(bool)] = 0
-            if self._mask is not None:
-                self._mask[...] = mask  # in place, where a recorded step goes on reading it
-                return
-        self._mask = None if mask is None else mask.astype(bool)
+            new, mask = to_device(mask.astype(bool), self.device), self._mask
+            mask = new if mask is None else mask
+            mask[...] = new  # in place, where a recorded step goes on reading it
+            self.data[~new] = 0
+        self._mask = mask

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import functional as F
-from .backend import Array, is_gpu_array
+from .backend import Array, is_array, is_gpu_array, to_device, to_numpy
 from .capacity import explained
 from .checkpoint import masks_of
 from .kernels import precision
@@ -122,6 +122,8 @@ def fit(
         start of an epoch from which the loss was still finite.
     ValueError
         When the pruning schedule does not end before the training does.
+    MemoryError
+        When a batch does not fit on the card: which one would. Everything is put back to the start of the epoch.
 
     Examples
     --------
@@ -143,7 +145,7 @@ def fit(
     if pruner is not None:
         pruner.check(epochs * steps)
     training = _Training(model, optimizer, schedule, temperature, pruner)
-    step = Replayed(training.step, training.reads)
+    step = Replayed(training.step, training.reads, optimizer.recordable)
     curve: list[Epoch] = []
     try:
         for epoch in range(first_epoch, epochs):
@@ -166,13 +168,17 @@ class _State:
     def __init__(self, model: Module, optimizer: Optimizer) -> None:
         self._model, self._optimizer = model, optimizer
         self._weights, self._masks = model.state_dict(), masks_of(model)
-        self._memory = {name: copy.deepcopy(value) for name, value in vars(optimizer).items() if name != "parameters"}
+        self._arrays = [[to_numpy(a).copy() if is_array(a) else a for a in state] for state in optimizer.state]
+        others = {name: value for name, value in vars(optimizer).items() if name not in ("parameters", "state")}
+        self._memory = copy.deepcopy(others)
 
     def restore(self) -> None:
         for parameter, mask in zip(self._model.parameters(), self._masks, strict=True):
             parameter.mask = mask
         self._model.load_state_dict(self._weights)
         vars(self._optimizer).update(self._memory)
+        for i, (parameter, state) in enumerate(zip(self._optimizer.parameters, self._arrays, strict=True)):
+            self._optimizer.state[i] = [to_device(a, parameter.device) if is_array(a) else a for a in state]
 
 
 class _Training:
@@ -184,7 +190,8 @@ class _Training:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.temperature, self.pruner = temperature, pruner
         self._good: _State | None = None  # from which an epoch went well
-        self._losses: list[tuple[int, Array]] = []  # of which steps; not looked at yet
+        # not looked at yet: step, learning rate, loss, and where to go back to if it is not finite
+        self._losses: list[tuple[int, float, Array, _State]] = []
         self._classes: int | None = None  # known after the first step
 
     def epoch(self, step: Replayed, batches: Batches, first: int, bar: ProgressBar) -> Tally:
@@ -195,10 +202,12 @@ class _Training:
             if self.schedule is not None:
                 self.optimizer.lr = self.schedule(t)
             loss, logits = self._guarded(step, images, labels, start)
-            self._losses.append((t, loss.copy()))
+            # an epoch whose very first loss is not finite began with weights that are no good
+            back = start if t > first else self._good or start
+            self._losses.append((t, self.optimizer.lr, loss.copy(), back))
             tally.add(loss, logits, labels)
             if bar.due or not is_gpu_array(loss):  # to look at a number on the card is to wait for it
-                self._check(start, first)
+                self._check_losses()
             if self.pruner is not None:
                 self.pruner.step(t)
             bar.advance()
@@ -209,19 +218,19 @@ class _Training:
             raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
         last = evaluate(self.model, [(images, labels)], self.temperature, progress=False).loss
-        self._losses.append((t, np.float64(last)))
-        self._check(start, first)
+        self._losses.append((t, self.optimizer.lr, np.float64(last), start))
+        self._check_losses()
         self._good = start
         return tally
 
     def _guarded(self, step: Replayed, images: Array, labels: Any, start: _State) -> Sequence[Array]:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
-        x = as_input(images, self.model).data
+        labels = labels if is_array(labels) else np.asarray(labels)
         if self._classes is not None:  # a step that is replayed cannot look at its labels
-            labels = F.check_labels(labels, len(x), self._classes, "cross_entropy")
+            F.check_labels(labels, len(images), self._classes, "cross_entropy")
         try:
-            with explained("fit", len(x), lambda count: self._rehearse(x[:count], labels[:count])):
-                loss, logits = step(x, labels)
+            with explained("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
+                loss, logits = step(as_input(images, self.model).data, labels)
         except MemoryError:
             start.restore()
             raise
@@ -232,6 +241,7 @@ class _Training:
         """Once down the gradient."""
         logits = self.model(Tensor(images))
         loss = F.cross_entropy(logits, labels, self.temperature)
+        self.model.zero_grad()  # those too that the optimiser does not have: a recording cannot add to them
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -239,32 +249,37 @@ class _Training:
 
     def _rehearse(self, images: Array, labels: Any) -> None:
         """As much memory as a step takes, and no step."""
-        self.optimizer.zero_grad()
-        F.cross_entropy(self.model(Tensor(images)), labels, self.temperature).backward()
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
+        F.cross_entropy(self.model(as_input(images, self.model)), labels, self.temperature).backward()
+        self.model.zero_grad()
 
     def reads(self) -> tuple[Any, ...]:
         """How a step on the card computes, and where it finds what it is not given."""
-        arrays = [a for parameter in self.model.parameters() for a in (parameter.data, parameter.mask)]
-        arrays += [a for state in self.optimizer.state for a in state]
-        settings = precision(), None if self.optimizer.follows_lr else self.optimizer.lr
-        return (*settings, *(None if a is None else a.data.ptr for a in arrays))
+        settings: list[Any] = [precision(), *(module.training for module in self.model.modules())]
+        settings += [
+            (name, value)
+            for name, value in vars(self.optimizer).items()
+            if isinstance(value, int | float | tuple) and name not in ("lr", "steps")  # these are fresh numbers
+        ]
+        arrays = [array for state in self.optimizer.state for array in state]
+        for parameter in self.model.parameters():
+            settings.append(parameter.requires_grad)
+            arrays += [parameter.data, parameter.mask]
+        arrays += [getattr(module, name) for module in self.model.modules() for name in module.buffers]
+        return (*settings, *(a.data.ptr if is_gpu_array(a) else None for a in arrays))
 
-    def _check(self, start: _State, first: int) -> None:
+    def _check_losses(self) -> None:
         """Put everything back and raise, if a loss since the last look is not finite."""
         losses, self._losses = self._losses, []
-        bad = next(((t, float(loss)) for t, loss in losses if not math.isfinite(float(loss))), None)
-        if bad is None:
-            return
-        t, loss = bad
-        lr = self.optimizer.lr if self.schedule is None else self.schedule(t)
-        # an epoch whose very first loss is not finite began with weights that are no good
-        (self._good or start if t == first else start).restore()
-        raise NonFiniteLossError(
-            f"fit: the loss is {loss} at step {t} (learning rate {lr:g}); the model was put back to the start of the "
-            "last epoch that began with a finite loss. A lower learning rate or a warm-up usually helps",
-            t,
-        )
+        for t, lr, loss, back in losses:
+            if not math.isfinite(float(loss)):
+                back.restore()
+                raise NonFiniteLossError(
+                    f"fit: the loss is {float(loss)} at step {t} (learning rate {lr:g}); the model was put back to the "
+                    "start of the last epoch that began with a finite loss. A lower learning rate or a warm-up usually "
+                    "helps",
+                    t,
+                )
 
     def figures(self, tally: Tally, score: Score | None = None) -> dict[str, str]:
         """What the progress bar shows."""

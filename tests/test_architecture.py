@@ -17,7 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part of minidl imports only from the layers below its own.
 LAYERS = [
     {"backend", "files", "progress"},
-    {"cuda", "replay", "capacity"},
+    {"cuda", "replay"},
+    {"capacity"},
     {"kernels"},
     {"graph"},
     {"tensor"},

@@ -14,7 +14,7 @@ from minidl import kernels, nn
 from minidl.backend import array_module, card, is_gpu_array, to_device, to_numpy
 from minidl.cuda import card_name
 from minidl.data import Loader
-from minidl.replay import Replayed, fresh
+from minidl.replay import Replayed, fresh, release_memory
 from minidl.train import NonFiniteLossError
 
 pytestmark = pytest.mark.gpu
@@ -158,6 +158,95 @@ def test_an_optimiser_of_ones_own_follows_the_schedule():
     np.testing.assert_allclose(*ends, rtol=1e-6)
 
 
+def changed_while_training(device, change, optimizer=None):
+    """A training in which something is changed after the second of six epochs."""
+    md.manual_seed(0)
+    model = small().to(device)
+    images, labels = images_and_labels()
+    descent = (optimizer or md.optim.SGD)(model.parameters(), lr=0.1)
+    batches = Loader(to_device(images, device), labels, 8, seed=0)
+
+    def on_epoch(epoch):
+        if epoch.epoch == 1:
+            change(model, descent)
+
+    md.fit(model, batches, descent, 6, progress=False, on_epoch=on_epoch)
+    return model.state_dict()
+
+
+CHANGES = {
+    "weight_decay": lambda model, optimizer: setattr(optimizer, "weight_decay", 0.5),
+    "momentum": lambda model, optimizer: setattr(optimizer, "momentum", 0.9),
+    "lr": lambda model, optimizer: setattr(optimizer, "lr", 0.01),
+    "a frozen layer": lambda model, optimizer: setattr(model[8].weight, "requires_grad", False),
+    "a mask": lambda model, optimizer: setattr(model[8].weight, "mask", np.arange(96).reshape(32, 3) % 2 == 0),
+    "running statistics": lambda model, optimizer: model.load_state_dict(model.state_dict()),
+    "nothing": lambda model, optimizer: None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_while_training_counts(change):
+    here, there = (changed_while_training(device, CHANGES[change]) for device in ("cpu", "gpu"))
+    for name, value in here.items():
+        np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_an_optimiser_that_counts_for_itself_is_not_recorded():
+    class Slower(md.optim.Optimizer):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr, 0.0, True)
+            self.count = 0
+
+        def step(self):
+            self.count += 1
+            super().step()
+
+        def _update(self, parameter, state, weight_decay):
+            parameter.data -= self.lr / self.count * parameter.grad
+
+    here, there = (changed_while_training(device, CHANGES["nothing"], Slower) for device in ("cpu", "gpu"))
+    for name, value in here.items():
+        np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_an_optimiser_of_some_of_the_parameters():
+    ends = []
+    for device in ("cpu", "gpu"):
+        md.manual_seed(0)
+        model = small().to(device)
+        images, labels = images_and_labels()
+        optimizer = md.optim.SGD(list(model.parameters())[-2:], lr=0.1, momentum=0.9)
+        md.fit(model, Loader(to_device(images, device), labels, 8, seed=0), optimizer, 3, progress=False)
+        ends.append(model.state_dict())
+    for name, value in ends[0].items():
+        np.testing.assert_allclose(ends[1][name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_second_training_goes_on_with_the_optimiser_of_the_first():
+    ends = []
+    for device in ("cpu", "gpu"):
+        md.manual_seed(0)
+        model = small().to(device)
+        images, labels = images_and_labels()
+        batches = Loader(to_device(images, device), labels.tolist(), 8, seed=0)
+        optimizer = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(2):
+            md.fit(model, batches, optimizer, 2, progress=False)
+            assert all(np.isfinite(to_numpy(p.grad)).all() for p in model.parameters())  # they outlive the recording
+        ends.append(model.state_dict())
+    for name, value in ends[0].items():
+        np.testing.assert_allclose(ends[1][name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_labels_may_be_lists():
+    images, labels = images_and_labels(16)
+    batches = [(to_device(images[i : i + 8] / np.float32(255), "gpu"), labels[i : i + 8].tolist()) for i in (0, 8)]
+    model = small().to("gpu")
+    curve = md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.1), 3, progress=False)
+    assert np.isfinite(curve[-1].loss)
+
+
 def test_images_on_a_card_stay_there_and_are_cut_to_the_bit():
     images, labels = images_and_labels()
     for settings in ({"crop": 6, "pad": 2, "flip": True}, {"crop": (5, 7), "shuffle": False}, {"augment": False}):
@@ -224,6 +313,32 @@ def test_what_does_not_fit_says_what_would():
         fit(fits)  # and it does
     finally:
         pool.set_limit(size=limit)
+
+
+def test_recordings_of_two_shapes_are_counted_too():
+    """An epoch of batches of 48 and of 16 images, on a card with room for little more than one recording."""
+    images, labels = images_and_labels(64, size=64)
+    there, model = to_device(images, "gpu"), small().to("gpu")
+
+    def fit(batch_size):
+        batches = Loader(there, labels, batch_size, seed=0)
+        md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.1), 3, progress=False)
+
+    fit(2)
+    pool = card().get_default_memory_pool()
+    limit = pool.get_limit()
+    for room in (20_000_000, 40_000_000, 60_000_000):
+        release_memory()
+        pool.set_limit(size=pool.used_bytes() + room)
+        try:
+            try:
+                fit(48)
+            except MemoryError as error:
+                fits = int(str(error).split("a batch of ")[2].split()[0])
+                assert fits < 48
+                fit(fits)
+        finally:
+            pool.set_limit(size=limit)
 
 
 @pytest.mark.parametrize("mode", ["exact", "fast", "bfloat16"])

@@ -174,6 +174,25 @@ def test_a_step_too_far_is_noticed_even_when_it_is_the_last(epochs):
         np.testing.assert_array_equal(array, start[name])
 
 
+def test_a_bad_loss_after_the_only_step_of_an_epoch_goes_back_to_that_epoch():
+    """One batch an epoch: the step's own loss was finite, so that the weights it began with are good."""
+    model, ends, rates = small_model(), [], [0.1, 0.1, 0.1, 1e39]
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(NonFiniteLossError, match=r"at step 3 \(learning rate 1e\+39\)"), np.errstate(all="ignore"):
+        md.fit(
+            model,
+            md.data.Loader(*two_blobs(), 64),
+            optimizer,
+            4,
+            schedule=rates.__getitem__,
+            progress=False,
+            on_epoch=lambda _: ends.append(model.state_dict()),
+        )
+    assert len(ends) == 3
+    for name, value in ends[-1].items():
+        np.testing.assert_array_equal(model.state_dict()[name], value)
+
+
 def test_masks_are_put_back_with_the_weights():
     images, labels = two_blobs()
     model = small_model()

@@ -57,7 +57,7 @@ class Optimizer:
     array([ 0.75, -1.75])
     """
 
-    follows_lr: ClassVar[bool] = False  # whether a recorded step (``replay``) takes the learning rate of the moment
+    recordable: ClassVar[bool] = False  # whether a step does the same each time, but for fresh numbers (``replay``)
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
         name = type(self).__name__
@@ -140,7 +140,7 @@ class SGD(Optimizer):
     array([0.8])
     """
 
-    follows_lr = True
+    recordable = True
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class Adam(Optimizer):
     array([0.9])
     """
 
-    follows_lr = True
+    recordable = True
 
     def __init__(
         self,

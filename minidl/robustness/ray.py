@@ -97,8 +97,8 @@ def rays(
     motionless, gradient_of = 0, Replayed(climb)
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        x = to_device(images[part], device)
-        with explained(name, len(x), functools.partial(rehearse, part)):
+        with explained(name, len(images[part]), functools.partial(rehearse, part)):
+            x = to_device(images[part], device)
             logits, gradient = gradient_of(x, labels[part])
         ray = _ray(x, gradient, labels[part], _predictions(logits) != labels[part])
         motionless += int(ray.zero_gradient.sum())

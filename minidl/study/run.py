@@ -124,6 +124,8 @@ class Run:
             what.append(f"low rank {self.low_rank}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
+        if self.device == "gpu":
+            what.append("on a card" if self.precision == "fast" else f"on a card, {self.precision}")
         return ", ".join([*what, f"seed {self.seed}"])
 
 

@@ -91,6 +91,6 @@ def check(run: Run, problem: Problem) -> None:
                 f"{run}: pruning between {first} and {last} of the training in {run.pruning.steps} steps: it needs a "
                 "step, and two parts of the training in order, within [0, 1]"
             )
-    problem.batches(run)
+    problem.batches(dataclasses.replace(run, device="cpu"))
     if run.low_rank != "none":
         problem.model(dataclasses.replace(run, device="cpu"))

@@ -2,7 +2,7 @@
 //   REAL    float or double: what is computed with
 //   WIDTH   1 or 4: how many neighbouring channels a thread computes. Four floats are one load of 16 bytes, the widest;
 //           it takes channels that are a multiple of four
-//   COLUMN  what im2col writes: REAL, or bfloat16 for the multiplication
+//   FACTOR  what im2col writes: REAL, or bfloat16 for the multiplication
 // An image is (B, H, W, C), channels last, so that the threads of a warp, 32 neighbours, read neighbouring numbers.
 
 struct alignas(WIDTH * sizeof(REAL) > 16 ? 16 : WIDTH * sizeof(REAL)) Group {
@@ -18,8 +18,8 @@ struct bfloat16 {  // the upper half of a float, rounded to nearest, ties to eve
     }
 };
 
-struct alignas(WIDTH * sizeof(COLUMN) > 16 ? 16 : WIDTH * sizeof(COLUMN)) Columns {
-    COLUMN v[WIDTH];
+struct alignas(WIDTH * sizeof(FACTOR) > 16 ? 16 : WIDTH * sizeof(FACTOR)) Factors {
+    FACTOR v[WIDTH];
 };
 
 __device__ inline long long thread_number() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }

@@ -1,11 +1,12 @@
 // Convolution as a matrix product: im2col writes each window as a row, cuBLAS multiplies, and col2im, the opposite,
 // gives each pixel of an image the sum of what the windows over it got.
 
-// columns[row, (kh, kw, c)] = x[b, oh SH - PH + kh, ow SW - PW + kw, c], or 0 outside the image, where row = (b, oh, ow).
-// Rows are ``step`` apart; what is left between them is 0. A thread stays at its place in the window and goes from row to row: it divides once, not for every number.
+// columns[row, (kh, kw, c)] = x[b, oh SH - PH + kh, ow SW - PW + kw, c], or 0 outside the image, where row is
+// (b, oh, ow). Rows are ``step`` apart; what is left between them is 0. A thread stays at its place in the window and
+// goes from row to row: it divides once, not for every number.
 extern "C" __global__ void im2col(
-    const Group* x, Columns* columns, int rows, int rows_per_block, int step, int H, int W, int C, int KH, int KW, int SH, int SW,
-    int PH, int PW, int OH, int OW)
+    const Group* x, Factors* columns, int rows, int rows_per_block, int step, int H, int W, int C, int KH, int KW,
+    int SH, int SW, int PH, int PW, int OH, int OW)
 {
     int k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= step) return;
@@ -17,9 +18,9 @@ extern "C" __global__ void im2col(
         int h = oh * SH + kh, w = ow * SW + kw;
         Group pixel = {};
         if (within && 0 <= h && h < H && 0 <= w && w < W) pixel = x[((long long)(b * H + h) * W + w) * C + c];
-        Columns column;
-        for (int i = 0; i < WIDTH; i++) column.v[i] = COLUMN(pixel.v[i]);
-        columns[(long long)row * step + k] = column;
+        Factors factors;
+        for (int i = 0; i < WIDTH; i++) factors.v[i] = FACTOR(pixel.v[i]);
+        columns[(long long)row * step + k] = factors;
         if (++ow == OW) {
             ow = 0;
             if (++oh == OH) oh = 0, b++;
@@ -31,8 +32,8 @@ extern "C" __global__ void im2col(
 // columns[(b, oh, ow), (kh, kw, c)]. Each pixel gathers its own sum: no two threads write to one place, and the order
 // of summation is always the same.
 extern "C" __global__ void col2im(
-    const Group* columns, Group* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH, int PW,
-    int OH, int OW)
+    const Group* columns, Group* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
+    int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, w = i / C % W + PW, h = i / (C * W) % H + PH, b = i / (C * W * H);
@@ -60,12 +61,12 @@ extern "C" __global__ void add_bias(Group* y, const Group* bias, long long count
 }
 
 // The same numbers as the multiplication wants them.
-extern "C" __global__ void to_columns(const Group* x, Columns* columns, long long count)
+extern "C" __global__ void to_factors(const Group* x, Factors* columns, long long count)
 {
     for (long long i = thread_number(); i < count; i += threads()) {
         Group numbers = x[i];
-        Columns column;
-        for (int j = 0; j < WIDTH; j++) column.v[j] = COLUMN(numbers.v[j]);
-        columns[i] = column;
+        Factors factors;
+        for (int j = 0; j < WIDTH; j++) factors.v[j] = FACTOR(numbers.v[j]);
+        columns[i] = factors;
     }
 }

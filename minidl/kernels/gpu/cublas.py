@@ -25,13 +25,14 @@ _DEFAULT_ALGORITHM = -1
 
 
 class Handle:
-    """A cuBLAS context on the card that is current, computing on CuPy's current stream."""
+    """A cuBLAS context on the current card, computing on CuPy's current stream; for one thread at a time."""
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp
         self._library = ctypes.CDLL(cuda_library("cublas"))
         self._handle = ctypes.c_void_p()
-        self._workspace = xp.empty(WORKSPACE, np.uint8)
+        with xp.cuda.using_allocator():  # straight from the card: it is never given back to any pool
+            self._workspace = xp.empty(WORKSPACE, np.uint8)
         self._stream: int | None = None
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
 

@@ -21,7 +21,7 @@ _REALS = {"f": "float", "d": "double"}
 @functools.cache
 def _module(xp: Any, file: str, real: str, width: int, column: str) -> Any:
     code = (_HERE / "common.cuh").read_text() + (_HERE / file).read_text()
-    options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DCOLUMN={column}")
+    options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DFACTOR={column}")
     return xp.RawModule(code=code, options=options)
 
 

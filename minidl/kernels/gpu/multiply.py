@@ -58,7 +58,7 @@ def as_factor(m: Array) -> Array:
     m = m.T if by_column else xp.ascontiguousarray(m)
     out = xp.empty(m.shape, np.uint16)
     width = width_of(m.size, m, out)
-    launch("convolution.cu", "to_columns", m, (m, out, np.int64(m.size // width)), m.size, width=width, half=True)
+    launch("convolution.cu", "to_factors", m, (m, out, np.int64(m.size // width)), m.size, width=width, half=True)
     return out.T if by_column else out
 
 

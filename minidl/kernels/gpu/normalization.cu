@@ -20,9 +20,9 @@ __device__ double sum_down(double total, double (*room)[LANES])
     return sum;
 }
 
-// partials[block, 0, c] = sum of a - a_shift, partials[block, 1, c] = sum of (a - a_shift)(b - b_shift) over the block's
-// rows; without shifts, pointers of 0, nothing is taken off. With y, a counts only where y is positive (the ReLU's
-// gradient), and dz keeps what counts.
+// partials[block, 0, c] = sum of a - a_shift, partials[block, 1, c] = sum of (a - a_shift)(b - b_shift) over the
+// block's rows; without shifts, pointers of 0, nothing is taken off. With y, a counts only where y is positive (the
+// ReLU's gradient), and dz keeps what counts.
 extern "C" __global__ void channel_sums(
     const REAL* a, const REAL* a_shift, const REAL* b, const REAL* b_shift, const REAL* y, REAL* dz, long long rows,
     int C, double* partials)
@@ -32,7 +32,8 @@ extern "C" __global__ void channel_sums(
     double total = 0, product = 0;
     if (c < C) {
         double shift_a = a_shift ? (double)a_shift[c] : 0.0, shift_b = b_shift ? (double)b_shift[c] : 0.0;
-        for (long long row = (long long)blockIdx.y * DOWN + threadIdx.y; row < rows; row += (long long)gridDim.y * DOWN) {
+        long long first = (long long)blockIdx.y * DOWN + threadIdx.y, down = (long long)gridDim.y * DOWN;
+        for (long long row = first; row < rows; row += down) {
             long long i = row * C + c;
             REAL value = a[i];
             if (y) {
@@ -56,7 +57,8 @@ extern "C" __global__ void channel_sums(
 __device__ double add_partials(const double* partials, int blocks, int C, int c, double (*room)[LANES])
 {
     double total = 0;
-    for (int block = threadIdx.y; c < C && block < blocks; block += DOWN) total += partials[(long long)block * 2 * C + c];
+    for (int block = threadIdx.y; c < C && block < blocks; block += DOWN)
+        total += partials[(long long)block * 2 * C + c];
     return sum_down(total, room);
 }
 

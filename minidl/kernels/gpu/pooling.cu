@@ -2,8 +2,8 @@
 
 // y = the largest of each window, where = its place kh KW + kw, the first of equals. The first NaN wins, and stays.
 extern "C" __global__ void max_pool(
-    const REAL* x, REAL* y, unsigned char* where, int count, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
-    int PW, int OH, int OW)
+    const REAL* x, REAL* y, unsigned char* where, int count, int H, int W, int C, int KH, int KW, int SH, int SW,
+    int PH, int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, ow = i / C % OW, oh = i / (C * OW) % OH, b = i / (C * OW * OH);
@@ -20,8 +20,8 @@ extern "C" __global__ void max_pool(
 }
 
 extern "C" __global__ void max_pool_grad(
-    const REAL* dy, const unsigned char* where, REAL* dx, int count, int H, int W, int C, int KH, int KW, int SH, int SW,
-    int PH, int PW, int OH, int OW)
+    const REAL* dy, const unsigned char* where, REAL* dx, int count, int H, int W, int C, int KH, int KW, int SH,
+    int SW, int PH, int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, w = i / C % W + PW, h = i / (C * W) % H + PH, b = i / (C * W * H);
@@ -57,11 +57,13 @@ extern "C" __global__ void avg_pool_grad(
         int c = i % C, w = i / C % W, h = i / (C * W) % H, b = i / (C * W * H);
         REAL sum = 0;
         for (int oh = 0; oh < OH; oh++) {
-            int high = rows[2 * oh + 1] - rows[2 * oh];
-            if (h < rows[2 * oh] || h >= rows[2 * oh + 1]) continue;
-            for (int ow = 0; ow < OW; ow++)
-                if (columns[2 * ow] <= w && w < columns[2 * ow + 1])
-                    sum += dy[((long long)(b * OH + oh) * OW + ow) * C + c] / (high * (columns[2 * ow + 1] - columns[2 * ow]));
+            int top = rows[2 * oh], bottom = rows[2 * oh + 1];
+            if (h < top || h >= bottom) continue;
+            for (int ow = 0; ow < OW; ow++) {
+                int left = columns[2 * ow], right = columns[2 * ow + 1];
+                if (left <= w && w < right)
+                    sum += dy[((long long)(b * OH + oh) * OW + ow) * C + c] / ((bottom - top) * (right - left));
+            }
         }
         dx[i] = sum;
     }

@@ -27,7 +27,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 def max_pool2d_grad(
     dy: Array, where: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
 ) -> Array:
-    if where.dtype != np.uint8:
+    if where.dtype != np.uint8:  # as max_pool2d had it
         return portable.max_pool2d_grad(dy, where, x_shape, kernel, stride, padding)
     dx = array_module(dy).empty(x_shape, dy.dtype)
     arguments = (dy, where, dx, dx.size, *x_shape[1:], *kernel, *stride, *padding, *dy.shape[1:3])

@@ -40,7 +40,8 @@ class Memory:
         self._rounded = _round(size)
         if pool is not None:
             pool._take(self._rounded)
-        self.size, self._pool, self.device_id, self.serial = size, pool, 0, next(_serial)
+        self.size, self.device_id, self.serial = size, 0, next(_serial)
+        self._pool = None if pool is None else weakref.ref(pool)
         self.dtype = np.dtype(np.uint8)  # of the first array in it
         self.bytes = np.empty(size + 2 * GUARD + UNIT, np.uint8)
         self.start = GUARD + -(self.bytes.ctypes.data + GUARD) % UNIT
@@ -49,8 +50,9 @@ class Memory:
         _blocks[id(self.bytes)] = self
 
     def __del__(self):
-        if getattr(self, "_pool", None) is not None and hasattr(self, "bytes"):
-            self._pool._used -= self._rounded
+        pool = self._pool() if getattr(self, "_pool", None) is not None else None
+        if pool is not None and hasattr(self, "bytes"):
+            pool._used -= self._rounded
 
     def array(self, shape, dtype, strides=None, offset=0, order="C"):
         return np.ndarray(shape, dtype, self.bytes, self.start + offset, strides, order)
@@ -131,13 +133,23 @@ class MemoryPointer:
 
 
 class MemoryPool:
-    """Counts what lives, and remembers the most that did; nothing is really kept for reuse."""
+    """Counts what lives, and remembers the most that did; nothing is really kept for reuse.
+
+    A pool that dies takes its memory with it, as CuPy's does: arrays that still lie in it are poisoned.
+    """
 
     def __init__(self, allocator=None):
         self._used = self._total = self._limit = 0
+        self._allocator, self._chunks, self._blocks = allocator, [], weakref.WeakSet()
+
+    def __del__(self):
+        for block in list(getattr(self, "_blocks", ())) if np is not None else ():  # None: Python ends
+            block.poison()
 
     def malloc(self, size):
-        return MemoryPointer(Memory(size, self), 0)
+        block = Memory(size, self)
+        self._blocks.add(block)
+        return MemoryPointer(block, 0)
 
     def _take(self, size):
         limit = min(self._limit or TOTAL_BYTES, TOTAL_BYTES)
@@ -146,6 +158,8 @@ class MemoryPool:
         if self._used + size > limit:
             raise OutOfMemoryError(size, self._total, self._limit)
         self._used += size
+        if self._used > self._total and self._allocator is not None:
+            self._chunks.append(self._allocator(self._used - self._total))
         self._total = max(self._total, self._used)
 
     def used_bytes(self):
@@ -162,6 +176,8 @@ class MemoryPool:
 
     def free_all_blocks(self, stream=None):
         self._total = self._used
+        if not self._used:
+            self._chunks.clear()
 
     def get_limit(self):
         return self._limit

@@ -4,6 +4,7 @@ from .. import memory
 from ..capture import Graph
 from ..compiler import CompileException
 from ..memory import (
+    Memory,
     MemoryPointer,
     MemoryPool,
     PinnedMemoryPointer,
@@ -18,8 +19,8 @@ from .device import get_cublas_handle
 from .stream import Device, Event, Stream, get_current_stream, get_elapsed_time
 
 __all__ = [
-    "CompileException", "Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream",
-    "alloc", "alloc_pinned_memory", "compiler", "cublas", "device", "get_allocator", "get_cublas_handle",
+    "CompileException", "Device", "Event", "Graph", "Memory", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer",
+    "Stream", "alloc", "alloc_pinned_memory", "compiler", "cublas", "device", "get_allocator", "get_cublas_handle",
     "get_current_stream", "get_elapsed_time", "is_available", "memory", "runtime", "set_allocator", "stream",
     "using_allocator",
 ]  # fmt: skip
