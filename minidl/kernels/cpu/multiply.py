@@ -8,45 +8,40 @@ import functools
 
 import numpy as np
 
-from .memory import empty
-from .parallel import Floats, Ints, at, helper, share, stack, task
+from ..runtime.memory import empty
+from ..runtime.tasks import at, helper, stack, task
 from .tile import COLUMNS, ROWS, multiply
-from .vector import LANES, copy_square
+from .vector import LANES, turn_square
 
-PACKED = 64  # rows of a panel that one task packs
 PIECE = 1 << 15  # floats of B that a task of a matrix product packs at a time
 WIDE, NARROW = 256, 128  # of how many columns, where it reads B along its rows, and where along its columns
-BLOCKS = 16  # tiles of rows in a task
+BLOCK = 16  # tiles of rows in a task
 
 
 @helper
-def pack_panel(source, step_k, step_n, rows, columns, panel):
-    """panel[k * COLUMNS + n] = source[k * step_k + n * step_n] for the rows k and so many columns n <= COLUMNS."""
-    squares = (rows // LANES * LANES, columns // LANES * LANES) if step_n == 1 or step_k == 1 else (0, 0)
-    row = step_k if step_n == 1 else step_n
+def pack_panel(b, step_k, step_n, rows, columns, panel):
+    """panel[k * COLUMNS + n] = b[k * step_k + n * step_n] for the rows k and so many columns n <= COLUMNS."""
+    squares = (rows // LANES * LANES, columns // LANES * LANES) if step_k == 1 else (0, 0)
     for k in range(0, squares[0], LANES):
         for n in range(0, squares[1], LANES):
-            target = at(panel, k * COLUMNS + n)
-            copy_square(at(source, k * step_k + n * step_n), row, target, COLUMNS, np.int64(step_n != 1))
+            turn_square(at(b, k + n * step_n), step_n, at(panel, k * COLUMNS + n), COLUMNS)
     for k in range(rows):
         for n in range(squares[1] if k < squares[0] else 0, columns):
-            panel[k * COLUMNS + n] = source[k * step_k + n * step_n]
+            panel[k * COLUMNS + n] = b[k * step_k + n * step_n]
 
 
 @task
-def _pack(part, b: Floats, step_i, step_k, step_n, count_i, count_k, columns, panels: Floats):
-    pieces = -(-count_k // PACKED)
-    first, i, panel = part % pieces * PACKED, part // pieces % count_i, part // pieces // count_i
-    out = at(panels, ((panel * count_i + i) * count_k + first) * COLUMNS)
-    source, n = at(b, i * step_i + first * step_k), panel * COLUMNS
-    pack_panel(at(source, n * step_n), step_k, step_n, min(PACKED, count_k - first), min(COLUMNS, columns - n), out)
+def _pack(start, stop, b, places, step_k, step_n, K, N, panels):
+    for part in range(start, stop):
+        place, n = part % len(places), part // len(places) * COLUMNS
+        source = at(b, places[place] + n * step_n)
+        pack_panel(source, step_k, step_n, K, min(COLUMNS, N - n), at(panels, part * K * COLUMNS))
 
 
-def pack(b: np.ndarray, steps: tuple[int, int, int], counts: tuple[int, int, int]) -> np.ndarray:
-    """panels[panel, i, k, lane] = b[(i, k, n) . steps], where n = panel * COLUMNS + lane, for i, k, n below counts."""
-    count = -(-counts[2] // COLUMNS)
-    panels = empty(count * counts[0] * counts[1] * COLUMNS)
-    _pack.run(count * counts[0] * -(-counts[1] // PACKED), b, *steps, *counts, panels)
+def pack(b: np.ndarray, places: np.ndarray, step_k: int, step_n: int, K: int, N: int) -> np.ndarray:
+    """panels[n // COLUMNS, i, k, n % COLUMNS] = b[places[i] + k step_k + n step_n] for k < K and n < N."""
+    panels = empty((-(-N // COLUMNS), len(places), K, COLUMNS))
+    _pack.run(panels.shape[0] * len(places), b, places, step_k, step_n, K, N, panels)
     return panels
 
 
@@ -55,38 +50,40 @@ def zeros(size: int) -> np.ndarray:
     return np.zeros(size, np.float32)
 
 
-_packed, _a_rows, _c_rows = stack(Floats, PIECE), stack(Ints, ROWS), stack(Ints, ROWS)
+_packed, _a_rows, _c_rows = stack(np.float32, PIECE), stack(np.int64, ROWS), stack(np.int64, ROWS)
 
 
 @task
-def _matmul(
-    part, blocks, a: Floats, a_i, a_k, b: Floats, b_k, b_j, rows, depth, columns, wide, c: Floats, start: Floats
-):  # fmt: skip
-    """One block of rows times ``wide`` columns, which are packed a piece at a time: still in the cache when used."""
-    first_tile, last_tile = share(part % blocks, blocks, -(-rows // ROWS))
-    n0, packed, a_rows, c_rows = part // blocks * wide, _packed(), _a_rows(), _c_rows()
-    width = min(wide, columns - n0)
-    for k in range(0, depth, PIECE // wide):
-        deep = min(PIECE // wide, depth - k)
-        for n in range(0, width, COLUMNS):
-            pack_panel(at(b, k * b_k + (n0 + n) * b_j), b_k, b_j, deep, min(COLUMNS, width - n), at(packed, n * deep))
-        for tile in range(first_tile, last_tile):
-            for i in range(ROWS):
-                row = min(tile * ROWS + i, rows - 1)  # rows beyond the last compute the last once more
-                a_rows[i], c_rows[i] = row * a_i, row * columns
+def _matmul(start, stop, blocks, a, a_steps, b, b_steps, depth, wide, c, zero):
+    """Of each part one block of rows times ``wide`` columns, packed a piece at a time: still in the cache when used."""
+    (rows, columns), packed, a_rows, c_rows = c.shape, _packed(), _a_rows(), _c_rows()
+    for part in range(start, stop):
+        n0, tile0 = part // blocks * wide, part % blocks * BLOCK
+        width = min(wide, columns - n0)
+        for k in range(0, depth, PIECE // wide):
+            deep = min(PIECE // wide, depth - k)
             for n in range(0, width, COLUMNS):
-                multiply(
-                    at(a, k * a_k), a_rows, (0, 0, a_k), at(packed, n * deep), (0, 0, COLUMNS), (1, 1, deep),
-                    at(c, n0 + n), c_rows, start, np.int64(k > 0), width - n,
-                )  # fmt: skip
+                source = at(b, k * b_steps[0] + (n0 + n) * b_steps[1])
+                pack_panel(source, b_steps[0], b_steps[1], deep, min(COLUMNS, width - n), at(packed, n * deep))
+            for row in range(tile0 * ROWS, min(rows, (tile0 + BLOCK) * ROWS), ROWS):
+                for i in range(ROWS):
+                    a_rows[i] = min(row + i, rows - 1) * a_steps[0]  # beyond the last, the last once more
+                    c_rows[i] = min(row + i, rows - 1) * columns
+                for n in range(0, width, COLUMNS):
+                    multiply(
+                        at(a, k * a_steps[1]), a_rows, (a_steps[1],), at(packed, n * deep), (COLUMNS,), (deep,),
+                        at(c, n0 + n), c_rows, at(zero, 0), k > 0, width - n,
+                    )  # fmt: skip
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """c = a @ b, for any strides."""
     (rows, depth), columns = a.shape, b.shape[1]
-    steps = [step // 4 for m in (a, b) for step in m.strides]
-    wide = WIDE if steps[3] == 1 else NARROW
-    c, tiles, groups = empty((rows, columns)), -(-rows // ROWS), -(-columns // wide)
-    blocks = min(tiles, max(-(-tiles // BLOCKS), -(-8 // groups)))
-    _matmul.run(blocks * groups, blocks, a, *steps[:2], b, *steps[2:], rows, depth, columns, wide, c, zeros(COLUMNS))
+    a_steps, b_steps = (tuple(step // 4 for step in m.strides) for m in (a, b))
+    wide = WIDE if b_steps[1] == 1 else NARROW
+    c, blocks = empty((rows, columns)), -(-rows // (ROWS * BLOCK))
+    first_a, first_b = a[0, :1], b[0, :1]  # their places alone: compiled once for all layouts
+    _matmul.run(
+        blocks * -(-columns // wide), blocks, first_a, a_steps, first_b, b_steps, depth, wide, c, zeros(COLUMNS)
+    )
     return c

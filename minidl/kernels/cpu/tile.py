@@ -15,72 +15,69 @@ A convolution is the same product with other addresses: the rows of A are window
 rows, columns and channels. So each row has its own place, and k is three indices (i, j, l) with a step each.
 """
 
+import contextlib
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .parallel import Floats, Ints, helper, intrinsic
-from .vector import LANES, LLVM, emit_load, emit_spread, emit_store
+from ..runtime.tasks import helper, intrinsic
+from .vector import LANES, LLVM, Vector, load, store, word
 
 # 32 registers with AVX-512 (and with NEON, whose vectors are the narrowest); 16 before it, where AVX2 has fused
 # multiply-adds and SSE needs one register more for the product
 ROWS = {16: 12, 8: 6, 4: 4}[LANES]
 COLUMNS = 2 * LANES
 
-_WORD = ir.IntType(64)
-_Three = types.UniTuple(types.int64, 3)
+
+@contextlib.contextmanager
+def _loops(builder: Any, counts: Any, *steps: Any) -> Any:
+    """Write the loops over all indices below the counts; gives indices . steps, for each of the steps."""
+    with contextlib.ExitStack() as stack:
+        indices = [
+            stack.enter_context(cgutils.for_range(builder, n)).index for n in cgutils.unpack_tuple(builder, counts)
+        ]
+        places = []
+        for step in steps:
+            terms = zip(indices, cgutils.unpack_tuple(builder, step), strict=True)
+            place = word(0)
+            for index, s in terms:
+                place = builder.add(place, builder.mul(index, s))
+            places.append(place)
+        yield places
 
 
 def _tile(vectors: int, whole: bool) -> Any:
     """``multiply`` for so many vectors of columns, all of which exist (``whole``), or only the first ``columns``."""
 
-    @intrinsic
-    def multiply_tile(_, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
-        arguments = (Floats, Ints, _Three, Floats, _Three, _Three, Floats, Ints, Floats, types.int64, types.int64)
-        return types.void(*arguments), generate
-
     def generate(context, builder, signature, arguments):
         a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns = arguments
-        a_steps, b_steps, counts = (cgutils.unpack_tuple(builder, t, 3) for t in (a_steps, b_steps, counts))
-        a_row = [builder.gep(a, [builder.load(builder.gep(a_rows, [_WORD(r)]))]) for r in range(ROWS)]
-        c_row = [builder.gep(c, [builder.load(builder.gep(c_rows, [_WORD(r)]))]) for r in range(ROWS)]
-        sums = [[cgutils.alloca_once(builder, LLVM) for _ in range(vectors)] for _ in range(ROWS)]  # LLVM: registers
-        lanes = [_WORD(v * LANES) for v in range(vectors)]
+        a_row, c_row = (
+            [builder.gep(m, [builder.load(builder.gep(rows, [word(r)]))]) for r in range(ROWS)]
+            for m, rows in ((a, a_rows), (c, c_rows))
+        )
+        lanes = [word(v * LANES) for v in range(vectors)]
         left = [None if whole else builder.sub(columns, lane) for lane in lanes]  # columns that exist, of each vector
-
-        def offset(indices, steps):
-            first, *others = (builder.mul(index, step) for index, step in zip(indices, steps, strict=True))
-            for other in others:
-                first = builder.add(first, other)
-            return first
-
-        with builder.if_else(cgutils.is_not_null(builder, add)) as (adding, starting):
-            with adding:
-                for r in range(ROWS):
-                    for v in range(vectors):
-                        builder.store(emit_load(builder, c_row[r], lanes[v], left[v]), sums[r][v])
-            with starting:
+        sums = {(r, v): cgutils.alloca_once(builder, LLVM) for r in range(ROWS) for v in range(vectors)}  # registers
+        with builder.if_else(cgutils.is_not_null(builder, add)) as branches:
+            for branch, rows in zip(branches, (c_row, [start] * ROWS), strict=True):
+                with branch:
+                    for (r, v), register in sums.items():
+                        builder.store(load(builder, rows[r], lanes[v], left[v]).value, register)
+        with _loops(builder, counts, a_steps, b_steps) as (a_k, b_k):
+            b_vectors = [load(builder, builder.gep(b, [b_k]), lanes[v], left[v]) for v in range(vectors)]
+            for r in range(ROWS):
+                number = Vector(builder, builder.load(builder.gep(a_row[r], [a_k])))
                 for v in range(vectors):
-                    first = emit_load(builder, start, lanes[v], left[v])
-                    for r in range(ROWS):
-                        builder.store(first, sums[r][v])
-        with cgutils.for_range(builder, counts[0]) as i, cgutils.for_range(builder, counts[1]) as j:  # noqa: SIM117
-            with cgutils.for_range(builder, counts[2]) as k:
-                indices = (i.index, j.index, k.index)
-                b_k, a_k = builder.gep(b, [offset(indices, b_steps)]), offset(indices, a_steps)
-                b_vectors = [emit_load(builder, b_k, lanes[v], left[v]) for v in range(vectors)]
-                for r in range(ROWS):
-                    number = emit_spread(builder, builder.load(builder.gep(a_row[r], [a_k])))
-                    for v in range(vectors):
-                        product = builder.fmul(number, b_vectors[v], flags=("contract",))
-                        total = builder.fadd(product, builder.load(sums[r][v]), flags=("contract",))
-                        builder.store(total, sums[r][v])
-        for r in range(ROWS):
-            for v in range(vectors):
-                emit_store(builder, c_row[r], lanes[v], builder.load(sums[r][v]), left[v])
+                    total = number * b_vectors[v] + Vector(builder, builder.load(sums[r, v]))
+                    builder.store(total.value, sums[r, v])
+        for (r, v), register in sums.items():
+            store(builder, Vector(builder, builder.load(register)), c_row[r], lanes[v], left[v])
         return context.get_dummy_value()
+
+    @intrinsic
+    def multiply_tile(_, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
+        return types.void(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, types.int64, types.int64), generate
 
     return multiply_tile
 
@@ -90,9 +87,9 @@ multiply_whole, _multiply_part, _multiply_half = _tile(2, True), _tile(2, False)
 
 @helper
 def multiply(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
-    """For each row r < ROWS and column n < min(columns, COLUMNS), with i, j, l below the three counts:
+    """For each row r < ROWS and column n < min(columns, COLUMNS), with indices i below all of the counts:
 
-    c[c_rows[r] + n] = s[n] + sum over i, j, l of a[a_rows[r] + (i, j, l) . a_steps] * b[(i, j, l) . b_steps + n]
+    c[c_rows[r] + n] = s[n] + sum over i of a[a_rows[r] + i . a_steps] * b[i . b_steps + n]
 
     where s is start[n], or what c held before if ``add`` is not 0. Nothing is read or written in other columns.
     """
