@@ -4,7 +4,7 @@
     dx[pixel, c]     = sum over (kh, kw, n)  of  dy[the outputs that saw it] * weight[n, kh, kw, c]
     dw[n, kh, kw, c] = sum over (b, oh, ow)  of  dy[b, oh, ow, n] * x[b, the pixel that (kh, kw) sees, c]
 
-The first two are one product, ``_correlate``: pixels of C are rows that gather from images A, the packed weights are B.
+The first two are one product, ``gather``: pixels of C are rows that gather from images A, the packed weights are B.
 Tables, made once for each shape, say where each row starts and how much of the kernel falls within the image, so that
 edges, strides and padding need no copy and no code of their own. In the third, both A and B are images.
 """
@@ -14,15 +14,15 @@ import itertools
 
 import numpy as np
 
+from ...backend import Array
 from .. import precision
 from ..runtime.memory import empty
 from ..runtime.tasks import at, share, task
 from ..shapes import Pair, Shape, output_sizes
 from . import winograd
-from .multiply import pack, zeros
+from .multiply import BLOCK, gather, pack, whole_tiles, zeros
 from .tile import COLUMNS, LANES, ROWS, multiply
 
-BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache
 PIXELS = 192  # of images that one step of the weight gradient keeps in the nearest cache
 PARTIALS = 1 << 21  # floats in all partial sums of a weight gradient
 
@@ -38,7 +38,7 @@ def _order(forward: bool, kernel: int, stride: int) -> list[int]:
 
 def _groups(
     forward: bool, a_size: int, c_size: int, kernel: int, stride: int, padding: int
-) -> list[tuple[int, int, np.ndarray]]:
+) -> list[tuple[int, int, Array]]:
     """(first place in the order, how many, [(pixel of C, first pixel of A), ...]) of those that see the same places."""
     groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for i in range(c_size):
@@ -55,7 +55,7 @@ def _groups(
 @functools.lru_cache(maxsize=64)
 def _tables(
     forward: bool, a_shape: Shape, c_shape: Shape, kernel: Pair, stride: Pair, padding: Pair
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Array, Array, Array]:
     """Where each row starts in A and in C, and for each ROWS rows their place in a panel and two counts.
 
     Rows that see the same places of the kernel follow each other, the last repeated up to a multiple of ROWS.
@@ -67,31 +67,16 @@ def _tables(
     for (place_h, high, h), (place_w, wide, w) in itertools.product(*(_groups(forward, *axis) for axis in axes)):
         a = ((image * a_h + h[:, 1:]) * a_w + w[:, 1]) * K
         c = ((image * c_h + h[:, :1]) * c_w + w[:, 0]) * N
-        a_rows.append(np.pad(a.ravel(), (0, -a.size % ROWS), mode="edge"))
-        c_rows.append(np.pad(c.ravel(), (0, -a.size % ROWS), mode="edge"))
+        a_rows.append(whole_tiles(a))
+        c_rows.append(whole_tiles(c))
         blocks.append(np.tile(((place_h * kernel[1] + place_w) * K, high, wide * K), (len(a_rows[-1]) // ROWS, 1)))
     return np.concatenate(a_rows), np.concatenate(c_rows), np.concatenate(blocks)
 
 
-@task
-def _correlate(start, stop, a, a_rows, blocks, panels, kw, c, c_rows, bias):
-    """Of each part a block of C's rows times a panel."""
-    (_, _, W, K), (count, places, _, _), N = a.shape, panels.shape, c.shape[3]
-    for part in range(start, stop):
-        first, panel = part // count * BLOCK, part % count
-        for tile in range(first, min(first + BLOCK, len(blocks))):
-            place, high, deep = blocks[tile]
-            multiply(
-                at(a, 0), at(a_rows, tile * ROWS), (W * K, 1), at(panels, (panel * places * K + place) * COLUMNS),
-                (kw * K * COLUMNS, COLUMNS), (high, deep), at(c, panel * COLUMNS), at(c_rows, tile * ROWS),
-                at(bias, panel * COLUMNS), 0, N - panel * COLUMNS,
-            )  # fmt: skip
-
-
 def _run(
-    forward: bool, a: np.ndarray, weight: np.ndarray, c: np.ndarray, stride: Pair, padding: Pair,
-    bias: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+    forward: bool, a: Array, weight: Array, c: Array, stride: Pair, padding: Pair,
+    bias: Array | None = None,
+) -> Array:  # fmt: skip
     """C (B, H, W, N) from images A (B, H, W, K) and kernels (N, KH, KW, K), or backward (K, KH, KW, N)."""
     K, N, (_, kh, kw, inner) = a.shape[3], c.shape[3], weight.shape
     orders = [_order(forward, k, s) for k, s in zip((kh, kw), stride, strict=True)]
@@ -99,21 +84,21 @@ def _run(
     step_k, step_n = (1, kh * kw * inner) if forward else (kh * kw * inner, 1)
     panels = pack(weight, places, step_k, step_n, K, N)
     a_rows, c_rows, blocks = _tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
-    bias = zeros(N) if bias is None else bias
-    _correlate.run(-(-len(blocks) // BLOCK) * len(panels), a, a_rows, blocks, panels, kw, c, c_rows, bias)
+    gather.run(
+        -(-len(blocks) // BLOCK) * len(panels), a, a_rows, (a.shape[2] * K, 1), blocks, panels, kw * K, c, c_rows, N,
+        zeros(N) if bias is None else bias, False,
+    )  # fmt: skip
     return c
 
 
-def conv2d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair) -> np.ndarray:
+def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
     (n, kh, kw, c), out = weight.shape, output_sizes(x.shape, weight.shape[1:3], stride, padding)
     if precision() == "fast" and winograd.pays((kh, kw), stride, out, c, n):
         return winograd.convolve(x, weight, False, bias, padding)
     return _run(True, x, weight, empty((len(x), *out, n)), stride, padding, bias)
 
 
-def conv2d_grad_input(
-    dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Pair
-) -> np.ndarray:
+def conv2d_grad_input(dy: Array, weight: Array, x_shape: Shape, stride: Pair, padding: Pair) -> Array:
     (_, h, w, c), (n, kh, kw, _) = x_shape, weight.shape
     if precision() == "fast" and winograd.pays((kh, kw), stride, (h, w), c, n) and max(padding) <= 2:
         return winograd.convolve(dy, weight, True, None, (2 - padding[0], 2 - padding[1]))
@@ -122,9 +107,7 @@ def conv2d_grad_input(
     return _run(False, dy, weight, empty(x_shape), stride, padding)
 
 
-def _grad_input_of_few_channels(
-    dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Pair
-) -> np.ndarray:
+def _grad_input_of_few_channels(dy: Array, weight: Array, x_shape: Shape, stride: Pair, padding: Pair) -> Array:
     """A block of pixels as large as the stride gets its sums from one window of dy: C alone would fill no vector.
 
     Pixel o * stride - padding + k lies in block o - before + (k + front) // stride, for front = -padding % stride.
@@ -171,7 +154,7 @@ def _grad_weight(start, stop, a, a_steps, a_rows, c_rows, b, b_steps, panels, ch
 @functools.lru_cache(maxsize=64)
 def _weight_tables(
     x_shape: Shape, w_shape: Shape, out: Pair, stride: Pair, padding: Pair, turned: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Array, Array, Array]:
     """Where rows start in A and in C, and the panels of columns; see ``_grad_weight``."""
     (_, h, w, c), (n, kh, kw, _) = x_shape, w_shape
     panels: list[tuple[int, ...]] = []
@@ -187,13 +170,10 @@ def _weight_tables(
                 seen += [max(0, -((k - p) // s)), max(0, min(outputs, (size - 1 - k + p) // s + 1))]
             place = ((i - padding[0]) * w + j - padding[1]) * c
             panels += [(place + m, (i * kw + j) * c + m, c - m, *seen) for m in range(0, c, COLUMNS)]
-    a_rows, c_rows = (np.pad(rows, (0, -len(rows) % ROWS), mode="edge") for rows in (a_rows, c_rows))
-    return a_rows, c_rows, np.array(panels)
+    return whole_tiles(a_rows), whole_tiles(c_rows), np.array(panels)
 
 
-def conv2d_grad_weight(
-    dy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Pair
-) -> np.ndarray:
+def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, padding: Pair) -> Array:
     """Summed in several parts of the pixels, each with a dw of its own."""
     (n, kh, kw, c), (sh, sw), (b, oh, ow, _) = w_shape, stride, dy.shape
     if precision() == "fast" and winograd.pays((kh, kw), stride, (oh, ow), c, n):

@@ -4,19 +4,21 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import Array
 from ..runtime.memory import empty
 from ..runtime.tasks import Task, at, task
 
 PART = 1 << 14  # numbers in one part
 
 
-def _run(kernel: Task, *arguments: Any) -> None:
-    """All parts of the first array; of others too, all shapes are the same."""
-    flat = [
-        a.reshape(-1).view(np.uint8 if a.dtype == bool else a.dtype) if isinstance(a, np.ndarray) else a
-        for a in arguments
-    ]
-    kernel.run(-(-flat[0].size // PART), *flat)
+def _run(kernel: Task, first: Array, *others: Any) -> None:
+    """All parts of some arrays of one shape; what else there is, as it is."""
+    flat = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in (first, *others)]
+    kernel.run(-(-first.size // PART), *flat)
+
+
+def _bytes(mask: Array | None) -> Array | None:
+    return None if mask is None else mask.view(np.uint8)
 
 
 @task
@@ -26,13 +28,13 @@ def _where_positive(start, stop, x, sign, y):
         results[i] = np.float32(0) if signs[i] <= 0 else numbers[i]  # NaN is not: it stays
 
 
-def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+def relu_grad(dy: Array, y: Array) -> Array:
     dx = empty(y.shape)
     _run(_where_positive, dy, y, dx)
     return dx
 
 
-def relu(x: np.ndarray) -> np.ndarray:
+def relu(x: Array) -> Array:
     return relu_grad(x, x)
 
 
@@ -50,10 +52,10 @@ def _sgd(start, stop, weight, grad, velocity, mask, lr, momentum, weight_decay, 
 
 
 def sgd_step(
-    weight: np.ndarray, grad: np.ndarray, velocity: np.ndarray | None, mask: np.ndarray | None, lr: float,
+    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: float,
     momentum: float, weight_decay: float, nesterov: bool,
 ) -> None:  # fmt: skip
-    _run(_sgd, weight, grad, velocity, mask, *map(np.float32, (lr, momentum, weight_decay)), nesterov)
+    _run(_sgd, weight, grad, velocity, _bytes(mask), *map(np.float32, (lr, momentum, weight_decay)), nesterov)
 
 
 @task
@@ -69,9 +71,9 @@ def _adam(start, stop, weight, grad, mean, square, mask, lr, rest1, rest2, eps, 
 
 
 def adam_step(
-    weight: np.ndarray, grad: np.ndarray, mean: np.ndarray, square: np.ndarray, mask: np.ndarray | None, lr: float,
+    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: float,
     beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
 ) -> None:  # fmt: skip
     # 1 - beta is taken in float64: a beta of 0.99999999 is 1 in float32
     rates = lr / (1 - beta1**step), 1 - beta1, 1 - beta2, eps, weight_decay, 1 / (1 - beta2**step)
-    _run(_adam, weight, grad, mean, square, mask, *map(np.float32, rates))
+    _run(_adam, weight, grad, mean, square, _bytes(mask), *map(np.float32, rates))

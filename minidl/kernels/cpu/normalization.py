@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import Array
 from ..runtime.memory import empty
 from ..runtime.tasks import at, share, task
 
@@ -27,8 +28,8 @@ def _sum(start, stop, a, a_shift, b, b_shift, y, dz, sums):
         for c in range(C):
             total[c], product[c] = 0, 0
         first, last = share(block, BLOCKS, rows)
-        for row in range(first * C, last * C, C):
-            of_a, of_b, of_y, of_dz = at(a, row), at(b, row), at(y, row), at(dz, row)
+        for row in range(first, last):
+            of_a, of_b, of_y, of_dz = at(a, row * C), at(b, row * C), at(y, row * C), at(dz, row * C)
             for c in range(C):
                 value = of_a[c]
                 if y is not None:
@@ -40,22 +41,23 @@ def _sum(start, stop, a, a_shift, b, b_shift, y, dz, sums):
 
 
 @task
-def _map(start, stop, x, mean, scale, shift, other, factor, y, relu, z, dz):
+def _map(start, stop, x, mean, scale, shift, factor, other, y, relu, z, dz):
     """z = scale (x - mean) + shift + factor other, and then ReLU, where asked for.
 
     Where y is given, x counts only where that is positive, and dz keeps what counts.
     """
     rows, C = x.shape
     first, last = share(start, BLOCKS, rows)[0], share(stop, BLOCKS, rows)[0]
-    for row in range(first * C, last * C, C):
-        of_x, of_other, of_y, of_z, of_dz = at(x, row), at(other, row), at(y, row), at(z, row), at(dz, row)
+    for row in range(first, last):
+        i = row * C
+        of_x, of_other, of_y, of_z, of_dz = at(x, i), at(other, i), at(y, i), at(z, i), at(dz, i)
         for c in range(C):
             value = of_x[c]
             if y is not None:
                 value = value if of_y[c] > 0 else np.float32(0)
                 if dz is not None:
                     of_dz[c] = value
-            value = (value - mean[c]) * scale[c] + shift[c]
+            value = value * scale[c] if mean is None else (value - mean[c]) * scale[c] + shift[c]
             if other is not None:
                 value += factor[c] * of_other[c]
             of_z[c] = np.float32(0) if relu and value <= 0 else value  # NaN is not: it must not turn into 0
@@ -66,9 +68,9 @@ def _rows(images: Any) -> Any:
 
 
 def _sums(
-    a: np.ndarray, a_shift: np.ndarray, b: np.ndarray, b_shift: np.ndarray, y: np.ndarray | None = None,
-    dz: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    a: Array, a_shift: Array, b: Array, b_shift: Array, y: Array | None = None,
+    dz: Array | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
     sums = empty((BLOCKS, 2, a.shape[-1]), np.float64)
     _sum.run(BLOCKS, _rows(a), a_shift, _rows(b), b_shift, _rows(y), _rows(dz), sums)
     total, product = sums.sum(axis=0)
@@ -76,16 +78,16 @@ def _sums(
 
 
 def _mapped(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray, other: np.ndarray | None = None,
-    factor: np.ndarray | None = None, y: np.ndarray | None = None, relu: bool = False, dz: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    z, (mean, scale, shift) = empty(x.shape), (np.asarray(a, np.float32) for a in (mean, scale, shift))
-    factor = mean if factor is None else np.asarray(factor, np.float32)
-    _map.run(BLOCKS, _rows(x), mean, scale, shift, _rows(other), factor, _rows(y), relu, _rows(z), _rows(dz))
+    x: Array, mean: Array | None, scale: Array, shift: Array | None, other: Array | None = None,
+    factor: Array | None = None, y: Array | None = None, relu: bool = False, dz: Array | None = None,
+) -> Array:  # fmt: skip
+    z = empty(x.shape)
+    numbers = [None if a is None else np.asarray(a, np.float32) for a in (mean, scale, shift, factor)]
+    _map.run(BLOCKS, _rows(x), *numbers, _rows(other), _rows(y), relu, _rows(z), _rows(dz))
     return z
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(x: Array) -> tuple[Array, Array]:
     rows = x.size // x.shape[-1]
     pivot = x.reshape(rows, -1)[0]  # sums of x - pivot, so that nothing cancels where x hardly varies
     mean, square = (total / rows for total in _sums(x, pivot, x, pivot))
@@ -93,17 +95,17 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normalize(
-    x: np.ndarray, mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float,
-    residual: np.ndarray | None, relu: bool,
-) -> np.ndarray:  # fmt: skip
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float,
+    residual: Array | None, relu: bool,
+) -> Array:  # fmt: skip
     scale = gamma / np.sqrt(var + np.float32(eps))
     return _mapped(x, mean, scale, beta, residual, np.ones_like(gamma), relu=relu)
 
 
 def normalize_grad(
-    dy: np.ndarray, x: np.ndarray, y: np.ndarray, mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float,
+    dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float,
     relu: bool, training: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     rows, dz = x.size // x.shape[-1], empty(x.shape) if relu else dy
     dbeta, product = _sums(dy, np.zeros_like(mean), x, mean, *((y, dz) if relu else ()))
     inv_std = 1 / np.sqrt(var + eps, dtype=np.float64)
@@ -115,8 +117,8 @@ def normalize_grad(
 
 
 def normalize_grad_fixed(
-    dy: np.ndarray, y: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float, relu: bool, residual: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    zero, scale = np.zeros_like(gamma), gamma / np.sqrt(var + np.float32(eps))
-    dz = (empty(y.shape) if relu else dy) if residual else None
-    return _mapped(dy, zero, scale, zero, y=y if relu else None, dz=dz), dz
+    dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
+) -> tuple[Array, Array | None]:
+    scale, kept = gamma / np.sqrt(var + np.float32(eps)), empty(y.shape) if relu and residual else None
+    dx = _mapped(dy, None, scale, None, y=y if relu else None, dz=kept)
+    return dx, (kept if relu else dy) if residual else None

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from ...backend import Array
 from .. import portable
 from ..runtime.memory import empty
 from ..runtime.tasks import at, helper, task
-from ..shapes import Pair, index_dtype, output_sizes
+from ..shapes import Pair, Shape, index_dtype, output_sizes
 
 
 @task
@@ -28,7 +29,7 @@ def _max(start, stop, x, kernel, stride, padding, y, where):
                         place[c] = k if larger else place[c]
 
 
-def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     if index_dtype(kernel) != np.uint8:
         return portable.max_pool2d(x, kernel, stride, padding)
     shape = len(x), *output_sizes(x.shape, kernel, stride, padding), x.shape[3]
@@ -63,9 +64,7 @@ def _max_grad(start, stop, dy, where, kernel, stride, padding, dx):
                         pixel[c] += slope[c] if largest[c] == place else np.float32(0)
 
 
-def max_pool2d_grad(
-    dy: np.ndarray, where: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
-) -> np.ndarray:
+def max_pool2d_grad(dy: Array, where: Array, x_shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     dx = empty(x_shape)
     _max_grad.run(x_shape[0] * x_shape[1], dy, where, kernel, stride, padding, dx)
     return dx

@@ -16,13 +16,13 @@ rows, columns and channels. So each row has its own place, and k is three indice
 """
 
 import contextlib
+import functools
 from typing import Any
 
-from numba import types
 from numba.core import cgutils
 
-from ..runtime.tasks import helper, intrinsic
-from .vector import LANES, LLVM, Vector, load, store, word
+from ..runtime.tasks import helper
+from .vector import LANES, LLVM, Vector, load, place, store, word, writes
 
 # 32 registers with AVX-512 (and with NEON, whose vectors are the narrowest); 16 before it, where AVX2 has fused
 # multiply-adds and SSE needs one register more for the product
@@ -30,32 +30,17 @@ ROWS = {16: 12, 8: 6, 4: 4}[LANES]
 COLUMNS = 2 * LANES
 
 
-@contextlib.contextmanager
-def _loops(builder: Any, counts: Any, *steps: Any) -> Any:
-    """Write the loops over all indices below the counts; gives indices . steps, for each of the steps."""
-    with contextlib.ExitStack() as stack:
-        indices = [
-            stack.enter_context(cgutils.for_range(builder, n)).index for n in cgutils.unpack_tuple(builder, counts)
-        ]
-        places = []
-        for step in steps:
-            terms = zip(indices, cgutils.unpack_tuple(builder, step), strict=True)
-            place = word(0)
-            for index, s in terms:
-                place = builder.add(place, builder.mul(index, s))
-            places.append(place)
-        yield places
+def _dot(builder: Any, indices: list[Any], steps: list[Any]) -> Any:
+    return functools.reduce(builder.add, map(builder.mul, indices, steps))
 
 
 def _tile(vectors: int, whole: bool) -> Any:
     """``multiply`` for so many vectors of columns, all of which exist (``whole``), or only the first ``columns``."""
 
-    def generate(context, builder, signature, arguments):
-        a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns = arguments
-        a_row, c_row = (
-            [builder.gep(m, [builder.load(builder.gep(rows, [word(r)]))]) for r in range(ROWS)]
-            for m, rows in ((a, a_rows), (c, c_rows))
-        )
+    @writes
+    def multiply_tile(builder, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
+        a_row = [builder.gep(a, [place(builder, a_rows, r)]) for r in range(ROWS)]
+        c_row = [builder.gep(c, [place(builder, c_rows, r)]) for r in range(ROWS)]
         lanes = [word(v * LANES) for v in range(vectors)]
         left = [None if whole else builder.sub(columns, lane) for lane in lanes]  # columns that exist, of each vector
         sums = {(r, v): cgutils.alloca_once(builder, LLVM) for r in range(ROWS) for v in range(vectors)}  # registers
@@ -64,8 +49,10 @@ def _tile(vectors: int, whole: bool) -> Any:
                 with branch:
                     for (r, v), register in sums.items():
                         builder.store(load(builder, rows[r], lanes[v], left[v]).value, register)
-        with _loops(builder, counts, a_steps, b_steps) as (a_k, b_k):
-            b_vectors = [load(builder, builder.gep(b, [b_k]), lanes[v], left[v]) for v in range(vectors)]
+        with contextlib.ExitStack() as loops:
+            indices = [loops.enter_context(cgutils.for_range(builder, count)).index for count in counts]
+            a_k, b_k = _dot(builder, indices, a_steps), builder.gep(b, [_dot(builder, indices, b_steps)])
+            b_vectors = [load(builder, b_k, lanes[v], left[v]) for v in range(vectors)]
             for r in range(ROWS):
                 number = Vector(builder, builder.load(builder.gep(a_row[r], [a_k])))
                 for v in range(vectors):
@@ -73,11 +60,6 @@ def _tile(vectors: int, whole: bool) -> Any:
                     builder.store(total.value, sums[r, v])
         for (r, v), register in sums.items():
             store(builder, Vector(builder, builder.load(register)), c_row[r], lanes[v], left[v])
-        return context.get_dummy_value()
-
-    @intrinsic
-    def multiply_tile(_, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
-        return types.void(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, types.int64, types.int64), generate
 
     return multiply_tile
 
@@ -91,7 +73,8 @@ def multiply(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, colu
 
     c[c_rows[r] + n] = s[n] + sum over i of a[a_rows[r] + i . a_steps] * b[i . b_steps + n]
 
-    where s is start[n], or what c held before if ``add`` is not 0. Nothing is read or written in other columns.
+    where s is start[n], or what c held before if ``add`` is not 0. Nothing is read or written in other columns. Instead
+    of a table of rows there may be the step from one to the next.
     """
     if columns >= COLUMNS:
         multiply_whole(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 
-from ..runtime.tasks import intrinsic
-from .vector import LLVM, Vector, load, store, word
+from .vector import LLVM, Vector, load, place, store, word, writes
 
 Matrix = Sequence[Sequence[float]]
 
@@ -20,7 +18,7 @@ def _sum(factors: Sequence[float], x: Sequence[Vector]) -> Vector:
     terms = sorted(((f, v) for f, v in zip(factors, x, strict=True) if f), key=lambda term: abs(term[0]) != 1)
     if terms[0][0] < 0:  # a - b is written as -(b - a), which LLVM knows from another row
         return -_sum([-f for f in factors], x)
-    return functools.reduce(operator.add, [vector.times(factor) for factor, vector in terms])
+    return functools.reduce(operator.add, [vector.times(float(factor)) for factor, vector in terms])
 
 
 def _product(matrix: Matrix, x: Sequence[Vector]) -> list[Vector]:
@@ -35,29 +33,26 @@ def _product(matrix: Matrix, x: Sequence[Vector]) -> list[Vector]:
 def two_sided(matrix: Matrix) -> Any:
     """A function for tasks: transform(x, x_places, y, y_places) for LANES channels.
 
-    x_places and y_places tell where the vectors lie, row by row; where one is negative, a vector of x is zero, and one
-    of y is not stored.
+    x_places and y_places tell where the vectors lie, row by row: a table, or how far each lies from the one before it.
+    Where a place in a table is negative, a vector of x is zero, and one of y is not stored.
     """
 
-    def generate(context, builder, signature, arguments):
-        x, x_places, y, y_places = arguments
-        nowhere = cgutils.alloca_once(builder, LLVM)
-        builder.store(ir.Constant(LLVM, None), nowhere)
+    @writes
+    def transform(builder, x, x_places, y, y_places):
+        nowhere = cgutils.alloca_once_value(builder, ir.Constant(LLVM, None))
 
-        def vector(base, places, k):
-            place, zero = builder.load(builder.gep(places, [word(k)])), builder.bitcast(nowhere, base.type)
-            return builder.select(builder.icmp_signed("<", place, word(0)), zero, builder.gep(base, [place]))
+        def pointer(base, places, k):
+            offset, zero = place(builder, places, k), builder.bitcast(nowhere, base.type)
+            there = builder.gep(base, [offset])
+            if isinstance(places.type, ir.IntType):
+                return there
+            return builder.select(builder.icmp_signed("<", offset, word(0)), zero, there)
 
         size = len(matrix[0])
-        rows = [[load(builder, vector(x, x_places, i * size + j), word(0)) for j in range(size)] for i in range(size)]
+        rows = [[load(builder, pointer(x, x_places, i * size + j), word(0)) for j in range(size)] for i in range(size)]
         columns = [_product(matrix, column) for column in zip(*rows, strict=True)]
         results = [_product(matrix, row) for row in zip(*columns, strict=True)]
         for k, result in enumerate(result for row in results for result in row):
-            store(builder, result, vector(y, y_places, k), word(0))
-        return context.get_dummy_value()
-
-    @intrinsic
-    def transform(_, x, x_places, y, y_places):
-        return types.void(x, x_places, y, y_places), generate
+            store(builder, result, pointer(y, y_places, k), word(0))
 
     return transform

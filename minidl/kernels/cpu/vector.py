@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -23,8 +24,35 @@ LANES = _lanes()
 LLVM = ir.VectorType(ir.FloatType(), LANES)
 
 
+def writes(write: Callable[..., None]) -> Any:
+    """A function for tasks from one that writes what it does: write(builder, *values).
+
+    Pointers come as they are, all numbers as int64, and tuples as lists of these.
+    """
+
+    def function(_, *kinds):
+        def generate(context, builder, signature, values):
+            pairs = zip(signature.args, values, strict=True)
+            write(
+                builder, *[cgutils.unpack_tuple(builder, v) if isinstance(k, types.UniTuple) else v for k, v in pairs]
+            )
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64 if isinstance(k, types.Number | types.Boolean) else k for k in kinds]), generate
+
+    function.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
+    return intrinsic(function)
+
+
 def word(number: int) -> Any:
     return ir.Constant(ir.IntType(64), number)
+
+
+def place(builder: Any, places: Any, k: int) -> Any:
+    """Number k of a table of places, or, for a number, of places that are so far apart."""
+    if isinstance(places.type, ir.IntType):
+        return builder.mul(places, word(k))
+    return builder.load(builder.gep(places, [word(k)]))
 
 
 def _lane_numbers(numbers: Sequence[int], bits: int = 32) -> Any:
@@ -96,19 +124,14 @@ def _square(turned: bool) -> Any:
     the rows are the columns.
     """
 
-    @intrinsic
-    def square(_, x, row, y, y_row):
-        return types.void(x, types.int64, y, types.int64), generate
-
-    def generate(context, builder, signature, args):
-        x, row, y, y_row = args
-        rows = [load(builder, x, builder.mul(row, word(i))) for i in range(LANES)]
+    @writes
+    def square(builder, x, row, y, y_row):
+        rows = [load(builder, x, place(builder, row, i)) for i in range(LANES)]
         for _ in range(LANES.bit_length() - 1 if turned else 0):
             pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
             rows = [a.riffle(b, half) for a, b in pairs for half in (0, 1)]
         for i, vector in enumerate(rows):
-            store(builder, vector, y, builder.mul(y_row, word(i)))
-        return context.get_dummy_value()
+            store(builder, vector, y, place(builder, y_row, i))
 
     return square
 

@@ -13,8 +13,11 @@ V and Z are stored as [panel of channels][point][tile][COLUMNS channels], U as [
 multiplication reads each from front to back. What one task computes and reads again stays in its core's second cache.
 """
 
+import math
+
 import numpy as np
 
+from ...backend import Array
 from ..runtime.memory import empty
 from ..runtime.tasks import at, helper, stack, task
 from ..shapes import Pair
@@ -23,49 +26,27 @@ from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
 from .vector import LANES, copy_square, turn_square
 
-B_T = (  # the rows are the points 0, 1, -1, 2, -2 and infinity
-    (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
-    (0.0, -4.0, -4.0, 1.0, 1.0, 0.0),
-    (0.0, 4.0, -4.0, -1.0, 1.0, 0.0),
-    (0.0, -2.0, -1.0, 2.0, 1.0, 0.0),
-    (0.0, 2.0, -1.0, -2.0, 1.0, 0.0),
-    (0.0, 4.0, 0.0, -5.0, 0.0, 1.0),
-)
-G = (
-    (1 / 4, 0.0, 0.0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0.0, 0.0, 1.0),
-)
-A = (
-    (1.0, 0.0, 0.0, 0.0),
-    (1.0, 1.0, 1.0, 1.0),
-    (1.0, -1.0, 1.0, -1.0),
-    (1.0, 2.0, 4.0, 8.0),
-    (1.0, -2.0, 4.0, -8.0),
-    (0.0, 0.0, 0.0, 1.0),
-)
+# A polynomial's values at a point p, from its coefficients, are the sum of p**k times each. Lagrange's polynomial of p,
+# which is 1 there and 0 at all other points, takes them back; its denominator goes with the kernel. At infinity the
+# highest coefficient counts.
+FINITE = (0, 1, -1, 2, -2)
+REST = [[q for q in FINITE if q != p] for p in FINITE]
+A = [[p**k for k in range(4)] for p in FINITE] + [[0, 0, 0, 1]]
+G = [[p**k / math.prod(p - q for q in rest) for k in range(3)] for p, rest in zip(FINITE, REST, strict=True)]
+G += [[0, 0, 1]]
+B_T = [[*np.poly(rest)[::-1], 0] for rest in REST] + [[*np.poly(FINITE)[::-1]]]
 
 _image, _kernel, _gradient = two_sided(B_T), two_sided(G), two_sided(A)
-_result, _kernel_gradient = (two_sided(tuple(zip(*M, strict=True))) for M in (A, G))
+_result, _kernel_gradient = (two_sided(list(zip(*matrix, strict=True))) for matrix in (A, G))
 
 POINTS, ONE = 36, 7  # of which number 7 is (1, 1): what is added to it there is added to each of the 16 pixels
 OWN = 12 * COLUMNS  # channels up to which a task transforms its tiles for itself; with more, its kernels instead
-NEAR = 26 * 128  # channels times tiles that a task transforms, unless that is less than ROWS tiles
+NEAR = 26 * 128  # channels times tiles that it transforms, unless that is less than ROWS tiles
 MANY = 11 * ROWS  # the most tiles in a task
 CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms at a time
-SLAB = 1 << 19  # floats of V, or Z, that are transformed at a time for the weight gradient
+SLAB = 1 << 20  # floats of V, or Z, that are transformed at a time for the weight gradient
 
-_places, _planes, _rows = stack(np.int64, POINTS), stack(np.int64, POINTS), stack(np.int64, ROWS)
-
-
-@helper
-def _every(places, count, step):
-    """places[k] = k * step"""
-    for k in range(count):
-        places[k] = k * step
+_places, _rows = stack(np.int64, POINTS), stack(np.int64, ROWS)
 
 
 @helper
@@ -81,16 +62,15 @@ def _pixels(places, shape, tile, tiles, size, padding):
 @helper
 def _transform_images(x, padding, size, tiles, first, count, V, plane):
     """V[panel, point, tile] for some tiles: B' d B of 6 x 6 pixels d, or of 4 x 4 gradients A d A'."""
-    pixels, planes = _places(), _planes()
-    _every(planes, POINTS, plane)
+    pixels = _places()
     for tile in range(count):
         _pixels(pixels, x.shape, first + tile, tiles, size, padding)
         for c in range(0, x.shape[3], LANES):
             out = at(V, c // COLUMNS * POINTS * plane + tile * COLUMNS + c % COLUMNS)
             if size == 4:
-                _gradient(at(x, c), pixels, out, planes)
+                _gradient(at(x, c), pixels, out, plane)
             else:
-                _image(at(x, c), pixels, out, planes)
+                _image(at(x, c), pixels, out, plane)
 
 
 _block = stack(np.float32, 9 * LANES * LANES)
@@ -99,9 +79,7 @@ _block = stack(np.float32, 9 * LANES * LANES)
 @helper
 def _transform_kernels(g, turned, n, c0, count, U, plane):
     """U[point, c, lane] = G g G' for the COLUMNS kernels from n on and some of their channels, a square at a time."""
-    block, places, planes, inner = _block(), _places(), _planes(), g.shape[3]
-    _every(places, 9, LANES * LANES)
-    _every(planes, POINTS, plane)
+    block, inner = _block(), g.shape[3]
     for c in range(0, count, LANES):
         for lane in range(0, COLUMNS, LANES):
             for k in range(9):
@@ -111,7 +89,7 @@ def _transform_kernels(g, turned, n, c0, count, U, plane):
                 else:
                     turn_square(at(g, ((n + lane) * 9 + k) * inner + c0 + c), 9 * inner, square, LANES)
             for i in range(LANES):
-                _kernel(at(block, i * LANES), places, at(U, (c + i) * COLUMNS + lane), planes)
+                _kernel(at(block, i * LANES), LANES * LANES, at(U, (c + i) * COLUMNS + lane), plane)
 
 
 @task
@@ -140,17 +118,15 @@ def _convolve(start, stop, x, padding, V, v_plane, g, turned, U, u_plane, starts
 
     Either U is shared by all, and the tiles are transformed here, or V is and the kernels are, a chunk at a time.
     """
-    room, M, rows, pixels, planes = _tiles_or_kernels(), _products(), _rows(), _places(), _planes()
+    room, M, pixels = _tiles_or_kernels(), _products(), _places()
     (B, _, _, N), C, plane = y.shape, x.shape[3], block * COLUMNS + LANES
     few = C <= OWN
-    _every(rows, ROWS, COLUMNS)
     for part in range(start, stop):
         n, first = part % (N // COLUMNS) * COLUMNS, part // (N // COLUMNS) * block
         count = min(block, B * tiles[0] * tiles[1] - first)
         if few and (n == 0 or part == start):  # else the last part's are still there
             _transform_images(x, padding, 6, tiles, first, count, room, v_plane)
         v = room if few else at(V, first * COLUMNS)
-        _every(planes, POINTS, plane)
         for c in range(0, C, C if few else CHUNK):
             deep, u = (C, at(U, n * POINTS * u_plane // COLUMNS)) if few else (min(CHUNK, C - c), room)
             if not few:
@@ -159,14 +135,14 @@ def _convolve(start, stop, x, padding, V, v_plane, g, turned, U, u_plane, starts
                 zero_or_bias = at(starts, COLUMNS + n if point == ONE else 0)
                 for r in range(0, count, ROWS):  # rows beyond the last hold anything, and come to nothing
                     multiply_whole(
-                        at(v, (c // COLUMNS * POINTS + point) * v_plane + r * COLUMNS), rows, (POINTS * v_plane, 1),
+                        at(v, (c // COLUMNS * POINTS + point) * v_plane + r * COLUMNS), COLUMNS, (POINTS * v_plane, 1),
                         at(u, point * u_plane), (COLUMNS * COLUMNS, COLUMNS), (deep // COLUMNS, COLUMNS),
-                        at(M, point * plane + r * COLUMNS), rows, zero_or_bias, c > 0, COLUMNS,
+                        at(M, point * plane + r * COLUMNS), COLUMNS, zero_or_bias, c > 0, COLUMNS,
                     )  # fmt: skip
         for tile in range(count):
             _pixels(pixels, y.shape, first + tile, tiles, 4, (0, 0))
             for lane in range(0, COLUMNS, LANES):
-                _result(at(M, tile * COLUMNS + lane), planes, at(y, n + lane), pixels)
+                _result(at(M, tile * COLUMNS + lane), plane, at(y, n + lane), pixels)
 
 
 _sums = stack(np.float32, POINTS * ROWS * COLUMNS)
@@ -175,25 +151,21 @@ _sums = stack(np.float32, POINTS * ROWS * COLUMNS)
 @task
 def _multiply_gradients(start, stop, V, Z, plane, tiles, dU, add, finish, zero, dw):
     """Add Z' V over the tiles to dU, for ROWS of dw's kernels and a panel of their channels; at last dw = G' dU G."""
-    a_rows, c_rows, places, planes, sums = _rows(), _rows(), _places(), _planes(), _sums()
-    N, C = dw.shape[0], dw.shape[3]
-    _every(c_rows, ROWS, COLUMNS)
-    _every(planes, POINTS, ROWS * COLUMNS)
-    _every(places, 9, C)
+    rows, sums, N, C = _rows(), _sums(), dw.shape[0], dw.shape[3]
     for part in range(start, stop):
         c0, n0 = part // -(-N // ROWS) * COLUMNS, part % -(-N // ROWS) * ROWS
         u = sums if finish and not add else at(dU, part * POINTS * ROWS * COLUMNS)
         for i in range(ROWS):
             n = min(n0 + i, N - 1)  # rows beyond the last compute the last once more
-            a_rows[i] = n // COLUMNS * POINTS * plane + n % COLUMNS
+            rows[i] = n // COLUMNS * POINTS * plane + n % COLUMNS
         for point in range(POINTS):
             multiply_whole(
-                at(Z, point * plane), a_rows, (COLUMNS,), at(V, (c0 // COLUMNS * POINTS + point) * plane),
-                (COLUMNS,), (tiles,), at(u, planes[point]), c_rows, at(zero, 0), add, COLUMNS,
+                at(Z, point * plane), rows, (COLUMNS,), at(V, (c0 // COLUMNS * POINTS + point) * plane),
+                (COLUMNS,), (tiles,), at(u, point * ROWS * COLUMNS), COLUMNS, at(zero, 0), add, COLUMNS,
             )  # fmt: skip
         for n in range(min(ROWS, N - n0) if finish else 0):
             for lane in range(0, COLUMNS, LANES):
-                _kernel_gradient(at(u, n * COLUMNS + lane), planes, at(dw, (n0 + n) * 9 * C + c0 + lane), places)
+                _kernel_gradient(at(u, n * COLUMNS + lane), ROWS * COLUMNS, at(dw, (n0 + n) * 9 * C + c0 + lane), C)
 
 
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
@@ -202,11 +174,7 @@ def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
     return kernel == (3, 3) and stride == (1, 1) and C % COLUMNS == N % COLUMNS == 0 and out[0] * out[1] >= 10 * tiles
 
 
-def _round(tiles: int) -> int:
-    return -(-tiles // ROWS) * ROWS
-
-
-def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray | None, padding: Pair) -> np.ndarray:
+def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding: Pair) -> Array:
     """conv2d, or with ``turned`` kernels (rotated by half a turn, N and C exchanged) its gradient by the input."""
     (b, h, w, c), n = x.shape, weight.shape[3 if turned else 0]
     y = empty((b, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2, n))
@@ -214,13 +182,13 @@ def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray |
     count, panels = b * tiles[0] * tiles[1], n // COLUMNS
     starts = np.zeros(COLUMNS + n, np.float32)  # zeros for the sums to start from, then the bias
     starts[COLUMNS:] = 0 if bias is None else bias
+    block = max(1, min(NEAR // c if c <= OWN else MANY, MANY) // ROWS) * ROWS
     if c <= OWN:
-        block, u_plane = max(1, min(NEAR // c, count, MANY) // ROWS) * ROWS, c * COLUMNS + LANES
-        v_plane, V, U = block * COLUMNS + LANES, starts, empty(panels * POINTS * u_plane)
+        u_plane, v_plane, V = c * COLUMNS + LANES, block * COLUMNS + LANES, starts
+        U = empty(panels * POINTS * u_plane)
         _transform_all_kernels.run(panels * (c // LANES), weight, turned, c, U, u_plane)
     else:
-        block, u_plane = _round(-(-count // -(-count // MANY))), CHUNK * COLUMNS + LANES
-        v_plane, U = _round(count) * COLUMNS + LANES, starts
+        u_plane, v_plane, U = CHUNK * COLUMNS + LANES, (count + ROWS) * COLUMNS + LANES, starts
         V = empty(c // COLUMNS * POINTS * v_plane)
         _transform_all_images.run(-(-count // ROWS), x, padding, 6, tiles, 0, count, V, v_plane)
     parts = -(-count // block) * panels
@@ -228,7 +196,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, turned: bool, bias: np.ndarray |
     return y
 
 
-def grad_weight(dy: np.ndarray, x: np.ndarray, padding: Pair) -> np.ndarray:
+def grad_weight(dy: Array, x: Array, padding: Pair) -> Array:
     (b, _, _, c), (_, oh, ow, n) = x.shape, dy.shape
     tiles = -(-oh // 4), -(-ow // 4)
     count = b * tiles[0] * tiles[1]

@@ -29,6 +29,7 @@ from typing import Any
 
 import numba
 import numba.extending
+import numpy as np
 from numba import types
 from numba.core import cgutils
 
@@ -37,7 +38,8 @@ from . import compiling
 
 # a * b + c may round once instead of twice; NaN and infinity are not assumed away
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
-PIECES = 16  # for each thread, the most into which a kernel is cut
+PIECES = 8  # for each thread, the most into which a kernel is cut
+SPINS = 2000  # looks at the count of finished pieces, some microseconds in all, before giving up the processor
 STACK = 8 << 20  # bytes: tasks keep tiles of more than a megabyte there, which is all that some systems give a thread
 
 helper: Any = numba.njit(**OPTIONS)  # a function that tasks call
@@ -102,16 +104,18 @@ class Task:
         if threads <= 1:
             return self.compiled(0, size, *arguments)
         pieces = _pieces(size, threads)
-        finished: list[int] = []
-        job = (self.compiled, iter(pieces), arguments, finished)
+        left, finished = iter(pieces), np.zeros(1, np.int64)
+        job = (self.compiled, left, arguments, finished)
         with _lock:
             _start(threads - 1)
             for _ in range(threads - 1):
                 _jobs.put(job)
             try:
                 _work(*job)
-            finally:  # also after Ctrl-C
-                while len(finished) < len(pieces):
+                _watch(finished, len(pieces), SPINS)
+            finally:  # after Ctrl-C too: what nobody has begun is left, what others have begun is waited for
+                _add(finished, len(list(left)))
+                while finished[0] < len(pieces):
                     time.sleep(0)
 
 
@@ -127,6 +131,28 @@ def _pieces(size: int, threads: int) -> list[tuple[int, int]]:
         pieces.append((start, min(stop, size)))
         start = stop
     return pieces
+
+
+@intrinsic
+def _fetch_add(_, counter, amount):
+    """Add to counter[0] and give what it was, in one indivisible step."""
+
+    def generate(context, builder, signature, args):
+        return builder.atomic_rmw("add", args[0], args[1], "seq_cst")
+
+    return types.int64(counter, types.int64), generate
+
+
+@helper
+def _add(finished, amount):
+    _fetch_add(at(finished, 0), amount)
+
+
+@helper
+def _watch(finished, count, spins):
+    """Wait a little for the last pieces, without Python's lock, which the others need to report them."""
+    while spins > 0 and _fetch_add(at(finished, 0), 0) < count:
+        spins -= 1
 
 
 _lock = threading.RLock()  # one kernel at a time
@@ -149,10 +175,12 @@ def _serve() -> None:
         _work(*_jobs.get())  # of a kernel that is over by now, no piece is left
 
 
-def _work(function: Any, pieces: Iterator[tuple[int, int]], arguments: tuple[Any, ...], finished: list[int]) -> None:
+def _work(function: Any, pieces: Iterator[tuple[int, int]], arguments: tuple[Any, ...], finished: Any) -> None:
     for start, stop in pieces:  # one iterator for all threads
-        function(start, stop, *arguments)
-        finished.append(start)
+        try:
+            function(start, stop, *arguments)
+        finally:
+            _add(finished, 1)
 
 
 def _forget_threads() -> None:
