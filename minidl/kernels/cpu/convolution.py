@@ -74,9 +74,8 @@ def _tables(
 
 
 def _run(
-    forward: bool, a: Array, weight: Array, c: Array, stride: Pair, padding: Pair,
-    bias: Array | None = None,
-) -> Array:  # fmt: skip
+    forward: bool, a: Array, weight: Array, c: Array, stride: Pair, padding: Pair, bias: Array | None = None
+) -> Array:
     """C (B, H, W, N) from images A (B, H, W, K) and kernels (N, KH, KW, K), or backward (K, KH, KW, N)."""
     K, N, (_, kh, kw, inner) = a.shape[3], c.shape[3], weight.shape
     orders = [_order(forward, k, s) for k, s in zip((kh, kw), stride, strict=True)]

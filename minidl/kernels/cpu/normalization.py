@@ -5,8 +5,6 @@ row from each. Sums are taken in float64, in a fixed number of blocks: exact eno
 beside their deviation, and the same with any number of threads.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ...backend import Array
@@ -22,7 +20,7 @@ def _sum(start, stop, a, a_shift, b, b_shift, y, dz, sums):
 
     Where y is given, a counts only where that is positive, and dz keeps what counts.
     """
-    rows, C = a.shape
+    rows, C = a.size // a.shape[-1], a.shape[-1]
     for block in range(start, stop):
         total, product = at(sums, 2 * block * C), at(sums, (2 * block + 1) * C)
         for c in range(C):
@@ -42,11 +40,11 @@ def _sum(start, stop, a, a_shift, b, b_shift, y, dz, sums):
 
 @task
 def _map(start, stop, x, mean, scale, shift, factor, other, y, relu, z, dz):
-    """z = scale (x - mean) + shift + factor other, and then ReLU, where asked for.
+    """z = scale (x - mean) + shift + factor other, and then ReLU, where asked for; or z = scale x, without a mean.
 
     Where y is given, x counts only where that is positive, and dz keeps what counts.
     """
-    rows, C = x.shape
+    rows, C = x.size // x.shape[-1], x.shape[-1]
     first, last = share(start, BLOCKS, rows)[0], share(stop, BLOCKS, rows)[0]
     for row in range(first, last):
         i = row * C
@@ -63,62 +61,45 @@ def _map(start, stop, x, mean, scale, shift, factor, other, y, relu, z, dz):
             of_z[c] = np.float32(0) if relu and value <= 0 else value  # NaN is not: it must not turn into 0
 
 
-def _rows(images: Any) -> Any:
-    return None if images is None else images.reshape(-1, images.shape[-1])
-
-
-def _sums(
-    a: Array, a_shift: Array, b: Array, b_shift: Array, y: Array | None = None,
-    dz: Array | None = None,
-) -> tuple[Array, Array]:  # fmt: skip
+def _sums(a: Array, a_shift: Array, b: Array, b_shift: Array, y: Array | None, dz: Array | None) -> Array:
     sums = empty((BLOCKS, 2, a.shape[-1]), np.float64)
-    _sum.run(BLOCKS, _rows(a), a_shift, _rows(b), b_shift, _rows(y), _rows(dz), sums)
-    total, product = sums.sum(axis=0)
-    return total, product
-
-
-def _mapped(
-    x: Array, mean: Array | None, scale: Array, shift: Array | None, other: Array | None = None,
-    factor: Array | None = None, y: Array | None = None, relu: bool = False, dz: Array | None = None,
-) -> Array:  # fmt: skip
-    z = empty(x.shape)
-    numbers = [None if a is None else np.asarray(a, np.float32) for a in (mean, scale, shift, factor)]
-    _map.run(BLOCKS, _rows(x), *numbers, _rows(other), _rows(y), relu, _rows(z), _rows(dz))
-    return z
+    _sum.run(BLOCKS, a, a_shift, b, b_shift, y, dz, sums)
+    return sums.sum(axis=0)
 
 
 def moments(x: Array) -> tuple[Array, Array]:
     rows = x.size // x.shape[-1]
     pivot = x.reshape(rows, -1)[0]  # sums of x - pivot, so that nothing cancels where x hardly varies
-    mean, square = (total / rows for total in _sums(x, pivot, x, pivot))
+    mean, square = _sums(x, pivot, x, pivot, None, None) / rows
     return (pivot + mean).astype(np.float32), np.maximum(square - mean**2, 0).astype(np.float32)
 
 
 def normalize(
-    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float,
-    residual: Array | None, relu: bool,
-) -> Array:  # fmt: skip
-    scale = gamma / np.sqrt(var + np.float32(eps))
-    return _mapped(x, mean, scale, beta, residual, np.ones_like(gamma), relu=relu)
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
+) -> Array:
+    y, scale = empty(x.shape), gamma / np.sqrt(var + np.float32(eps))
+    _map.run(BLOCKS, x, mean, scale, beta, np.ones_like(gamma), residual, None, relu, y, None)
+    return y
 
 
 def normalize_grad(
-    dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float,
-    relu: bool, training: bool,
-) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-    rows, dz = x.size // x.shape[-1], empty(x.shape) if relu else dy
-    dbeta, product = _sums(dy, np.zeros_like(mean), x, mean, *((y, dz) if relu else ()))
+    dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
+) -> tuple[Array, Array, Array, Array]:
+    rows, dx, dz = x.size // x.shape[-1], empty(x.shape), empty(x.shape) if relu else dy
+    dbeta, product = _sums(dy, np.zeros_like(mean), x, mean, *((y, dz) if relu else (None, None)))
     inv_std = 1 / np.sqrt(var + eps, dtype=np.float64)
     dgamma, scale = product * inv_std, gamma * inv_std
     # dx = gamma inv_std (dz - dbeta / rows - (x - mean) inv_std dgamma / rows); the last two only when training
     part = training / rows * scale
-    dx = _mapped(x, mean, -part * inv_std * dgamma, -part * dbeta, dz, scale)
+    numbers = [a.astype(np.float32) for a in (-part * inv_std * dgamma, -part * dbeta, scale)]
+    _map.run(BLOCKS, x, mean, *numbers, dz, None, False, dx, None)
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
 
 
 def normalize_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
-    scale, kept = gamma / np.sqrt(var + np.float32(eps)), empty(y.shape) if relu and residual else None
-    dx = _mapped(dy, None, scale, None, y=y if relu else None, dz=kept)
-    return dx, (kept if relu else dy) if residual else None
+    dx, dz = empty(y.shape), empty(y.shape) if relu and residual else None
+    scale = gamma / np.sqrt(var + np.float32(eps))
+    _map.run(BLOCKS, dy, None, scale, None, None, None, y if relu else None, False, dx, dz)
+    return dx, (dz if relu else dy) if residual else None

@@ -93,9 +93,8 @@ def _transform_kernels(g, turned, n, c0, count, U, plane):
 
 
 @task
-def _transform_all_images(start, stop, x, padding, size, tiles, first, last, V, plane):
-    """V of ROWS tiles for each part."""
-    start, stop = start * ROWS, min(stop * ROWS, last - first)
+def _transform_all_images(start, stop, x, padding, size, tiles, first, V, plane):
+    """V of some tiles, counted from the first."""
     _transform_images(x, padding, size, tiles, first + start, stop - start, at(V, start * COLUMNS), plane)
 
 
@@ -190,7 +189,7 @@ def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding:
     else:
         u_plane, v_plane, U = CHUNK * COLUMNS + LANES, (count + ROWS) * COLUMNS + LANES, starts
         V = empty(c // COLUMNS * POINTS * v_plane)
-        _transform_all_images.run(-(-count // ROWS), x, padding, 6, tiles, 0, count, V, v_plane)
+        _transform_all_images.run(count, x, padding, 6, tiles, 0, V, v_plane)
     parts = -(-count // block) * panels
     _convolve.run(parts, x, padding, V, v_plane, weight, turned, U, u_plane, starts, tiles, block, y)
     return y
@@ -207,6 +206,6 @@ def grad_weight(dy: Array, x: Array, padding: Pair) -> Array:
     for first in range(0, count, slab):
         last = min(first + slab, count)
         for images, pad, size, out in ((x, padding, 6, V), (dy, (0, 0), 4, Z)):
-            _transform_all_images.run(-(-(last - first) // ROWS), images, pad, size, tiles, first, last, out, plane)
+            _transform_all_images.run(last - first, images, pad, size, tiles, first, out, plane)
         _multiply_gradients.run(parts, V, Z, plane, last - first, dU, first > 0, last == count, zeros(COLUMNS), dw)
     return dw
