@@ -4,9 +4,9 @@
     dx[pixel, c]     = sum over (kh, kw, n)  of  dy[the outputs that saw it] * weight[n, kh, kw, c]
     dw[n, kh, kw, c] = sum over (b, oh, ow)  of  dy[b, oh, ow, n] * x[b, the pixel that (kh, kw) sees, c]
 
-The first two are one product, ``gather``: pixels of C are rows that gather from images A, the packed weights are B.
-Tables, made once for each shape, say where each row starts and how much of the kernel falls within the image, so that
-edges, strides and padding need no copy and no code of their own. In the third, both A and B are images.
+All three are one product, ``gather``. In the first two, pixels of C are rows that gather from images A, and the packed
+weights are B; in the third, both A and B are images. Tables, made once for each shape, say where each row starts and
+how much of the kernel falls within the image, so that edges, strides and padding need no copy and no code of their own.
 """
 
 import functools
@@ -17,13 +17,11 @@ import numpy as np
 from ...backend import Array
 from .. import precision
 from ..runtime.memory import empty
-from ..runtime.tasks import at, share, task
 from ..shapes import Pair, Shape, output_sizes
 from . import winograd
-from .multiply import BLOCK, gather, pack, whole_tiles, zeros
-from .tile import COLUMNS, LANES, ROWS, multiply
+from .multiply import gather, pack, tables
+from .tile import COLUMNS, LANES
 
-PIXELS = 192  # of images that one step of the weight gradient keeps in the nearest cache
 PARTIALS = 1 << 21  # floats in all partial sums of a weight gradient
 
 
@@ -53,24 +51,18 @@ def _groups(
 
 
 @functools.lru_cache(maxsize=64)
-def _tables(
+def _pixel_tables(
     forward: bool, a_shape: Shape, c_shape: Shape, kernel: Pair, stride: Pair, padding: Pair
 ) -> tuple[Array, Array, Array]:
-    """Where each row starts in A and in C, and for each ROWS rows their place in a panel and two counts.
-
-    Rows that see the same places of the kernel follow each other, the last repeated up to a multiple of ROWS.
-    """
+    """Rows are pixels of C; those that see the same places of the kernel follow each other."""
     (batch, a_h, a_w, K), (_, c_h, c_w, N) = a_shape, c_shape
     axes = zip((a_h, a_w), (c_h, c_w), kernel, stride, padding, strict=True)
-    image = np.arange(batch)[:, None, None]
-    a_rows, c_rows, blocks = [], [], []
+    image, groups = np.arange(batch)[:, None, None], []
     for (place_h, high, h), (place_w, wide, w) in itertools.product(*(_groups(forward, *axis) for axis in axes)):
         a = ((image * a_h + h[:, 1:]) * a_w + w[:, 1]) * K
         c = ((image * c_h + h[:, :1]) * c_w + w[:, 0]) * N
-        a_rows.append(whole_tiles(a))
-        c_rows.append(whole_tiles(c))
-        blocks.append(np.tile(((place_h * kernel[1] + place_w) * K, high, wide * K), (len(a_rows[-1]) // ROWS, 1)))
-    return np.concatenate(a_rows), np.concatenate(c_rows), np.concatenate(blocks)
+        groups.append((a, c, ((place_h * kernel[1] + place_w) * K * COLUMNS, 1, high, wide * K)))
+    return tables(groups)
 
 
 def _run(
@@ -82,11 +74,9 @@ def _run(
     places = np.array([(i * kw + j) * inner for i, j in itertools.product(*orders)])
     step_k, step_n = (1, kh * kw * inner) if forward else (kh * kw * inner, 1)
     panels = pack(weight, places, step_k, step_n, K, N)
-    a_rows, c_rows, blocks = _tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
-    gather.run(
-        -(-len(blocks) // BLOCK) * len(panels), a, a_rows, (a.shape[2] * K, 1), blocks, panels, kw * K, c, c_rows, N,
-        zeros(N) if bias is None else bias, False,
-    )  # fmt: skip
+    rows = _pixel_tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
+    b_steps = kh * kw * K * COLUMNS, 0, kw * K * COLUMNS, COLUMNS
+    gather(a, (0, a.shape[2] * K, 1), rows, panels, b_steps, c, N, bias)
     return c
 
 
@@ -125,71 +115,49 @@ def _grad_input_of_few_channels(dy: Array, weight: Array, x_shape: Shape, stride
     return np.ascontiguousarray(pixels.reshape(b, blocks.shape[1] * sh, -1, c)[:, :h, :w])
 
 
-@task
-def _grad_weight(start, stop, a, a_steps, a_rows, c_rows, b, b_steps, panels, chunks, sizes, out, zero):
-    """out[partial, r, n] = sum over its share of the pixels of a[pixel, r] b[pixel, n], for one panel in each part.
-
-    A panel is (its place in B, in C, its columns, first and last row, first and last column of pixels).
-    """
-    images, height, chunk_images, chunk_rows = sizes
-    partials, per_image = len(out), -(-height // chunk_rows)
-    for part in range(start, stop):
-        b_place, c_place, columns, top, bottom, left, right = panels[part % len(panels)]
-        partial = part // len(panels)
-        first, last = share(partial, partials, chunks)
-        for chunk in range(first, last):
-            i, row = chunk // per_image * chunk_images, chunk % per_image * chunk_rows
-            h = max(row, top)
-            counts = (min(chunk_images, images - i), min(row + chunk_rows, bottom) - h, right - left)
-            a_place = i * a_steps[0] + h * a_steps[1] + left * a_steps[2]
-            b_chunk = i * b_steps[0] + h * b_steps[1] + left * b_steps[2] + b_place
-            for tile in range(0, len(a_rows), ROWS):
-                multiply(
-                    at(a, a_place), at(a_rows, tile), a_steps, at(b, b_chunk), b_steps, counts,
-                    at(out[partial], c_place), at(c_rows, tile), at(zero, 0), chunk > first, columns,
-                )  # fmt: skip
+def _seen(place: int, size: int, outputs: int, stride: int, padding: int) -> tuple[int, int]:
+    """The first output along an axis that sees a pixel through that place of the kernel, and how many do."""
+    first = max(0, -((place - padding) // stride))
+    return first, max(0, min(outputs, (size - 1 - place + padding) // stride + 1) - first)
 
 
 @functools.lru_cache(maxsize=64)
 def _weight_tables(
-    x_shape: Shape, w_shape: Shape, out: Pair, stride: Pair, padding: Pair, turned: bool
+    few: bool, partials: int, x_shape: Shape, w_shape: Shape, out: Pair, stride: Pair, padding: Pair
 ) -> tuple[Array, Array, Array]:
-    """Where rows start in A and in C, and the panels of columns; see ``_grad_weight``."""
-    (_, h, w, c), (n, kh, kw, _) = x_shape, w_shape
-    panels: list[tuple[int, ...]] = []
-    if turned:  # rows are a window's numbers, columns n
-        rows = np.arange(kh * kw * c)
-        a_rows, c_rows = rows // (kw * c) * w * c + rows % (kw * c), rows * n
-        panels += [(m, m, n - m, 0, out[0], 0, out[1]) for m in range(0, n, COLUMNS)]
-    else:  # rows are n, columns c: for each place of the kernel, of the pixels that it sees
-        a_rows, c_rows = np.arange(n), np.arange(n) * kh * kw * c
+    """Rows are n, and columns c, for each place of the kernel; with few c, rows are the places and c, columns n."""
+    (b, h, w, c), (n, kh, kw, _), (oh, ow), groups = x_shape, w_shape, out, []
+    for partial in range(partials):
+        first, last = partial * b // partials, (partial + 1) * b // partials
+        to = partial * n * kh * kw * c
+        if few:
+            rows = np.arange(kh * kw * c)
+            windows = first * h * w * c + rows // (kw * c) * w * c + rows % (kw * c)
+            groups.append((windows, to + rows * n, (first * oh * ow * n, last - first, oh, ow)))
+            continue
         for i, j in itertools.product(range(kh), range(kw)):
-            seen: list[int] = []
-            for k, size, outputs, s, p in zip((i, j), (h, w), out, stride, padding, strict=True):
-                seen += [max(0, -((k - p) // s)), max(0, min(outputs, (size - 1 - k + p) // s + 1))]
-            place = ((i - padding[0]) * w + j - padding[1]) * c
-            panels += [(place + m, (i * kw + j) * c + m, c - m, *seen) for m in range(0, c, COLUMNS)]
-    return whole_tiles(a_rows), whole_tiles(c_rows), np.array(panels)
+            top, high = _seen(i, h, oh, stride[0], padding[0])
+            left, wide = _seen(j, w, ow, stride[1], padding[1])
+            pixel = (first * h + top * stride[0] + i - padding[0]) * w + left * stride[1] + j - padding[1]
+            rows = (first * oh + top) * ow * n + left * n + np.arange(n)
+            groups.append((rows, to + (np.arange(n) * kh * kw + i * kw + j) * c, (pixel * c, last - first, high, wide)))
+    return tables(groups)
 
 
 def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, padding: Pair) -> Array:
-    """Summed in several parts of the pixels, each with a dw of its own."""
+    """Summed in several parts of the images, each with a dw of its own."""
     (n, kh, kw, c), (sh, sw), (b, oh, ow, _) = w_shape, stride, dy.shape
     if precision() == "fast" and winograd.pays((kh, kw), stride, (oh, ow), c, n):
         return winograd.grad_weight(dy, x, padding)
-    turned = 2 * c <= LANES
-    if turned and padding != (0, 0):
-        x = np.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+    few = 2 * c <= LANES  # which then are no columns
+    if few and padding != (0, 0):
+        x, padding = np.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))), (0, 0)
     _, h, w, _ = x.shape
-    a_rows, c_rows, panels = _weight_tables(x.shape, w_shape, (oh, ow), stride, padding, turned)
-    of_x, of_dy = (x, (h * w * c, sh * w * c, sw * c)), (dy, (oh * ow * n, ow * n, n))
-    (a, a_steps), (of_b, b_steps) = (of_x, of_dy) if turned else (of_dy, of_x)
-    sizes = b, oh, max(1, PIXELS // (oh * ow)), min(oh, max(1, PIXELS // ow))  # the last two of a chunk of pixels
-    chunks = -(-b // sizes[2]) * -(-oh // sizes[3])
-    partials = empty((min(chunks, 16, max(1, PARTIALS // (kh * kw * c * n))), kh * kw * c * n))
-    _grad_weight.run(
-        len(partials) * len(panels), a, a_steps, a_rows, c_rows, of_b, b_steps, panels, chunks, sizes, partials,
-        zeros(COLUMNS),
-    )  # fmt: skip
-    dw = partials.sum(axis=0) if len(partials) > 1 else partials
-    return np.ascontiguousarray(dw.reshape(-1, n).T).reshape(w_shape) if turned else dw.reshape(w_shape)
+    dw = empty((min(b, 16, max(1, PARTIALS // (kh * kw * c * n))), kh * kw * c * n))
+    rows = _weight_tables(few, len(dw), x.shape, w_shape, (oh, ow), stride, padding)
+    of_x, of_dy = (h * w * c, sh * w * c, sw * c), (oh * ow * n, ow * n, n)
+    if few:
+        gather(x, of_x, rows, dy, (COLUMNS, *of_dy), dw, n)
+        return np.ascontiguousarray(dw.sum(axis=0).reshape(-1, n).T).reshape(w_shape)
+    gather(dy, of_dy, rows, x, (COLUMNS, *of_x), dw, c)
+    return (dw.sum(axis=0) if len(dw) > 1 else dw).reshape(w_shape)

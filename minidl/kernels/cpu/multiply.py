@@ -6,6 +6,7 @@ beyond the last hold anything: the tile does not look at them.
 
 import functools
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ..runtime.tasks import at, task
 from .tile import COLUMNS, ROWS, multiply
 from .vector import LANES, copy_square, turn_square
 
+Steps = tuple[int, ...]
 BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache
 DEEP, WIDE = 1 << 10, 1 << 10  # rows and columns of a matrix that are packed at a time, and then still in some cache
 
@@ -43,50 +45,60 @@ def pack(b: Array, places: Array, step_k: int, step_n: int, K: int, N: int) -> A
     return panels
 
 
-def whole_tiles(rows: Array) -> Array:
-    """The last row as often as it takes to fill a tile: it is computed again."""
-    return np.pad(rows.ravel(), (0, -rows.size % ROWS), mode="edge")
+def tables(groups: Iterable[tuple[Array, Array, tuple[int, ...]]]) -> tuple[Array, Array, Array]:
+    """a_rows, c_rows and blocks of ``gather`` from groups of rows: where they start in A and in C, and their block.
 
-
-@functools.cache
-def zeros(size: int) -> Array:
-    return np.zeros(size, np.float32)
+    The last of a group is repeated as often as it takes to fill a tile, and is computed as often.
+    """
+    a_rows, c_rows, blocks = zip(*groups, strict=True)
+    fill = lambda rows: np.concatenate([np.pad(r.ravel(), (0, -r.size % ROWS), mode="edge") for r in rows])  # noqa: E731
+    return fill(a_rows), fill(c_rows), np.repeat(blocks, [-(-rows.size // ROWS) for rows in a_rows], axis=0)
 
 
 @task
-def gather(start, stop, a, a_rows, a_steps, blocks, panels, b_step, c, c_rows, N, bias, add):
-    """Of each part a block of rows times a panel.
-
-    c[c_rows[r] + n] = bias[n] + sum over i < high, k < deep of a[a_rows[r] + (i, k) . a_steps] * B[i * b_step + k, n]
-
-    where B starts at a row of the panel, which ``blocks`` gives, with high and deep, for the ROWS rows of each tile.
-    """
-    count, size = len(panels), panels.shape[1] * panels.shape[2]
+def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias, add):
     for part in range(start, stop):
-        first, panel = part // count * BLOCK, part % count
+        first, panel = part // panels * BLOCK, part % panels
         n = panel * COLUMNS
         for tile in range(first, min(first + BLOCK, len(blocks))):
-            row, high, deep = blocks[tile]
-            b = at(panels, (panel * size + row) * COLUMNS)
+            place, count0, count1, count2 = blocks[tile]
             multiply(
-                at(a, 0), at(a_rows, tile * ROWS), a_steps, b, (b_step * COLUMNS, COLUMNS), (high, deep),
-                at(c, n), at(c_rows, tile * ROWS), at(bias, n), add, N - n,
+                at(a, 0), at(a_rows, tile * ROWS), a_steps, at(b, place + panel * b_steps[0]), b_steps[1:],
+                (count0, count1, count2), at(c, n), at(c_rows, tile * ROWS), at(bias, n), add, N - n,
             )  # fmt: skip
+
+
+def gather(
+    a: Array, a_steps: Steps, rows: tuple[Array, Array, Array], b: Array, b_steps: Steps, c: Array, N: int,
+    bias: Array | None = None, add: bool = False,
+) -> None:  # fmt: skip
+    """For the rows r of some tables, and n < N, with three indices i below three counts:
+
+    c[c_rows[r] + n] = bias[n] + sum over i of a[a_rows[r] + i . a_steps] * b[place + i . b_steps + n]
+
+    or, if asked to add, what was there + ... The place and the counts are the block of ROWS rows. The first of b_steps
+    leads from a panel of columns to the next, and is followed by the indices' three.
+    """
+    (a_rows, c_rows, blocks), panels = rows, -(-N // COLUMNS)
+    bias = _zeros(N) if bias is None else bias
+    parts = -(-len(blocks) // BLOCK) * panels
+    _gather.run(parts, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias, add)
+
+
+@functools.cache
+def _zeros(size: int) -> Array:
+    return np.zeros(size, np.float32)
 
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a @ b, for any strides, a piece of b after the other."""
     (rows, depth), columns = a.shape, b.shape[1]
     (a_row, a_k), (b_k, b_n) = (tuple(step // 4 for step in m.strides) for m in (a, b))
-    c, (a_rows, c_rows) = empty((rows, columns)), (whole_tiles(np.arange(rows) * step) for step in (a_row, columns))
+    c, row = empty((rows, columns)), np.arange(rows)
     for n, k in itertools.product(range(0, columns, WIDE), range(0, depth, DEEP)):
         wide, deep = min(WIDE, columns - n), min(DEEP, depth - k)
-        panels = pack(
-            b[k, n : n + 1], np.array([0]), b_k, b_n, deep, wide
-        )  # given the first number, of whatever layout
-        blocks = np.full((len(a_rows) // ROWS, 3), (0, 1, deep))
-        gather.run(
-            -(-len(blocks) // BLOCK) * len(panels), a[0, k : k + 1], a_rows, (0, a_k), blocks, panels, 0, c[0, n:],
-            c_rows, wide, zeros(wide), k > 0,
-        )  # fmt: skip
+        first_a, first_b = a[0, k : k + 1], b[k, n : n + 1]  # all that a task needs: compiled once for all layouts
+        panels = pack(first_b, np.array([0]), b_k, b_n, deep, wide)
+        block = tables([(row * a_row, row * columns, (0, 1, 1, deep))])
+        gather(first_a, (0, 0, a_k), block, panels, (deep * COLUMNS, 0, 0, COLUMNS), c[0, n:], wide, add=k > 0)
     return c

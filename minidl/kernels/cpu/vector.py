@@ -32,10 +32,8 @@ def writes(write: Callable[..., None]) -> Any:
 
     def function(_, *kinds):
         def generate(context, builder, signature, values):
-            pairs = zip(signature.args, values, strict=True)
-            write(
-                builder, *[cgutils.unpack_tuple(builder, v) if isinstance(k, types.UniTuple) else v for k, v in pairs]
-            )
+            tuples = [isinstance(kind, types.UniTuple) for kind in signature.args]
+            write(builder, *[cgutils.unpack_tuple(builder, v) if t else v for v, t in zip(values, tuples, strict=True)])
             return context.get_dummy_value()
 
         return types.void(*[types.int64 if isinstance(k, types.Number | types.Boolean) else k for k in kinds]), generate
@@ -62,9 +60,8 @@ def _lane_numbers(numbers: Sequence[int], bits: int = 32) -> Any:
 def _spread(builder: Any, number: Any) -> Any:
     """A vector with that number in each lane."""
     anything = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
-    return builder.shuffle_vector(
-        builder.insert_element(anything, number, word(0)), anything, _lane_numbers([0] * LANES)
-    )
+    first = builder.insert_element(anything, number, word(0))
+    return builder.shuffle_vector(first, anything, _lane_numbers([0] * LANES))
 
 
 class Vector:

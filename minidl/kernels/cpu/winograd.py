@@ -21,7 +21,6 @@ from ...backend import Array
 from ..runtime.memory import empty
 from ..runtime.tasks import at, helper, stack, task
 from ..shapes import Pair
-from .multiply import zeros
 from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
 from .vector import LANES, copy_square, turn_square
@@ -202,10 +201,10 @@ def grad_weight(dy: Array, x: Array, padding: Pair) -> Array:
     slab = min(count, max(MANY, SLAB // (POINTS * max(c, n))))
     plane, parts, dw = slab * COLUMNS + LANES, -(-n // ROWS) * (c // COLUMNS), empty((n, 3, 3, c))
     V, Z = empty(c // COLUMNS * POINTS * plane), empty(n // COLUMNS * POINTS * plane)
-    dU = empty(parts * POINTS * ROWS * COLUMNS if slab < count else 1)
+    dU, zero = empty(parts * POINTS * ROWS * COLUMNS if slab < count else 1), np.zeros(COLUMNS, np.float32)
     for first in range(0, count, slab):
         last = min(first + slab, count)
         for images, pad, size, out in ((x, padding, 6, V), (dy, (0, 0), 4, Z)):
             _transform_all_images.run(last - first, images, pad, size, tiles, first, out, plane)
-        _multiply_gradients.run(parts, V, Z, plane, last - first, dU, first > 0, last == count, zeros(COLUMNS), dw)
+        _multiply_gradients.run(parts, V, Z, plane, last - first, dU, first > 0, last == count, zero, dw)
     return dw
