@@ -41,7 +41,7 @@ def _pack(start, stop, b, places, step_k, step_n, K, N, panels):
 def pack(b: Array, places: Array, step_k: int, step_n: int, K: int, N: int) -> Array:
     """panels[n // COLUMNS, i, k, n % COLUMNS] = b[places[i] + k step_k + n step_n] for k < K and n < N."""
     panels = empty((-(-N // COLUMNS), len(places), K, COLUMNS))
-    _pack.run(panels.shape[0] * len(places), b, places, step_k, step_n, K, N, panels)
+    _pack.run(panels.shape[0] * len(places), b.reshape(-1), places, step_k, step_n, K, N, panels)
     return panels
 
 
@@ -81,7 +81,7 @@ def gather(
     """
     (a_rows, c_rows, blocks), panels = rows, -(-N // COLUMNS)
     bias = _zeros(N) if bias is None else bias
-    parts = -(-len(blocks) // BLOCK) * panels
+    parts, (a, b, c) = -(-len(blocks) // BLOCK) * panels, (m.reshape(-1) for m in (a, b, c))  # compiled once for all
     _gather.run(parts, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias, add)
 
 
@@ -97,7 +97,7 @@ def matmul(a: Array, b: Array) -> Array:
     c, row = empty((rows, columns)), np.arange(rows)
     for n, k in itertools.product(range(0, columns, WIDE), range(0, depth, DEEP)):
         wide, deep = min(WIDE, columns - n), min(DEEP, depth - k)
-        first_a, first_b = a[0, k : k + 1], b[k, n : n + 1]  # all that a task needs: compiled once for all layouts
+        first_a, first_b = a[0, k : k + 1], b[k, n : n + 1]  # all that a task needs, of any layout
         panels = pack(first_b, np.array([0]), b_k, b_n, deep, wide)
         block = tables([(row * a_row, row * columns, (0, 1, 1, deep))])
         gather(first_a, (0, 0, a_k), block, panels, (deep * COLUMNS, 0, 0, COLUMNS), c[0, n:], wide, add=k > 0)
