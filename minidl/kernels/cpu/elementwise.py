@@ -17,10 +17,6 @@ def _run(kernel: Task, first: Array, *others: Any) -> None:
     kernel.run(-(-first.size // PART), *flat)
 
 
-def _bytes(mask: Array | None) -> Array | None:
-    return None if mask is None else mask.view(np.uint8)
-
-
 @task
 def _where_positive(start, stop, x, sign, y):
     numbers, signs, results = at(x, 0), at(sign, 0), at(y, 0)
@@ -55,7 +51,7 @@ def sgd_step(
     weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: float,
     momentum: float, weight_decay: float, nesterov: bool,
 ) -> None:  # fmt: skip
-    _run(_sgd, weight, grad, velocity, _bytes(mask), *map(np.float32, (lr, momentum, weight_decay)), nesterov)
+    _run(_sgd, weight, grad, velocity, mask, *map(np.float32, (lr, momentum, weight_decay)), nesterov)
 
 
 @task
@@ -76,4 +72,4 @@ def adam_step(
 ) -> None:  # fmt: skip
     # 1 - beta is taken in float64: a beta of 0.99999999 is 1 in float32
     rates = lr / (1 - beta1**step), 1 - beta1, 1 - beta2, eps, weight_decay, 1 / (1 - beta2**step)
-    _run(_adam, weight, grad, mean, square, _bytes(mask), *map(np.float32, rates))
+    _run(_adam, weight, grad, mean, square, mask, *map(np.float32, rates))

@@ -48,13 +48,18 @@ intrinsic: Any = numba.extending.intrinsic  # one that writes its own LLVM code
 
 @intrinsic
 def at(_, x, index):
-    """The pointer to number ``index`` of x: of a pointer, or of an array, whatever its shape. None stays None."""
+    """The pointer to number ``index`` of x: of a pointer, or of an array, whatever its shape.
+
+    Truth values are bytes there, and None stays None.
+    """
 
     def generate(context, builder, signature, args):
         first = context.make_array(x)(context, builder, args[0]).data if isinstance(x, types.Array) else args[0]
         return first if x is types.none else builder.gep(first, [args[1]])
 
-    return (x if x is types.none else types.CPointer(x.dtype))(x, types.int64), generate
+    if x is types.none:
+        return x(x, types.int64), generate
+    return types.CPointer(types.uint8 if x.dtype == types.boolean else x.dtype)(x, types.int64), generate
 
 
 def stack(dtype: Any, size: int) -> Any:
