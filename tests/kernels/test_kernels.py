@@ -217,13 +217,14 @@ def test_precisions(mode, tolerance):
         kernels.set_precision(before)
 
 
-@pytest.mark.parametrize("settings", [{"MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}])
-def test_winograd_in_every_order(monkeypatch, settings):
-    """Few tiles or many, kernels or images transformed once for all tasks, one slab or several."""
+@pytest.mark.parametrize("settings", [{}, {"MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}])
+@pytest.mark.parametrize("channels", [64, 416])
+def test_winograd_in_every_order(monkeypatch, settings, channels):
+    """Few tiles or many, images or (of many channels) kernels transformed by each task, one slab or several."""
     winograd = importlib.import_module(f"{cpu.__name__}.winograd")
     for name, value in settings.items():
         monkeypatch.setattr(winograd, name, value)
-    for name, args in conv((5, 13, 15, 64), (3, 3), 96, (1, 1), (1, 1)):
+    for name, args in conv((5, 13, 15, channels), (3, 3), 96, (1, 1), (1, 1)):
         agree(run(cpu, name, args), run(portable, name, args, np.float64), 3e-5)
 
 

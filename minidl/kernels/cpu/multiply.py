@@ -62,10 +62,17 @@ def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_ro
         n = panel * COLUMNS
         for tile in range(first, min(first + BLOCK, len(blocks))):
             place, count0, count1, count2 = blocks[tile]
-            multiply(
-                at(a, 0), at(a_rows, tile * ROWS), a_steps, at(b, place + panel * b_steps[0]), b_steps[1:],
-                (count0, count1, count2), at(c, n), at(c_rows, tile * ROWS), at(bias, n), add, N - n,
-            )  # fmt: skip
+            counts, rows, b_place = (count0, count1, count2), tile * ROWS, place + panel * b_steps[0]
+            if a_steps[2] == 1 and b_steps[3] == COLUMNS:  # as always, but for dw: a loop with constants is faster
+                multiply(
+                    at(a, 0), at(a_rows, rows), (a_steps[0], a_steps[1], 1), at(b, b_place),
+                    (b_steps[1], b_steps[2], COLUMNS), counts, at(c, n), at(c_rows, rows), at(bias, n), add, N - n,
+                )  # fmt: skip
+            else:
+                multiply(
+                    at(a, 0), at(a_rows, rows), a_steps, at(b, b_place), b_steps[1:], counts, at(c, n),
+                    at(c_rows, rows), at(bias, n), add, N - n,
+                )  # fmt: skip
 
 
 def gather(
