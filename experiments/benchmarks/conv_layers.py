@@ -17,8 +17,8 @@ import numpy as np
 
 import minidl as md
 from minidl import kernels
-from minidl.kernels.cpu.parallel import Floats, Ints, task
 from minidl.kernels.cpu.tile import COLUMNS, ROWS, multiply_whole
+from minidl.kernels.cpu_runtime.tasks import at, task
 
 LAYERS = (  # network, image size and batch; H = W, C, N, kernel, stride, padding
     ("resnet18 128 px batch 32", 128, 3, 64, 7, 2, 3),
@@ -71,17 +71,20 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 @task
-def _multiply_again(part, a: Floats, rows: Ints, b: Floats, c: Floats, start: Floats, depth, repeats):
-    for _ in range(repeats):
-        multiply_whole(a, rows, (0, 0, 1), b, (0, 0, COLUMNS), (1, 1, depth), c, rows, start, 0, COLUMNS)
+def _multiply_again(start, stop, a, rows, b, c, depth, repeats):
+    for _ in range((stop - start) * repeats):
+        zero = at(c, ROWS * COLUMNS)
+        multiply_whole(
+            at(a, 0), at(rows, 0), (1,), at(b, 0), (COLUMNS,), (depth,), at(c, 0), at(rows, 0), zero, 0, COLUMNS
+        )
 
 
 def peak() -> float:
     """GFLOP/s of the register tile with everything it reads in the nearest cache."""
     depth, repeats = 64, 4000
-    a, b, c = np.ones(ROWS * COLUMNS, np.float32), np.ones(depth * COLUMNS, np.float32), np.empty(4096, np.float32)
+    a, b, c = np.ones(ROWS * COLUMNS, np.float32), np.ones(depth * COLUMNS, np.float32), np.zeros(4096, np.float32)
     parts, rows = 4 * md.num_threads(), np.arange(ROWS) * COLUMNS
-    job = lambda: _multiply_again.run(parts, a, rows, b, c, b, depth, repeats)  # noqa: E731
+    job = lambda: _multiply_again.run(parts, a, rows, b, c, depth, repeats)  # noqa: E731
     job()
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
 

@@ -236,15 +236,14 @@ def test_precisions(mode, tolerance):
         kernels.set_precision(before)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"OWN": 0}, {"OWN": 0, "SHARED": 0, "MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}]
-)
-def test_winograd_in_every_order(monkeypatch, settings):
-    """Few tiles or many, kernels or images transformed once for all tasks, one slab or several."""
+@pytest.mark.parametrize("settings", [{}, {"MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}])
+@pytest.mark.parametrize("channels", [64, 416])
+def test_winograd_in_every_order(monkeypatch, settings, channels):
+    """Few tiles or many, images or (of many channels) kernels transformed by each task, one slab or several."""
     winograd = importlib.import_module(f"{cpu.__name__}.winograd")
     for name, value in settings.items():
         monkeypatch.setattr(winograd, name, value)
-    for name, args in conv((5, 13, 15, 64), (3, 3), 96, (1, 1), (1, 1)):
+    for name, args in conv((5, 13, 15, channels), (3, 3), 96, (1, 1), (1, 1)):
         agree(run(cpu, name, args), run(portable, name, args, np.float64), 3e-5)
 
 
@@ -298,30 +297,32 @@ def test_second_thread():
 
 
 def test_compiles_where_nothing_can_be_cached(monkeypatch):
-    from numba.core.ccallback import CFunc
+    from numba.core.dispatcher import Dispatcher
 
-    from minidl.kernels.cpu import elementwise, parallel
+    from minidl.kernels.cpu import elementwise
+    from minidl.kernels.cpu_runtime import tasks
 
     def nowhere(self):
         raise RuntimeError("no locator available")
 
-    monkeypatch.setattr(CFunc, "enable_caching", nowhere)
+    monkeypatch.setattr(Dispatcher, "enable_caching", nowhere)
     x, y = normal(10), np.empty(10, np.float32)
-    parallel.Task(elementwise._where_positive.function).run(1, x, x, x.size, y)
+    tasks.Task(elementwise._where_positive.function).run(1, x, x, y)
     assert (y == np.maximum(x, 0)).all()
 
 
 SCRIPT = """
 import numpy as np
 from minidl.kernels import cpu, portable
-from minidl.kernels.cpu import tile, convolution, parallel
+from minidl.kernels.cpu import multiply, tile
 rng = np.random.default_rng(0)
 x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in ((2, 9, 8, 21), (37, 3, 3, 21), (2, 5, 4, 37)))
 for name, args in (("conv2d", (x, w, None, (2, 2), (1, 1))), ("conv2d_grad_weight", (dy, x, w.shape, (2, 2), (1, 1))),
                    ("conv2d_grad_input", (dy, w, x.shape, (2, 2), (1, 1)))):
     exact = getattr(portable, name)(*[a.astype(float) if isinstance(a, np.ndarray) else a for a in args])
     assert np.abs(getattr(cpu, name)(*args) - exact).max() < 1e-4, name
-print(tile.ROWS, tile.COLUMNS // tile.LANES, tile.LANES, convolution._grad_weight.compiled.cache_hits)
+hits = multiply._gather.compiled.stats.cache_hits
+print(tile.ROWS, tile.COLUMNS // tile.LANES, tile.LANES, sum(hits.values()))
 """
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 if not find_spec("numba"):
     pytest.skip("Numba is not installed", allow_module_level=True)
 
-from minidl.kernels.cpu import memory
+from minidl.kernels.cpu_runtime import memory
 
 LARGE = memory.SMALL  # bytes from which memory is lent
 

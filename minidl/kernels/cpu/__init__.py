@@ -3,14 +3,14 @@
 Same names, signatures and meaning as ``loops``, which explains them. Anything but float32 goes to ``portable``.
 
 =====================  ============================================================================
-``parallel``           compiled tasks and the threads that share them out; ``compiling`` says so
-``memory``             the arrays' memory
 ``tile``, ``vector``   the register-blocked multiply, sized to the instruction set
 ``multiply``           B packed into panels; matmul
 ``convolution``        direct convolution and its two gradients
 ``winograd``           the same with fewer multiplications; ``transform`` writes its transforms
 ``normalization`` ...  ``pooling``, ``elementwise``: what is bound by memory rather than arithmetic
 =====================  ============================================================================
+
+The tasks and threads that all of these run on, and the arrays' memory, are next door in ``cpu_runtime``.
 """
 
 from __future__ import annotations

@@ -1,79 +1,75 @@
 """What goes number by number: ReLU and the optimisers' steps, each in one pass over memory."""
 
+from typing import Any
+
 import numpy as np
 
-from .memory import empty
-from .parallel import Bytes, Floats, task
+from ...backend import Array
+from ..cpu_runtime.memory import empty
+from ..cpu_runtime.tasks import Task, at, task
 
-PART = 1 << 14  # numbers in one task
+PART = 1 << 14  # numbers in one part
 
 
-def _parts(x: np.ndarray) -> int:
-    return -(-x.size // PART)
+def _run(kernel: Task, first: Array, *others: Any) -> None:
+    """All parts of some arrays of one shape; what else there is, as it is."""
+    flat = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in (first, *others)]
+    kernel.run(-(-first.size // PART), *flat)
 
 
 @task
-def _where_positive(part, x: Floats, sign: Floats, size, y: Floats):
-    for i in range(part * PART, min(size, (part + 1) * PART)):
-        y[i] = np.float32(0) if sign[i] <= 0 else x[i]  # NaN is not: it stays
+def _where_positive(start, stop, x, sign, y):
+    numbers, signs, results = at(x, 0), at(sign, 0), at(y, 0)
+    for i in range(start * PART, min(stop * PART, x.size)):
+        results[i] = np.float32(0) if signs[i] <= 0 else numbers[i]  # NaN is not: it stays
 
 
-def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+def relu_grad(dy: Array, y: Array) -> Array:
     dx = empty(y.shape)
-    _where_positive.run(_parts(y), dy, y, y.size, dx)
+    _run(_where_positive, dy, y, dx)
     return dx
 
 
-def relu(x: np.ndarray) -> np.ndarray:
+def relu(x: Array) -> Array:
     return relu_grad(x, x)
 
 
 @task
-def _sgd(
-    part, weight: Floats, grad: Floats, velocity: Floats, has_velocity, mask: Bytes, has_mask, nesterov, size,
-    rates: Floats,
-):  # fmt: skip
-    lr, momentum, weight_decay = rates[0], rates[1], rates[2]
-    for i in range(part * PART, min(size, (part + 1) * PART)):
-        keep = mask[i] != 0 if has_mask else True
-        step = grad[i] + weight_decay * weight[i]
-        if has_velocity:
-            speed = momentum * velocity[i] + step
-            velocity[i] = speed if keep else np.float32(0)
+def _sgd(start, stop, weight, grad, velocity, mask, lr, momentum, weight_decay, nesterov):
+    w, g, v, kept = at(weight, 0), at(grad, 0), at(velocity, 0), at(mask, 0)
+    for i in range(start * PART, min(stop * PART, weight.size)):
+        keep = True if mask is None else kept[i] != 0
+        step = g[i] + weight_decay * w[i]
+        if velocity is not None:
+            speed = momentum * v[i] + step
+            v[i] = speed if keep else np.float32(0)
             step = step + momentum * speed if nesterov else speed
-        weight[i] = weight[i] - lr * step if keep else np.float32(0)
+        w[i] = w[i] - lr * step if keep else np.float32(0)
 
 
 def sgd_step(
-    weight: np.ndarray, grad: np.ndarray, velocity: np.ndarray | None, mask: np.ndarray | None, lr: float,
+    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: float,
     momentum: float, weight_decay: float, nesterov: bool,
 ) -> None:  # fmt: skip
-    rates = np.array([lr, momentum, weight_decay], np.float32)
-    speed, has_velocity = (weight, False) if velocity is None else (velocity, True)
-    kept, has_mask = (weight, False) if mask is None else (mask, True)
-    _sgd.run(_parts(weight), weight, grad, speed, has_velocity, kept, has_mask, nesterov, weight.size, rates)
+    _run(_sgd, weight, grad, velocity, mask, *map(np.float32, (lr, momentum, weight_decay)), nesterov)
 
 
 @task
-def _adam(
-    part, weight: Floats, grad: Floats, mean: Floats, square: Floats, mask: Bytes, has_mask, size, rates: Floats
-):  # fmt: skip
-    lr, rest1, rest2, eps, weight_decay, correction = rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
-    for i in range(part * PART, min(size, (part + 1) * PART)):
-        keep = mask[i] != 0 if has_mask else True
-        slope = grad[i] + weight_decay * weight[i]
-        mean[i] += rest1 * (slope - mean[i])
-        square[i] += rest2 * (slope * slope - square[i])
-        step = lr * mean[i] / (np.sqrt(square[i] * correction) + eps)
-        weight[i] = weight[i] - step if keep else np.float32(0)
+def _adam(start, stop, weight, grad, mean, square, mask, lr, rest1, rest2, eps, weight_decay, correction):
+    w, g, m, s, kept = at(weight, 0), at(grad, 0), at(mean, 0), at(square, 0), at(mask, 0)
+    for i in range(start * PART, min(stop * PART, weight.size)):
+        keep = True if mask is None else kept[i] != 0
+        slope = g[i] + weight_decay * w[i]
+        m[i] += rest1 * (slope - m[i])
+        s[i] += rest2 * (slope * slope - s[i])
+        step = lr * m[i] / (np.sqrt(s[i] * correction) + eps)
+        w[i] = w[i] - step if keep else np.float32(0)
 
 
 def adam_step(
-    weight: np.ndarray, grad: np.ndarray, mean: np.ndarray, square: np.ndarray, mask: np.ndarray | None, lr: float,
+    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: float,
     beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
 ) -> None:  # fmt: skip
     # 1 - beta is taken in float64: a beta of 0.99999999 is 1 in float32
-    corrections = lr / (1 - beta1**step), 1 / (1 - beta2**step)
-    rates = np.array([corrections[0], 1 - beta1, 1 - beta2, eps, weight_decay, corrections[1]], np.float32)
-    kept, has_mask = (weight, False) if mask is None else (mask, True)
-    _adam.run(_parts(weight), weight, grad, mean, square, kept, has_mask, weight.size, rates)
+    rates = lr / (1 - beta1**step), 1 - beta1, 1 - beta2, eps, weight_decay, 1 / (1 - beta2**step)
+    _run(_adam, weight, grad, mean, square, mask, *map(np.float32, rates))

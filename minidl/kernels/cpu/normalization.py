@@ -7,123 +7,99 @@ beside their deviation, and the same with any number of threads.
 
 import numpy as np
 
-from .memory import empty
-from .parallel import Doubles, Floats, share, task
+from ...backend import Array
+from ..cpu_runtime.memory import empty
+from ..cpu_runtime.tasks import at, share, task
 
 BLOCKS = 64
 
 
 @task
-def _sum(
-    block, a: Floats, a_shift: Floats, b: Floats, b_shift: Floats, gated, y: Floats, dz: Floats, rows, C, sums: Doubles
-):  # fmt: skip
+def _sum(start, stop, a, a_shift, b, b_shift, y, dz, sums):
     """The sums of a - a_shift and of (a - a_shift)(b - b_shift) over a block of rows.
 
-    If ``gated``, a counts only where y is positive, and dz keeps what counts.
+    Where y is given, a counts only where that is positive, and dz keeps what counts.
     """
-    total, product = block * 2 * C, block * 2 * C + C
-    for i in range(2 * C):
-        sums[total + i] = 0
-    first, last = share(block, BLOCKS, rows)
-    for row in range(first, last):
+    rows, C = a.size // a.shape[-1], a.shape[-1]
+    for block in range(start, stop):
+        total, product = at(sums, 2 * block * C), at(sums, (2 * block + 1) * C)
         for c in range(C):
-            i = row * C + c
-            value = a[i]
-            if gated:
-                value = value if y[i] > 0 else np.float32(0)
-                dz[i] = value
-            shifted = np.float64(value) - np.float64(a_shift[c])
-            sums[total + c] += shifted
-            sums[product + c] += shifted * (np.float64(b[i]) - np.float64(b_shift[c]))
-
-
-def _sums(
-    a: np.ndarray, a_shift: np.ndarray, b: np.ndarray, b_shift: np.ndarray, y: np.ndarray, dz: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    sums = empty((BLOCKS, 2, a.shape[-1]), np.float64)
-    gated, out = (False, a) if dz is None else (True, dz)
-    _sum.run(BLOCKS, a, a_shift, b, b_shift, gated, y, out, a.size // a.shape[-1], a.shape[-1], sums)
-    total, product = sums.sum(axis=0)
-    return total, product
+            total[c], product[c] = 0, 0
+        first, last = share(block, BLOCKS, rows)
+        for row in range(first, last):
+            of_a, of_b, of_y, of_dz = at(a, row * C), at(b, row * C), at(y, row * C), at(dz, row * C)
+            for c in range(C):
+                value = of_a[c]
+                if y is not None:
+                    value = value if of_y[c] > 0 else np.float32(0)
+                    of_dz[c] = value
+                shifted = np.float64(value) - np.float64(a_shift[c])
+                total[c] += shifted
+                product[c] += shifted * (np.float64(of_b[c]) - np.float64(b_shift[c]))
 
 
 @task
-def _map(
-    block, x: Floats, mean: Floats, scale: Floats, shift: Floats, other: Floats, factor: Floats, has_other, relu, rows,
-    C, y: Floats,
-):  # fmt: skip
-    """y = scale (x - mean) + shift + factor other, and then ReLU, where asked for."""
-    first, last = share(block, BLOCKS, rows)
+def _map(start, stop, x, mean, scale, shift, factor, other, y, relu, z, dz):
+    """z = scale (x - mean) + shift + factor other, and then ReLU, where asked for; or z = scale x, without a mean.
+
+    Where y is given, x counts only where that is positive, and dz keeps what counts.
+    """
+    rows, C = x.size // x.shape[-1], x.shape[-1]
+    first, last = share(start, BLOCKS, rows)[0], share(stop, BLOCKS, rows)[0]
     for row in range(first, last):
+        i = row * C
+        of_x, of_other, of_y, of_z, of_dz = at(x, i), at(other, i), at(y, i), at(z, i), at(dz, i)
         for c in range(C):
-            i = row * C + c
-            value = (x[i] - mean[c]) * scale[c] + shift[c]
-            if has_other:
-                value += factor[c] * other[i]
-            if relu and value <= 0:  # NaN is not: it must not turn into 0
-                value = np.float32(0)
-            y[i] = value
+            value = of_x[c]
+            if y is not None:
+                value = value if of_y[c] > 0 else np.float32(0)
+                if dz is not None:
+                    of_dz[c] = value
+            value = value * scale[c] if mean is None else (value - mean[c]) * scale[c] + shift[c]
+            if other is not None:
+                value += factor[c] * of_other[c]
+            of_z[c] = np.float32(0) if relu and value <= 0 else value  # NaN is not: it must not turn into 0
 
 
-def _mapped(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray, other: np.ndarray | None = None,
-    factor: np.ndarray | None = None, relu: bool = False,
-) -> np.ndarray:  # fmt: skip
-    y = empty(x.shape)
-    numbers = [np.asarray(a, np.float32) for a in (mean, scale, shift)]
-    extra = (x, mean, False) if other is None else (other, np.asarray(factor, np.float32), True)
-    _map.run(BLOCKS, x, *numbers, *extra, relu, x.size // x.shape[-1], x.shape[-1], y)
-    return y
+def _sums(a: Array, a_shift: Array, b: Array, b_shift: Array, y: Array | None, dz: Array | None) -> Array:
+    sums = empty((BLOCKS, 2, a.shape[-1]), np.float64)
+    _sum.run(BLOCKS, a, a_shift, b, b_shift, y, dz, sums)
+    return sums.sum(axis=0)
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(x: Array) -> tuple[Array, Array]:
     rows = x.size // x.shape[-1]
     pivot = x.reshape(rows, -1)[0]  # sums of x - pivot, so that nothing cancels where x hardly varies
-    mean, square = (total / rows for total in _sums(x, pivot, x, pivot, x, None))
+    mean, square = _sums(x, pivot, x, pivot, None, None) / rows
     return (pivot + mean).astype(np.float32), np.maximum(square - mean**2, 0).astype(np.float32)
 
 
 def normalize(
-    x: np.ndarray, mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float,
-    residual: np.ndarray | None, relu: bool,
-) -> np.ndarray:  # fmt: skip
-    return _mapped(x, mean, gamma / np.sqrt(var + np.float32(eps)), beta, residual, np.ones_like(gamma), relu)
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
+) -> Array:
+    y, scale = empty(x.shape), gamma / np.sqrt(var + np.float32(eps))
+    _map.run(BLOCKS, x, mean, scale, beta, np.ones_like(gamma), residual, None, relu, y, None)
+    return y
 
 
 def normalize_grad(
-    dy: np.ndarray, x: np.ndarray, y: np.ndarray, mean: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float,
-    relu: bool, training: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    rows, dz = x.size // x.shape[-1], empty(x.shape) if relu else dy
-    dbeta, product = _sums(dy, np.zeros_like(mean), x, mean, y, dz if relu else None)
+    dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
+) -> tuple[Array, Array, Array, Array]:
+    rows, dx, dz = x.size // x.shape[-1], empty(x.shape), empty(x.shape) if relu else dy
+    dbeta, product = _sums(dy, np.zeros_like(mean), x, mean, *((y, dz) if relu else (None, None)))
     inv_std = 1 / np.sqrt(var + eps, dtype=np.float64)
     dgamma, scale = product * inv_std, gamma * inv_std
     # dx = gamma inv_std (dz - dbeta / rows - (x - mean) inv_std dgamma / rows); the last two only when training
     part = training / rows * scale
-    dx = _mapped(x, mean, -part * inv_std * dgamma, -part * dbeta, dz, scale)
+    numbers = [a.astype(np.float32) for a in (-part * inv_std * dgamma, -part * dbeta, scale)]
+    _map.run(BLOCKS, x, mean, *numbers, dz, None, False, dx, None)
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
 
 
-@task
-def _scale_positive(block, dy: Floats, y: Floats, scale: Floats, rows, C, keep, dz: Floats, dx: Floats):
-    """dx = scale dy where y is positive, else 0; dz the same without scale, if it shall be kept."""
-    first, last = share(block, BLOCKS, rows)
-    for row in range(first, last):
-        for c in range(C):
-            i = row * C + c
-            value = dy[i] if y[i] > 0 else np.float32(0)
-            if keep:
-                dz[i] = value
-            dx[i] = scale[c] * value
-
-
 def normalize_grad_fixed(
-    dy: np.ndarray, y: np.ndarray, var: np.ndarray, gamma: np.ndarray, eps: float, relu: bool, residual: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    zero, scale = np.zeros_like(gamma), gamma / np.sqrt(var + np.float32(eps))
-    if not relu:
-        return _mapped(dy, zero, scale, zero), dy if residual else None
-    dx = empty(y.shape)
-    dz = empty(y.shape) if residual else dx
-    _scale_positive.run(BLOCKS, dy, y, scale, y.size // y.shape[-1], y.shape[-1], residual, dz, dx)
-    return dx, dz if residual else None
+    dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
+) -> tuple[Array, Array | None]:
+    dx, dz = empty(y.shape), empty(y.shape) if relu and residual else None
+    scale = gamma / np.sqrt(var + np.float32(eps))
+    _map.run(BLOCKS, dy, None, scale, None, None, None, y if relu else None, False, dx, dz)
+    return dx, (dz if relu else dy) if residual else None

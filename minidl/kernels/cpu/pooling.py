@@ -1,37 +1,40 @@
-"""Pooling, a row of pixels for each task. Gradients gather: each pixel of dx collects what its windows give it."""
+"""Pooling, row by row of pixels. Gradients gather: each pixel of dx collects what its windows give it."""
 
 import numpy as np
 
+from ...backend import Array
 from .. import portable
-from ..shapes import Pair, index_dtype, output_sizes
-from .memory import empty
-from .parallel import Bytes, Floats, helper, task
+from ..cpu_runtime.memory import empty
+from ..cpu_runtime.tasks import at, helper, task
+from ..shapes import Pair, Shape, index_dtype, output_sizes
 
 
 @task
-def _max(part, x: Floats, H, W, C, KH, KW, SH, SW, PH, PW, OH, OW, y: Floats, where: Bytes):
-    b, oh = part // OH, part % OH
-    for ow in range(OW):
-        out = (part * OW + ow) * C
-        for c in range(C):
-            y[out + c], where[out + c] = -np.inf, 0
-        for kh in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
-            for kw in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
-                pixel = ((b * H + oh * SH + kh - PH) * W + ow * SW + kw - PW) * C
-                for c in range(C):
-                    value, best = x[pixel + c], y[out + c]
-                    larger = value > best or (value != value and best == best)  # the first NaN wins, and stays
-                    y[out + c] = value if larger else best
-                    where[out + c] = kh * KW + kw if larger else where[out + c]
+def _max(start, stop, x, kernel, stride, padding, y, where):
+    (_, H, W, C), (_, OH, OW, _) = x.shape, y.shape
+    for row in range(start, stop):
+        b, oh = divmod(row, OH)
+        for ow in range(OW):
+            best, place = at(y, (row * OW + ow) * C), at(where, (row * OW + ow) * C)  # (C,)
+            for c in range(C):
+                best[c], place[c] = -np.inf, 0
+            for k in range(kernel[0] * kernel[1]):
+                h, w = oh * stride[0] + k // kernel[1] - padding[0], ow * stride[1] + k % kernel[1] - padding[1]
+                if 0 <= h < H and 0 <= w < W:
+                    pixel = at(x, ((b * H + h) * W + w) * C)
+                    for c in range(C):
+                        value, old = pixel[c], best[c]
+                        larger = value > old or (value != value and old == old)  # the first NaN wins, and stays
+                        best[c] = value if larger else old
+                        place[c] = k if larger else place[c]
 
 
-def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     if index_dtype(kernel) != np.uint8:
         return portable.max_pool2d(x, kernel, stride, padding)
-    b, *size = x.shape
-    oh, ow = output_sizes(x.shape, kernel, stride, padding)
-    y, where = (empty((b, oh, ow, size[-1]), dtype) for dtype in (np.float32, np.uint8))
-    _max.run(b * oh, x, *size, *kernel, *stride, *padding, oh, ow, y, where)
+    shape = len(x), *output_sizes(x.shape, kernel, stride, padding), x.shape[3]
+    y, where = empty(shape), empty(shape, np.uint8)
+    _max.run(shape[0] * shape[1], x, kernel, stride, padding, y, where)
     return y, where
 
 
@@ -42,25 +45,26 @@ def _windows_over(h, kernel, stride, padding, count):
 
 
 @task
-def _max_grad(part, dy: Floats, where: Bytes, H, W, C, KH, KW, SH, SW, PH, PW, OH, OW, dx: Floats):
-    b, h = part // H, part % H
-    top, bottom = _windows_over(h, KH, SH, PH, OH)
-    for w in range(W):
-        pixel = (part * W + w) * C
-        for c in range(C):
-            dx[pixel + c] = 0
-        left, right = _windows_over(w, KW, SW, PW, OW)
-        for oh in range(top, bottom):
-            for ow in range(left, right):
-                out = ((b * OH + oh) * OW + ow) * C
-                place = (h + PH - oh * SH) * KW + w + PW - ow * SW
-                for c in range(C):
-                    dx[pixel + c] += dy[out + c] if where[out + c] == place else np.float32(0)
+def _max_grad(start, stop, dy, where, kernel, stride, padding, dx):
+    (_, H, W, C), (_, OH, OW, _) = dx.shape, dy.shape
+    for row in range(start, stop):
+        b, h = divmod(row, H)
+        top, bottom = _windows_over(h, kernel[0], stride[0], padding[0], OH)
+        for w in range(W):
+            pixel = at(dx, (row * W + w) * C)  # (C,)
+            for c in range(C):
+                pixel[c] = 0
+            left, right = _windows_over(w, kernel[1], stride[1], padding[1], OW)
+            for oh in range(top, bottom):
+                for ow in range(left, right):
+                    place = (h + padding[0] - oh * stride[0]) * kernel[1] + w + padding[1] - ow * stride[1]
+                    window = ((b * OH + oh) * OW + ow) * C
+                    slope, largest = at(dy, window), at(where, window)
+                    for c in range(C):
+                        pixel[c] += slope[c] if largest[c] == place else np.float32(0)
 
 
-def max_pool2d_grad(
-    dy: np.ndarray, where: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
-) -> np.ndarray:
+def max_pool2d_grad(dy: Array, where: Array, x_shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     dx = empty(x_shape)
-    _max_grad.run(x_shape[0] * x_shape[1], dy, where, *x_shape[1:], *kernel, *stride, *padding, *dy.shape[1:3], dx)
+    _max_grad.run(x_shape[0] * x_shape[1], dy, where, kernel, stride, padding, dx)
     return dx

@@ -15,72 +15,51 @@ A convolution is the same product with other addresses: the rows of A are window
 rows, columns and channels. So each row has its own place, and k is three indices (i, j, l) with a step each.
 """
 
+import contextlib
+import functools
 from typing import Any
 
-from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 
-from .parallel import Floats, Ints, helper, intrinsic
-from .vector import LANES, LLVM, emit_load, emit_spread, emit_store
+from ..cpu_runtime.tasks import helper
+from .vector import LANES, LLVM, Vector, load, place, store, word, writes
 
 # 32 registers with AVX-512 (and with NEON, whose vectors are the narrowest); 16 before it, where AVX2 has fused
 # multiply-adds and SSE needs one register more for the product
 ROWS = {16: 12, 8: 6, 4: 4}[LANES]
 COLUMNS = 2 * LANES
 
-_WORD = ir.IntType(64)
-_Three = types.UniTuple(types.int64, 3)
+
+def _dot(builder: Any, indices: list[Any], steps: list[Any]) -> Any:
+    return functools.reduce(builder.add, map(builder.mul, indices, steps))
 
 
 def _tile(vectors: int, whole: bool) -> Any:
     """``multiply`` for so many vectors of columns, all of which exist (``whole``), or only the first ``columns``."""
 
-    @intrinsic
-    def multiply_tile(_, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
-        arguments = (Floats, Ints, _Three, Floats, _Three, _Three, Floats, Ints, Floats, types.int64, types.int64)
-        return types.void(*arguments), generate
-
-    def generate(context, builder, signature, arguments):
-        a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns = arguments
-        a_steps, b_steps, counts = (cgutils.unpack_tuple(builder, t, 3) for t in (a_steps, b_steps, counts))
-        a_row = [builder.gep(a, [builder.load(builder.gep(a_rows, [_WORD(r)]))]) for r in range(ROWS)]
-        c_row = [builder.gep(c, [builder.load(builder.gep(c_rows, [_WORD(r)]))]) for r in range(ROWS)]
-        sums = [[cgutils.alloca_once(builder, LLVM) for _ in range(vectors)] for _ in range(ROWS)]  # LLVM: registers
-        lanes = [_WORD(v * LANES) for v in range(vectors)]
+    @writes
+    def multiply_tile(builder, a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
+        a_row = [builder.gep(a, [place(builder, a_rows, r)]) for r in range(ROWS)]
+        c_row = [builder.gep(c, [place(builder, c_rows, r)]) for r in range(ROWS)]
+        lanes = [word(v * LANES) for v in range(vectors)]
         left = [None if whole else builder.sub(columns, lane) for lane in lanes]  # columns that exist, of each vector
-
-        def offset(indices, steps):
-            first, *others = (builder.mul(index, step) for index, step in zip(indices, steps, strict=True))
-            for other in others:
-                first = builder.add(first, other)
-            return first
-
-        with builder.if_else(cgutils.is_not_null(builder, add)) as (adding, starting):
-            with adding:
-                for r in range(ROWS):
-                    for v in range(vectors):
-                        builder.store(emit_load(builder, c_row[r], lanes[v], left[v]), sums[r][v])
-            with starting:
+        sums = {(r, v): cgutils.alloca_once(builder, LLVM) for r in range(ROWS) for v in range(vectors)}  # registers
+        with builder.if_else(cgutils.is_not_null(builder, add)) as branches:
+            for branch, rows in zip(branches, (c_row, [start] * ROWS), strict=True):
+                with branch:
+                    for (r, v), register in sums.items():
+                        builder.store(load(builder, rows[r], lanes[v], left[v]).value, register)
+        with contextlib.ExitStack() as loops:
+            indices = [loops.enter_context(cgutils.for_range(builder, count)).index for count in counts]
+            a_k, b_k = _dot(builder, indices, a_steps), builder.gep(b, [_dot(builder, indices, b_steps)])
+            b_vectors = [load(builder, b_k, lanes[v], left[v]) for v in range(vectors)]
+            for r in range(ROWS):
+                number = Vector(builder, builder.load(builder.gep(a_row[r], [a_k])))
                 for v in range(vectors):
-                    first = emit_load(builder, start, lanes[v], left[v])
-                    for r in range(ROWS):
-                        builder.store(first, sums[r][v])
-        with cgutils.for_range(builder, counts[0]) as i, cgutils.for_range(builder, counts[1]) as j:  # noqa: SIM117
-            with cgutils.for_range(builder, counts[2]) as k:
-                indices = (i.index, j.index, k.index)
-                b_k, a_k = builder.gep(b, [offset(indices, b_steps)]), offset(indices, a_steps)
-                b_vectors = [emit_load(builder, b_k, lanes[v], left[v]) for v in range(vectors)]
-                for r in range(ROWS):
-                    number = emit_spread(builder, builder.load(builder.gep(a_row[r], [a_k])))
-                    for v in range(vectors):
-                        product = builder.fmul(number, b_vectors[v], flags=("contract",))
-                        total = builder.fadd(product, builder.load(sums[r][v]), flags=("contract",))
-                        builder.store(total, sums[r][v])
-        for r in range(ROWS):
-            for v in range(vectors):
-                emit_store(builder, c_row[r], lanes[v], builder.load(sums[r][v]), left[v])
-        return context.get_dummy_value()
+                    total = number * b_vectors[v] + Vector(builder, builder.load(sums[r, v]))
+                    builder.store(total.value, sums[r, v])
+        for (r, v), register in sums.items():
+            store(builder, Vector(builder, builder.load(register)), c_row[r], lanes[v], left[v])
 
     return multiply_tile
 
@@ -90,11 +69,12 @@ multiply_whole, _multiply_part, _multiply_half = _tile(2, True), _tile(2, False)
 
 @helper
 def multiply(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns):
-    """For each row r < ROWS and column n < min(columns, COLUMNS), with i, j, l below the three counts:
+    """For each row r < ROWS and column n < min(columns, COLUMNS), with indices i below all of the counts:
 
-    c[c_rows[r] + n] = s[n] + sum over i, j, l of a[a_rows[r] + (i, j, l) . a_steps] * b[(i, j, l) . b_steps + n]
+    c[c_rows[r] + n] = s[n] + sum over i of a[a_rows[r] + i . a_steps] * b[i . b_steps + n]
 
-    where s is start[n], or what c held before if ``add`` is not 0. Nothing is read or written in other columns.
+    where s is start[n], or what c held before if ``add`` is not 0. Nothing is read or written in other columns. Instead
+    of a table of rows there may be the step from one to the next.
     """
     if columns >= COLUMNS:
         multiply_whole(a, a_rows, a_steps, b, b_steps, counts, c, c_rows, start, add, columns)

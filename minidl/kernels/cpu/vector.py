@@ -1,11 +1,17 @@
-"""Vectors of floats as wide as a register, for those who write LLVM code: loads, stores, and a square turned round."""
+"""Vectors of floats as wide as a register, for functions that write LLVM code: + and * write the instructions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-from .parallel import Floats, intrinsic
+from ..cpu_runtime.tasks import intrinsic
 
 
 def _lanes() -> int:
@@ -18,65 +24,113 @@ LANES = _lanes()
 LLVM = ir.VectorType(ir.FloatType(), LANES)
 
 
-def emit_spread(builder, number):
+def writes(write: Callable[..., None]) -> Any:
+    """A function for tasks from one that writes what it does: write(builder, *values).
+
+    Pointers come as they are, all numbers as int64, and tuples as lists of these.
+    """
+
+    def function(_, *kinds):
+        def generate(context, builder, signature, values):
+            tuples = [isinstance(kind, types.UniTuple) for kind in signature.args]
+            write(builder, *[cgutils.unpack_tuple(builder, v) if t else v for v, t in zip(values, tuples, strict=True)])
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64 if isinstance(k, types.Number | types.Boolean) else k for k in kinds]), generate
+
+    function.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
+    return intrinsic(function)
+
+
+def word(number: int) -> Any:
+    return ir.Constant(ir.IntType(64), number)
+
+
+def place(builder: Any, places: Any, k: int) -> Any:
+    """Number k of a table of places, or, for a number, of places that are so far apart."""
+    if isinstance(places.type, ir.IntType):
+        return builder.mul(places, word(k))
+    return builder.load(builder.gep(places, [word(k)]))
+
+
+def _lane_numbers(numbers: Sequence[int], bits: int = 32) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(bits), LANES), list(numbers))
+
+
+def _spread(builder: Any, number: Any) -> Any:
     """A vector with that number in each lane."""
-    anything, first = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined), ir.IntType(32)(0)
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(builder.insert_element(anything, number, first), anything, lanes)
+    anything = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(anything, number, word(0))
+    return builder.shuffle_vector(first, anything, _lane_numbers([0] * LANES))
 
 
-def _masked(builder, name, result, count, *arguments):
+class Vector:
+    """A vector of a function that is being written: a * b + c writes a multiply-add and is its result."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value if isinstance(value.type, ir.VectorType) else _spread(builder, value)
+
+    def __add__(self, other: Vector) -> Vector:
+        return Vector(self.builder, self.builder.fadd(self.value, other.value, flags=("contract",)))
+
+    def __neg__(self) -> Vector:
+        return Vector(self.builder, self.builder.fneg(self.value))
+
+    def __mul__(self, other: Vector) -> Vector:
+        return Vector(self.builder, self.builder.fmul(self.value, other.value, flags=("contract",)))
+
+    def times(self, factor: float) -> Vector:
+        return self if factor == 1 else self * Vector(self.builder, ir.Constant(ir.FloatType(), factor))
+
+    def riffle(self, other: Vector, half: int) -> Vector:
+        """The lanes of one half of both vectors in turn: a0 b0 a1 b1 ..."""
+        lanes = [lane // 2 + half * LANES // 2 + lane % 2 * LANES for lane in range(LANES)]
+        return Vector(self.builder, self.builder.shuffle_vector(self.value, other.value, _lane_numbers(lanes)))
+
+
+def _masked(builder: Any, name: str, result: Any, count: Any, *arguments: Any) -> Any:
     """Call LLVM's masked load or store, which touches the first ``count`` lanes only; an argument None is the mask."""
-    lanes = ir.Constant(ir.VectorType(count.type, LANES), list(range(LANES)))
-    mask = builder.icmp_signed("<", lanes, emit_spread(builder, count))
+    mask = builder.icmp_signed("<", _lane_numbers(range(LANES), 64), _spread(builder, count))
     values = [a or mask for a in arguments]
     kind = ir.FunctionType(result, [a.type for a in values])
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.{name}.v{LANES}f32.p0")
     return builder.call(function, values)
 
 
-def emit_load(builder, pointer, index, count=None):
+def load(builder: Any, pointer: Any, index: Any, count: Any = None) -> Vector:
     """The vector pointer[index : index + LANES], wherever it lies; with a count, 0 in all lanes but the first."""
     place = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
-        return builder.load(place, align=4)
-    return _masked(builder, "load", LLVM, count, place, ir.IntType(32)(4), None, ir.Constant(LLVM, None))
+        return Vector(builder, builder.load(place, align=4))
+    zero, alignment = ir.Constant(LLVM, None), ir.IntType(32)(4)
+    return Vector(builder, _masked(builder, "load", LLVM, count, place, alignment, None, zero))
 
 
-def emit_store(builder, pointer, index, vector, count=None):
+def store(builder: Any, vector: Vector, pointer: Any, index: Any, count: Any = None) -> None:
     place = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
-        builder.store(vector, place, align=4)
+        builder.store(vector.value, place, align=4)
     else:
-        _masked(builder, "store", ir.VoidType(), count, vector, place, ir.IntType(32)(4), None)
+        _masked(builder, "store", ir.VoidType(), count, vector.value, place, ir.IntType(32)(4), None)
 
 
-@intrinsic
-def copy_square(_, x, row, y, y_row, turned):
-    """y[i * y_row + j] = x[i * row + j] for i, j < LANES, or where ``turned`` x[j * row + i], in registers.
+def _square(turned: bool) -> Any:
+    """A function for tasks: y[i * y_row + j] = x[i * row + j] for i, j < LANES, or x[j * row + i], in registers.
 
-    To turn, pairs of rows 1, 2, 4, ... apart exchange the numbers that are on the wrong side of the diagonal.
+    To turn, as with cards: cut the rows in the middle and riffle both halves, number by number; after log2(LANES) times
+    the rows are the columns.
     """
 
-    def turn(builder, rows):
-        rows = list(rows)
-        for step in (1 << k for k in range(LANES.bit_length() - 1)):
-            low = [lane if not lane & step else LANES + lane - step for lane in range(LANES)]
-            high = [lane + step if not lane & step else LANES + lane for lane in range(LANES)]
-            for i in (i for i in range(LANES) if not i & step):
-                pair = rows[i], rows[i + step]
-                for k, lanes in ((i, low), (i + step, high)):
-                    rows[k] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes))
-        return rows
+    @writes
+    def square(builder, x, row, y, y_row):
+        rows = [load(builder, x, place(builder, row, i)) for i in range(LANES)]
+        for _ in range(LANES.bit_length() - 1 if turned else 0):
+            pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
+            rows = [a.riffle(b, half) for a, b in pairs for half in (0, 1)]
+        for i, vector in enumerate(rows):
+            store(builder, vector, y, place(builder, y_row, i))
 
-    def generate(context, builder, signature, args):
-        x, row, y, y_row, turned = args
-        rows = [emit_load(builder, x, builder.mul(row, row.type(i))) for i in range(LANES)]
-        with builder.if_else(cgutils.is_not_null(builder, turned)) as (turning, copying):
-            for branch, results in ((turning, lambda: turn(builder, rows)), (copying, lambda: rows)):
-                with branch:
-                    for i, vector in enumerate(results()):
-                        emit_store(builder, y, builder.mul(y_row, y_row.type(i)), vector)
-        return context.get_dummy_value()
+    return square
 
-    return types.void(Floats, types.int64, Floats, types.int64, types.int64), generate
+
+copy_square, turn_square = _square(False), _square(True)

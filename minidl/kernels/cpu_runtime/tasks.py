@@ -1,0 +1,199 @@
+"""Compiled tasks: a kernel whose results are numbered, and that threads share out.
+
+A kernel is a function of which results to compute, start ... stop - 1, and of what it computes with::
+
+    @task
+    def add_one(start, stop, x, y):
+        for i in range(start, stop):
+            y[i] = x[i] + 1
+
+    add_one.run(x.size, x, y)         # all of them, in pieces, on all threads
+
+Numba compiles it for the types of its arguments when it first meets them (None is a type too, and what asks for it is
+left out), and keeps the code on disk. Each result must depend on its number alone, never on the piece or the thread:
+then results are the same, to the bit, with any number of threads.
+
+Numba's own parallel loops wait by spinning, and give each thread a fixed share: on a busy machine both cost far more
+than the work (two trainings at once, on two cores, took eight times as long). Here a waiting thread sleeps, and takes
+the next piece whenever it has finished one, so that a thread that is held up holds up one piece.
+"""
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numba
+import numba.extending
+import numpy as np
+from numba import types
+from numba.core import cgutils
+
+from .. import num_threads
+from . import compiling
+
+# a * b + c may round once instead of twice; NaN and infinity are not assumed away
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+PIECES = 8  # for each thread, the most into which a kernel is cut
+SPINS = 2000  # looks at the count of finished pieces, some microseconds in all, before giving up the processor
+STACK = 8 << 20  # bytes: tasks keep tiles of more than a megabyte there, which is all that some systems give a thread
+
+helper: Any = numba.njit(**OPTIONS)  # a function that tasks call
+intrinsic: Any = numba.extending.intrinsic  # one that writes its own LLVM code
+
+
+@intrinsic
+def at(_, x, index):
+    """The pointer to number ``index`` of x: of a pointer, or of an array, whatever its shape.
+
+    Truth values are bytes there, and None stays None.
+    """
+
+    def generate(context, builder, signature, args):
+        first = context.make_array(x)(context, builder, args[0]).data if isinstance(x, types.Array) else args[0]
+        return first if x is types.none else builder.gep(first, [args[1]])
+
+    if x is types.none:
+        return x(x, types.int64), generate
+    return types.CPointer(types.uint8 if x.dtype == types.boolean else x.dtype)(x, types.int64), generate
+
+
+def stack(dtype: Any, size: int) -> Any:
+    """A function for tasks that gives them room for that many numbers, until they end."""
+    kind = types.CPointer(numba.from_dtype(dtype))
+
+    @intrinsic
+    def room(context):
+        def generate(context, builder, signature, args):
+            return cgutils.alloca_once(builder, context.get_value_type(kind.dtype), size)
+
+        return kind(), generate
+
+    return room
+
+
+@helper
+def share(part, parts, size):
+    """(start, stop) of one of ``parts`` nearly equal parts of range(size)."""
+    return part * size // parts, (part + 1) * size // parts
+
+
+@functools.cache
+def _source_stamp() -> tuple[tuple[str, int, int], ...]:
+    """What Numba's cache compares: a task is compiled anew when any file of the kernels changes, not only its own."""
+    files = sorted(Path(__file__).parent.parent.rglob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+class Task:
+    """A function of a range of results; see the top of this file."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+        self.compiled = numba.njit(**OPTIONS)(function)
+        compiling.tasks.add(self.compiled)
+        try:
+            self.compiled.enable_caching()
+            self.compiled._cache._cache_file._source_stamp = _source_stamp()
+        except RuntimeError:
+            pass  # no folder to cache in, not even the user's own: compile in each process
+
+    def run(self, size: int, *arguments: Any) -> None:
+        """Compute the results 0 ... size - 1."""
+        threads = min(num_threads(), size)
+        if threads <= 1:
+            return self.compiled(0, size, *arguments)
+        pieces = _pieces(size, threads)
+        left, finished = iter(pieces), np.zeros(1, np.int64)
+        job = (self.compiled, left, arguments, finished)
+        with _lock:
+            _start(threads - 1)
+            for _ in range(threads - 1):
+                _jobs.put(job)
+            try:
+                _work(*job)
+                _watch(finished, len(pieces), SPINS)
+            finally:  # after Ctrl-C too: what nobody has begun is left, what others have begun is waited for
+                _add(finished, len(list(left)))
+                while finished[0] < len(pieces):
+                    time.sleep(0)
+
+
+task = Task
+
+
+@functools.lru_cache(maxsize=256)
+def _pieces(size: int, threads: int) -> list[tuple[int, int]]:
+    """(start, stop) of large pieces first, and small ones at last, so that all threads end at once."""
+    pieces, start = [], 0
+    while start < size:
+        stop = start + max(1, (size - start) // (2 * threads), size // (PIECES * threads))
+        pieces.append((start, min(stop, size)))
+        start = stop
+    return pieces
+
+
+@intrinsic
+def _fetch_add(_, counter, amount):
+    """Add to counter[0] and give what it was, in one indivisible step."""
+
+    def generate(context, builder, signature, args):
+        return builder.atomic_rmw("add", args[0], args[1], "seq_cst")
+
+    return types.int64(counter, types.int64), generate
+
+
+@helper
+def _add(finished, amount):
+    _fetch_add(at(finished, 0), amount)
+
+
+@helper
+def _watch(finished, count, spins):
+    """Wait a little for the last pieces, without Python's lock, which the others need to report them."""
+    while spins > 0 and _fetch_add(at(finished, 0), 0) < count:
+        spins -= 1
+
+
+_lock = threading.RLock()  # one kernel at a time
+_jobs: SimpleQueue[Any] = SimpleQueue()
+_threads: list[threading.Thread] = []
+
+
+def _start(count: int) -> None:
+    """See to it that so many threads wait for jobs."""
+    if len(_threads) < count:
+        before = threading.stack_size(STACK)
+        while len(_threads) < count:
+            _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
+            _threads[-1].start()
+        threading.stack_size(before)
+
+
+def _serve() -> None:
+    while True:
+        _work(*_jobs.get())  # of a kernel that is over by now, no piece is left
+
+
+def _work(function: Any, pieces: Iterator[tuple[int, int]], arguments: tuple[Any, ...], finished: Any) -> None:
+    for start, stop in pieces:  # one iterator for all threads
+        try:
+            function(start, stop, *arguments)
+        finally:
+            _add(finished, 1)
+
+
+def _forget_threads() -> None:
+    """A forked process has none of its parent's threads."""
+    global _lock, _jobs
+    _lock, _jobs = threading.RLock(), SimpleQueue()
+    _threads.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
