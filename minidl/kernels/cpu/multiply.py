@@ -12,8 +12,8 @@ import numpy as np
 from ...backend import Array
 from ..cpu_runtime.memory import empty
 from ..cpu_runtime.tasks import at, helper, share, stack, task
+from ..cpu_runtime.vector import LANES, copy_square, turn_square
 from .tile import COLUMNS, ROWS, multiply
-from .vector import LANES, copy_square, turn_square
 
 Steps = tuple[int, ...]
 BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache

@@ -22,7 +22,7 @@ from typing import Any
 from numba.core import cgutils
 
 from ..cpu_runtime.tasks import helper
-from .vector import LANES, LLVM, Vector, load, place, store, word, writes
+from ..cpu_runtime.vector import LANES, LLVM, Vector, load, place, store, word, writes
 
 # 32 registers with AVX-512 (and with NEON, whose vectors are the narrowest); 16 before it, where AVX2 has fused
 # multiply-adds and SSE needs one register more for the product

@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from .vector import LLVM, Vector, load, place, store, word, writes
+from ..cpu_runtime.vector import LLVM, Vector, load, place, store, word, writes
 
 Matrix = Sequence[Sequence[float]]
 

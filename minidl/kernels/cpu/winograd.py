@@ -20,10 +20,10 @@ import numpy as np
 from ...backend import Array
 from ..cpu_runtime.memory import empty
 from ..cpu_runtime.tasks import at, helper, stack, task
+from ..cpu_runtime.vector import LANES, copy_square, turn_square
 from ..shapes import Pair
 from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
-from .vector import LANES, copy_square, turn_square
 
 # A polynomial's values at a point p, from its coefficients, are the sum of p**k times each. Lagrange's polynomial of p,
 # which is 1 there and 0 at all other points, takes them back; its denominator goes with the kernel. At infinity the

@@ -1,1 +1,1 @@
-"""What the compiled kernels stand on and what computes nothing itself: tasks on threads, and memory used again."""
+"""What the compiled kernels stand on and Numba lacks: tasks on threads, vectors, and memory that is used again."""

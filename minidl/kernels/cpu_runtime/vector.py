@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-from ..cpu_runtime.tasks import intrinsic
+from .tasks import intrinsic
 
 
 def _lanes() -> int:
