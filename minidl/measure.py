@@ -124,6 +124,8 @@ def check_batches(batches: Any, name: str) -> Any:
     """Batches as they are, unless they are whole images and labels instead."""
     if isinstance(batches, tuple | ImageSet | Tensor) or is_array(batches):
         raise TypeError(f"{name} wants batches of images and labels: data.Loader(images, labels, batch_size=64)")
+    if name == "fit" and not isinstance(batches, Sized):
+        raise TypeError("fit goes through the batches again and again, and cannot with a generator: use data.Loader")
     return batches
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Array, array_module, as_array, device_of, is_array, to_device, to_numpy
-from .graph import Node, Vjp, backward, is_recording, no_grad  # noqa: F401
+from .graph import Node, Vjp, backward, is_recording
+from .graph import no_grad as no_grad
+from .op_checks import check_devices, check_mask, explained, value_and_vjp
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
@@ -38,19 +40,6 @@ def _precision(arguments: Sequence[Any]) -> Any:
     """That of the first tensor, or array with axes, of real numbers; None where there is none."""
     arrays = (a for a in arguments if isinstance(a, Tensor) or (is_array(a) and a.ndim))
     return next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
-
-
-def _explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueError:
-    """NumPy's complaint, with the name of the operation and the shapes it was given."""
-    shapes = " and ".join(str(a.shape) for a in arguments if hasattr(a, "shape"))
-    shapes = f"shapes {shapes}{' do not fit' if 'shape' in str(error) else ''}: " if shapes else ""
-    return ValueError(f"{name}: {shapes}{error}")
-
-
-def _pair(result: Any, name: str) -> tuple[Array, Vjp]:
-    if not isinstance(result, tuple) or len(result) != 2 or not (callable(result[1]) or isinstance(result[1], tuple)):
-        raise TypeError(f"{name}: an operation returns a tuple (value, vjp), vjp a tuple of functions or one function")
-    return result
 
 
 def _source(argument: object) -> Node | Tensor | None:
@@ -90,7 +79,8 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
     """
     signature = inspect.signature(function)
     name = function.__name__
-    listed = [str(p.annotation).startswith("Array") for p in signature.parameters.values()]
+    # parameters that are arrays by their annotation: lists become arrays, and all lie on one device
+    listed = [p.name if str(p.annotation).startswith("Array") else "" for p in signature.parameters.values()]
 
     @functools.wraps(function)
     def apply(*args: Any, **settings: Any) -> Tensor:
@@ -100,12 +90,13 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
             args, settings = bound.args, bound.kwargs
         precision = _precision(args)
         try:
-            arrays = [_array(a, precision, i < len(listed) and listed[i]) for i, a in enumerate(args)]
-            value, vjp = _pair(function(*arrays, **settings), name)
+            arrays = [_array(a, precision, i < len(listed) and listed[i] != "") for i, a in enumerate(args)]
+            check_devices(name, listed, arrays)
+            value, vjp = value_and_vjp(function(*arrays, **settings), name)
         except ValueError as error:
             if str(error).startswith(f"{name}:"):
                 raise
-            raise _explained(name, args, error) from error
+            raise explained(name, args, error) from error
         result = Tensor(value)
         if is_recording() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             result.requires_grad = True
@@ -291,8 +282,7 @@ class Parameter(Tensor):
     @mask.setter
     def mask(self, mask: Array | None) -> None:
         if mask is not None:
-            if mask.shape != self.shape:
-                raise ValueError(f"mask has shape {mask.shape}, but the parameter has shape {self.shape}")
+            check_mask(mask, self.shape)
             new, mask = to_device(mask.astype(bool), self.device), self._mask
             mask = new if mask is None else mask
             mask[...] = new  # in place, where a recorded step goes on reading it

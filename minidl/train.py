@@ -144,6 +144,11 @@ def fit(
         raise ValueError("fit: the optimiser has none of this model's parameters: make it from model.parameters()")
     if pruner is not None:
         pruner.check(epochs * steps)
+        weights = getattr(pruner, "weights", None)
+        if weights is not None and {*model.parameters()}.isdisjoint(weights.values()):
+            raise ValueError("fit: the pruner has none of this model's weights: make it from this model")
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"fit: schedule is {schedule!r}, and must be a function, such as optim.one_cycle(lr, steps)")
     training = _Training(model, optimizer, schedule, temperature, pruner)
     step = Replayed(training.step, training.reads, optimizer.recordable)
     curve: list[Epoch] = []
@@ -178,7 +183,7 @@ class _State:
         self._model.load_state_dict(self._weights)
         vars(self._optimizer).update(self._memory)
         for i, (parameter, state) in enumerate(zip(self._optimizer.parameters, self._arrays, strict=True)):
-            self._optimizer.state[i] = [to_device(a, parameter.device) if is_array(a) else a for a in state]
+            self._optimizer.state[i] = [to_device(a.copy(), parameter.device) if is_array(a) else a for a in state]
 
 
 class _Training:
@@ -226,11 +231,12 @@ class _Training:
     def _guarded(self, step: Replayed, images: Array, labels: Any, start: _State) -> Sequence[Array]:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
         labels = labels if is_array(labels) else np.asarray(labels)
-        if self._classes is not None:  # a step that is replayed cannot look at its labels
-            F.check_labels(labels, len(images), self._classes, "cross_entropy")
         try:
             with explained("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
-                loss, logits = step(as_input(images, self.model).data, labels)
+                x = as_input(images, self.model).data
+                if is_gpu_array(x) and self._classes is not None:  # a step that is replayed cannot look at its labels
+                    F.check_labels(labels, len(x), self._classes, "cross_entropy")
+                loss, logits = step(x, labels)
         except MemoryError:
             start.restore()
             raise
@@ -255,12 +261,13 @@ class _Training:
 
     def reads(self) -> tuple[Any, ...]:
         """How a step on the card computes, and where it finds what it is not given."""
-        settings: list[Any] = [precision(), *(module.training for module in self.model.modules())]
-        settings += [
-            (name, value)
-            for name, value in vars(self.optimizer).items()
-            if isinstance(value, int | float | tuple) and name not in ("lr", "steps")  # these are fresh numbers
-        ]
+        settings: list[Any] = [precision()]
+        for thing in (self.optimizer, *self.model.modules()):
+            settings += [
+                value
+                for name, value in vars(thing).items()
+                if isinstance(value, int | float | str | tuple | np.generic) and name not in ("lr", "steps")  # fresh
+            ]
         arrays = [array for state in self.optimizer.state for array in state]
         for parameter in self.model.parameters():
             settings.append(parameter.requires_grad)

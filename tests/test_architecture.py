@@ -21,6 +21,7 @@ LAYERS = [
     {"capacity"},
     {"kernels"},
     {"graph"},
+    {"op_checks"},
     {"tensor"},
     {"functional", "testing"},
     {"nn", "optim"},

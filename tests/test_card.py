@@ -181,6 +181,9 @@ CHANGES = {
     "a frozen layer": lambda model, optimizer: setattr(model[8].weight, "requires_grad", False),
     "a mask": lambda model, optimizer: setattr(model[8].weight, "mask", np.arange(96).reshape(32, 3) % 2 == 0),
     "running statistics": lambda model, optimizer: model.load_state_dict(model.state_dict()),
+    "another layer's setting": lambda model, optimizer: setattr(model[2], "eps", 10.0),
+    "dropout": lambda model, optimizer: setattr(model[7], "p", 1.0),
+    "NumPy's number": lambda model, optimizer: setattr(optimizer, "momentum", np.float32(0.9)),
     "nothing": lambda model, optimizer: None,
 }
 
@@ -245,6 +248,18 @@ def test_labels_may_be_lists():
     model = small().to("gpu")
     curve = md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.1), 3, progress=False)
     assert np.isfinite(curve[-1].loss)
+
+
+def test_what_lies_on_two_devices_is_told():
+    layer, images = nn.Conv2d(3, 4, 3), images_and_labels()[0].astype(np.float32) / 255
+    with pytest.raises(
+        ValueError, match=r"conv2d: x on the gpu and weight on the cpu and bias on the cpu: all must be"
+    ):
+        layer(to_device(images, "gpu"))
+    with pytest.raises(ValueError, match=r"conv2d: x on the cpu and weight on the gpu"):
+        layer.to("gpu")(images)
+    with pytest.raises(ValueError, match=r"add: x on the gpu and y on the cpu"):
+        md.Tensor(to_device(images, "gpu")) + images
 
 
 def test_images_on_a_card_stay_there_and_are_cut_to_the_bit():

@@ -237,6 +237,8 @@ def _checked(logits: Array, labels: Any, reduction: str, name: str) -> Array:
         raise ValueError(f"{name}: unknown reduction {reduction!r}: choose 'mean', 'sum' or 'none'")
     if logits.ndim != 2:
         raise ValueError(f"{name}: logits have shape {logits.shape}, and must have shape (B, classes)")
+    if reduction == "mean" and not len(logits):
+        raise ValueError(f"{name}: there are no images, of whose losses a mean could be taken")
     return check_labels(labels, len(logits), logits.shape[1], name)
 
 

@@ -153,9 +153,9 @@ def set_num_threads(count: int) -> None:
     >>> md.set_num_threads(before)
     """
     global _threads
-    if count < 1:
-        raise ValueError(f"set_num_threads: {count} threads can do nothing: give 1 or more")
-    _threads = int(count)
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"set_num_threads: the count is {count!r}, and must be a whole number, 1 or more")
+    _threads = count
 
 
 def num_threads() -> int:

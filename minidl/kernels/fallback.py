@@ -11,27 +11,32 @@ import numpy as np
 from ..backend import Array, array_module, is_array
 from . import portable
 
-BESIDE = {"?", "B"}  # masks, and places of maxima: they lie beside numbers of any precision
+
+def of_precision(arrays: list[Array], kinds: str, beside: str = "") -> bool:
+    """Whether all are of one of these precisions and none is empty; ``beside`` numbers there may lie masks or places.
+
+    Both are NumPy's letters: "f" float32, "d" float64, "?" truth values, "B" bytes.
+    """
+    letters = {a.dtype.char if a.dtype.isnative else "foreign" for a in arrays} - set(beside)
+    return len(letters) == 1 and letters <= set(kinds) and all(a.size > 0 for a in arrays)
 
 
-def of_precision(arrays: list[Array], kinds: set[str]) -> bool:
-    """Whether all numbers are of one of these precisions (NumPy's letters), and no array is empty."""
-    found = {a.dtype.char for a in arrays} - BESIDE
-    return len(found) == 1 and found <= kinds and all(a.size > 0 for a in arrays)
-
-
-def with_fallback(kernel: Callable[..., Any], fits: Callable[[list[Array]], bool], in_place: bool = False) -> Any:
+def with_fallback(
+    kernel: Callable[..., Any], fits: Callable[[list[Array]], bool], alike: bool = False, in_place: bool = False
+) -> Any:
     """The kernel for arrays that fit it, its namesake in ``portable`` for all others.
 
-    The kernel sees C-contiguous arrays: copies, if need be, unless it works in place. Then all must be of one shape,
-    and such that it can write there; what else there may be, portable broadcasts or refuses.
+    The kernel sees C-contiguous arrays: copies, if need be, unless it works ``in_place`` and must be able to write
+    there. ``alike`` asks for arrays of one shape; what else there may be, portable broadcasts or refuses.
     """
     other = getattr(portable, kernel.__name__)
 
     @functools.wraps(kernel)
     def choose(*args: Any, **kwargs: Any) -> Any:
-        arrays = [a for a in (*args, *kwargs.values()) if is_array(a) and a.ndim]
-        if not fits(arrays) or (in_place and not all(_can_write(a) and a.shape == arrays[0].shape for a in arrays)):
+        given = [a for a in (*args, *kwargs.values()) if is_array(a)]
+        arrays = [a for a in given if a.ndim or isinstance(a, np.ndarray)]  # but a card's fresh numbers (``replay``)
+        ok = fits(arrays) and (not alike or len({a.shape for a in arrays}) == 1)
+        if not ok or (in_place and not all(map(_can_write, arrays))):
             return other(*args, **kwargs)
         return kernel(*map(_contiguous, args), **{name: _contiguous(a) for name, a in kwargs.items()})
 

@@ -57,12 +57,15 @@ def tables(groups: Iterable[tuple[Array, Array, tuple[int, ...]]]) -> tuple[Arra
     The last of a group is repeated as often as it takes to fill a tile, and is computed as often.
     """
     a_rows, c_rows, blocks = zip(*groups, strict=True)
-    fill = lambda rows: np.concatenate([np.pad(r.ravel(), (0, -r.size % ROWS), mode="edge") for r in rows])  # noqa: E731
+
+    def fill(rows: Iterable[Array]) -> Array:
+        return np.concatenate([np.pad(r.ravel(), (0, -r.size % ROWS), mode="edge") for r in rows])
+
     return fill(a_rows), fill(c_rows), np.repeat(blocks, [-(-rows.size // ROWS) for rows in a_rows], axis=0)
 
 
 @task
-def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias, add):
+def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias):
     for part in range(start, stop):
         first, panel = part // panels * BLOCK, part % panels
         n = panel * COLUMNS
@@ -72,30 +75,30 @@ def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_ro
             if a_steps[2] == 1 and b_steps[3] == COLUMNS:  # as always, but for dw: a loop with constants is faster
                 multiply(
                     at(a, 0), at(a_rows, rows), (a_steps[0], a_steps[1], 1), at(b, b_place),
-                    (b_steps[1], b_steps[2], COLUMNS), counts, at(c, n), at(c_rows, rows), at(bias, n), add, N - n,
+                    (b_steps[1], b_steps[2], COLUMNS), counts, at(c, n), at(c_rows, rows), at(bias, n), False, N - n,
                 )  # fmt: skip
             else:
                 multiply(
                     at(a, 0), at(a_rows, rows), a_steps, at(b, b_place), b_steps[1:], counts, at(c, n),
-                    at(c_rows, rows), at(bias, n), add, N - n,
+                    at(c_rows, rows), at(bias, n), False, N - n,
                 )  # fmt: skip
 
 
 def gather(
     a: Array, a_steps: Steps, rows: tuple[Array, Array, Array], b: Array, b_steps: Steps, c: Array, N: int,
-    bias: Array | None = None, add: bool = False,
+    bias: Array | None = None,
 ) -> None:  # fmt: skip
     """For the rows r of some tables, and n < N, with three indices i below three counts:
 
     c[c_rows[r] + n] = bias[n] + sum over i of a[a_rows[r] + i . a_steps] * b[place + i . b_steps + n]
 
-    or, if asked to add, what was there + ... The place and the counts are the block of ROWS rows. The first of b_steps
-    leads from a panel of columns to the next, and is followed by the indices' three.
+    The place and the counts are the block of ROWS rows. The first of b_steps leads from a panel of columns to the next,
+    and is followed by the indices' three.
     """
     (a_rows, c_rows, blocks), panels = rows, -(-N // COLUMNS)
     bias = _zeros(N) if bias is None else bias
     parts, (a, b, c) = -(-len(blocks) // BLOCK) * panels, (m.reshape(-1) for m in (a, b, c))  # compiled once for all
-    _gather.run(parts, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias, add)
+    _gather.run(parts, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias)
 
 
 @functools.cache

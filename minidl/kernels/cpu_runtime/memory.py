@@ -25,7 +25,8 @@ class _Loan:
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
 
     def __del__(self) -> None:
-        _returned.append(self.block)  # atomic, so safe wherever the garbage collector may run it
+        if _returned is not None and hasattr(self, "block"):  # not when Python ends, or was interrupted at the start
+            _returned.append(self.block)  # atomic, so safe wherever the garbage collector may run it
 
 
 _lock = threading.Lock()

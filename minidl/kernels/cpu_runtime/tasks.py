@@ -14,8 +14,9 @@ left out), and keeps the code on disk. Each result must depend on its number alo
 then results are the same, to the bit, with any number of threads.
 
 Numba's own parallel loops wait by spinning, and give each thread a fixed share: on a busy machine both cost far more
-than the work (two trainings at once, on two cores, took eight times as long). Here a waiting thread sleeps, and takes
-the next piece whenever it has finished one, so that a thread that is held up holds up one piece.
+than the work (two trainings at once, on two cores, took eight times as long). Here a thread without work sleeps, the
+one that waits for the last piece soon offers the processor to others, and each takes the next piece whenever it has
+finished one, so that a thread that is held up holds up one piece.
 """
 
 import functools
@@ -83,10 +84,22 @@ def share(part, parts, size):
 
 
 @functools.cache
-def _source_stamp() -> tuple[tuple[str, int, int], ...]:
-    """What Numba's cache compares: a task is compiled anew when any file of the kernels changes, not only its own."""
-    files = sorted(Path(__file__).parent.parent.rglob("*.py"))
+def _source_stamp(own: str) -> tuple[tuple[str, int, int], ...]:
+    """What Numba's cache compares: a task is compiled anew when its own file changes, or another one of the kernels."""
+    here = Path(__file__).parent
+    files = sorted({Path(own), *here.glob("*.py"), *(here.parent / "cpu").glob("*.py")})
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+def _kept(function: Callable[..., None]) -> Any:
+    """Compiled when it is first called, and kept on disk."""
+    compiled = numba.njit(**OPTIONS)(function)
+    try:
+        compiled.enable_caching()
+        compiled._cache._cache_file._source_stamp = _source_stamp(function.__code__.co_filename)
+    except RuntimeError:
+        pass  # no folder to cache in, not even the user's own: compile in each process
+    return compiled
 
 
 class Task:
@@ -95,13 +108,8 @@ class Task:
     def __init__(self, function: Callable[..., None]) -> None:
         self.function = function
         self.__doc__ = function.__doc__
-        self.compiled = numba.njit(**OPTIONS)(function)
+        self.compiled = _kept(function)
         compiling.tasks.add(self.compiled)
-        try:
-            self.compiled.enable_caching()
-            self.compiled._cache._cache_file._source_stamp = _source_stamp()
-        except RuntimeError:
-            pass  # no folder to cache in, not even the user's own: compile in each process
 
     def run(self, size: int, *arguments: Any) -> None:
         """Compute the results 0 ... size - 1."""
@@ -109,19 +117,23 @@ class Task:
         if threads <= 1:
             return self.compiled(0, size, *arguments)
         pieces = _pieces(size, threads)
-        left, finished = iter(pieces), np.zeros(1, np.int64)
-        job = (self.compiled, left, arguments, finished)
+        left, finished, errors = iter(pieces), np.zeros(1, np.int64), list[Exception]()
+        given = list(arguments)
+        job = (self.compiled, left, given, finished, errors)
         with _lock:
             _start(threads - 1)
-            for _ in range(threads - 1):
-                _jobs.put(job)
             try:
+                for _ in range(threads - 1):
+                    _jobs.put(job)
                 _work(*job)
                 _watch(finished, len(pieces), SPINS)
             finally:  # after Ctrl-C too: what nobody has begun is left, what others have begun is waited for
                 _add(finished, len(list(left)))
                 while finished[0] < len(pieces):
                     time.sleep(0)
+                given.clear()  # a thread that wakes up late finds no piece, and need not hold the arrays until then
+        if errors:
+            raise errors[0]
 
 
 task = Task
@@ -148,12 +160,12 @@ def _fetch_add(_, counter, amount):
     return types.int64(counter, types.int64), generate
 
 
-@helper
+@_kept
 def _add(finished, amount):
     _fetch_add(at(finished, 0), amount)
 
 
-@helper
+@_kept
 def _watch(finished, count, spins):
     """Wait a little for the last pieces, without Python's lock, which the others need to report them."""
     while spins > 0 and _fetch_add(at(finished, 0), 0) < count:
@@ -168,6 +180,8 @@ _threads: list[threading.Thread] = []
 def _start(count: int) -> None:
     """See to it that so many threads wait for jobs."""
     if len(_threads) < count:
+        _add(np.zeros(1, np.int64), 0)  # compiled before anything depends on its count
+        _watch(np.zeros(1, np.int64), 0, 0)
         before = threading.stack_size(STACK)
         while len(_threads) < count:
             _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
@@ -180,10 +194,14 @@ def _serve() -> None:
         _work(*_jobs.get())  # of a kernel that is over by now, no piece is left
 
 
-def _work(function: Any, pieces: Iterator[tuple[int, int]], arguments: tuple[Any, ...], finished: Any) -> None:
+def _work(
+    function: Any, pieces: Iterator[tuple[int, int]], arguments: list[Any], finished: Any, errors: list[Exception]
+) -> None:
     for start, stop in pieces:  # one iterator for all threads
         try:
             function(start, stop, *arguments)
+        except Exception as error:  # run raises it: a thread of ours must not die of it
+            errors.append(error)
         finally:
             _add(finished, 1)
 

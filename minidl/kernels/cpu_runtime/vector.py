@@ -88,30 +88,36 @@ class Vector:
         return Vector(self.builder, self.builder.shuffle_vector(self.value, other.value, _lane_numbers(lanes)))
 
 
-def _masked(builder: Any, name: str, result: Any, count: Any, *arguments: Any) -> Any:
-    """Call LLVM's masked load or store, which touches the first ``count`` lanes only; an argument None is the mask."""
-    mask = builder.icmp_signed("<", _lane_numbers(range(LANES), 64), _spread(builder, count))
-    values = [a or mask for a in arguments]
-    kind = ir.FunctionType(result, [a.type for a in values])
+def _masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """Call LLVM's load or store of some lanes only."""
+    kind = ir.FunctionType(result, [a.type for a in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.{name}.v{LANES}f32.p0")
-    return builder.call(function, values)
+    return builder.call(function, arguments)
+
+
+def _first(builder: Any, count: Any) -> Any:
+    """The mask of the first ``count`` lanes."""
+    return builder.icmp_signed("<", _lane_numbers(range(LANES), 64), _spread(builder, count))
+
+
+ALIGNMENT = ir.Constant(ir.IntType(32), 4)  # bytes: floats may lie anywhere
 
 
 def load(builder: Any, pointer: Any, index: Any, count: Any = None) -> Vector:
     """The vector pointer[index : index + LANES], wherever it lies; with a count, 0 in all lanes but the first."""
-    place = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
+    there = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
-        return Vector(builder, builder.load(place, align=4))
-    zero, alignment = ir.Constant(LLVM, None), ir.IntType(32)(4)
-    return Vector(builder, _masked(builder, "load", LLVM, count, place, alignment, None, zero))
+        return Vector(builder, builder.load(there, align=4))
+    zero = ir.Constant(LLVM, None)
+    return Vector(builder, _masked(builder, "load", LLVM, there, ALIGNMENT, _first(builder, count), zero))
 
 
 def store(builder: Any, vector: Vector, pointer: Any, index: Any, count: Any = None) -> None:
-    place = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
+    there = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
-        builder.store(vector.value, place, align=4)
+        builder.store(vector.value, there, align=4)
     else:
-        _masked(builder, "store", ir.VoidType(), count, vector.value, place, ir.IntType(32)(4), None)
+        _masked(builder, "store", ir.VoidType(), vector.value, there, ALIGNMENT, _first(builder, count))
 
 
 def _square(turned: bool) -> Any:

@@ -15,6 +15,8 @@ same card gives the same bits. Nothing here waits for the card, or sends it numb
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...backend import Array
 from .. import portable
 from ..fallback import of_precision, with_fallback
@@ -23,15 +25,18 @@ from . import convolution, elementwise, multiply, normalization, pooling
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
 
 
-def _fits(arrays: list[Array]) -> bool:
-    return of_precision(arrays, {"f", "d"}) and all(a.size < _COUNTABLE for a in arrays)
+def _fits(arrays: list[Array], beside: str = "") -> bool:
+    return of_precision(arrays, "fd", beside) and all(a.size < _COUNTABLE for a in arrays)
+
+
+_with_places, _with_masks = partial(_fits, beside="B"), partial(_fits, beside="?")
 
 
 conv2d = with_fallback(convolution.conv2d, _fits)
 conv2d_grad_input = with_fallback(convolution.conv2d_grad_input, _fits)
 conv2d_grad_weight = with_fallback(convolution.conv2d_grad_weight, _fits)
 max_pool2d = with_fallback(pooling.max_pool2d, _fits)
-max_pool2d_grad = with_fallback(pooling.max_pool2d_grad, _fits)
+max_pool2d_grad = with_fallback(pooling.max_pool2d_grad, _with_places)
 avg_pool2d = with_fallback(pooling.avg_pool2d, _fits)
 avg_pool2d_grad = with_fallback(pooling.avg_pool2d_grad, _fits)
 moments = with_fallback(normalization.moments, _fits)
@@ -39,10 +44,10 @@ normalize = with_fallback(normalization.normalize, _fits)
 normalize_grad = with_fallback(normalization.normalize_grad, _fits)
 normalize_grad_fixed = with_fallback(normalization.normalize_grad_fixed, _fits)
 relu = with_fallback(elementwise.relu, _fits)
-relu_grad = with_fallback(elementwise.relu_grad, _fits)
+relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
-sgd_step = with_fallback(elementwise.sgd_step, _fits, in_place=True)
-adam_step = with_fallback(elementwise.adam_step, _fits, in_place=True)
+sgd_step = with_fallback(elementwise.sgd_step, _with_masks, alike=True, in_place=True)
+adam_step = with_fallback(elementwise.adam_step, _with_masks, alike=True, in_place=True)
 
 
 def matmul(a: Array, b: Array) -> Array:
