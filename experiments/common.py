@@ -263,7 +263,7 @@ def check(options: Options, makers: Mapping[FigureName, Any]) -> None:
             f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
         )
     if min(options.batch_sizes) < 1:
-        raise ValueError(f"--batch-sizes: {min(options.batch_sizes)} images are no batch")
+        raise ValueError(f"--batch-sizes: a batch_size is {min(options.batch_sizes)}, and must be at least 1")
     for sparsity in options.sparsities:
         if not 0 <= sparsity < 1:
             raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")

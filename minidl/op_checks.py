@@ -11,10 +11,9 @@ from .graph import Vjp
 
 def explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueError:
     """NumPy's complaint, with the name of the operation and the shapes it was given."""
-    shapes = [str(a.shape) for a in arguments if hasattr(a, "shape")]
-    fit = " do not fit" if "shape" in str(error) else ""
-    given = f"shape{'s' * (len(shapes) > 1)} {' and '.join(shapes)}{fit}: " if shapes else ""
-    return ValueError(f"{name}: {given}{error}")
+    shapes = " and ".join(str(a.shape) for a in arguments if hasattr(a, "shape"))
+    shapes = f"shapes {shapes}{' do not fit' if 'shape' in str(error) else ''}: " if shapes else ""
+    return ValueError(f"{name}: {shapes}{error}")
 
 
 def value_and_vjp(result: Any, name: str) -> tuple[Array, Vjp]:

@@ -191,8 +191,9 @@ def convolutions_by_winograd(draw):
 @settings(max_examples=500)
 @given(st.one_of(convolutions(), convolutions(), convolutions(), convolutions_by_winograd()))
 def test_convolutions_of_odd_shapes(case):
+    tolerance = 5e-5 if case[1] == (3, 3) else 2e-5  # which may be by Winograd
     for name, args in conv(*case):
-        agree(run(cpu, name, args), run(portable, name, args, np.float64), 2e-5)
+        agree(run(cpu, name, args), run(portable, name, args, np.float64), tolerance)
 
 
 @pytest.mark.gpu
