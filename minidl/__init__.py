@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
-from .measure import evaluate
+from .nn.weights import load, save
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import fit
-from .weights import load, save
+from .train import evaluate, fit
 
 if TYPE_CHECKING:
     from . import plot

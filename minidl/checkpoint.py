@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, to_device, to_numpy
-from .files import whole_file
+from .backend import to_device, to_numpy
 from .nn import Module
 from .optim import Optimizer
+from .tools.files import whole_file
+from .train.state import masks_of
 
 KEPT = 2  # the newest, and the one before it in case the newest is damaged
 BYTES_PER_SECOND = 3e8  # how fast a disk is taken to be, until the first checkpoint has shown it
@@ -124,23 +125,6 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     for generator, state_of_it in zip(_generators(model), rest["generators"], strict=True):
         generator.bit_generator.state = state_of_it
     return rest["about"]
-
-
-def masks_of(model: Module) -> list[Array | None]:
-    """Copies of the parameters' masks: the masks themselves change in place.
-
-    Parameters
-    ----------
-    model : Module
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> from minidl.checkpoint import masks_of
-    >>> masks_of(md.nn.Linear(3, 2))
-    [None, None]
-    """
-    return [None if parameter.mask is None else parameter.mask.copy() for parameter in model.parameters()]
 
 
 class Checkpoints:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Array, array_module, as_array, device_of, is_array, to_device, to_numpy
+from .checks import check_devices, check_mask, explained, value_and_vjp
 from .graph import Node, Vjp, backward, is_recording
 from .graph import no_grad as no_grad
-from .op_checks import check_devices, check_mask, explained, value_and_vjp
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:

@@ -12,9 +12,9 @@ import minidl as md
 from minidl import functional as F
 from minidl import kernels, nn
 from minidl.backend import array_module, card, is_gpu_array, to_device, to_numpy
-from minidl.cuda import card_name
+from minidl.backend.cuda import card_name
+from minidl.backend.recording import Replayed, fresh, release_memory
 from minidl.data import Loader
-from minidl.replay import Replayed, fresh, release_memory
 from minidl.train import NonFiniteLossError
 
 pytestmark = pytest.mark.gpu

@@ -11,7 +11,8 @@ import types
 import pytest
 
 import minidl as md
-from minidl import capacity, checkpoint, cuda, nn, replay
+from minidl import checkpoint, nn
+from minidl.backend import capacity, cuda, recording
 from minidl.compress import Cost, LayerCost
 from minidl.robustness import AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary
 
@@ -30,7 +31,7 @@ MODULES = [
     md.nn.init,
     md.optim,
     md.plot,
-    replay,
+    recording,
     md.robustness,
     md.testing,
 ]

@@ -20,9 +20,9 @@ import numpy as np
 import minidl as md
 from minidl import kernels
 from minidl.backend import Array, card
-from minidl.cuda import card_name
+from minidl.backend.cuda import card_name
+from minidl.backend.recording import Replayed
 from minidl.kernels.gpu import multiply
-from minidl.replay import Replayed
 
 LAYERS = (  # H = W, C, N, kernel, stride, padding: ResNet18 at 128 pixels
     (128, 3, 64, 7, 2, 3),

@@ -68,7 +68,7 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
     import minidl as md
     from minidl import functional as F
     from minidl.backend import to_device
-    from minidl.replay import Replayed
+    from minidl.backend.recording import Replayed
 
     md.set_num_threads(how.threads)
     md.set_precision(how.precision)
@@ -190,7 +190,7 @@ def peak_memory(library: str, device: str) -> float:
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if library == "minidl":
-        from minidl.replay import card_memory
+        from minidl.backend.recording import card_memory
 
         return card_memory() / 2**20
     import torch
@@ -248,7 +248,7 @@ def main() -> None:
     given = vars(parser.parse_args())
     only, options = given.pop("only"), Options(**given)
     if options.device == "gpu":
-        from minidl.cuda import card_name
+        from minidl.backend.cuda import card_name
 
         print(f"{card_name()}, products: {options.precision}")
     libraries = ["minidl"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..backend import array_module
-from ..functional.shape_errors import whole_number
+from ..checks import whole_number
 from ..nn import Module
 from ..tensor import Parameter
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module, default_rng
+from ..checks import check_real
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import check_real
 
 
 @op

@@ -6,10 +6,10 @@ import math
 
 from .. import kernels
 from ..backend import Array
+from ..checks import channels_first, check_images, check_real, check_windows, pair
 from ..kernels.shapes import Pair
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import channels_first, check_images, check_real, check_windows, pair
 
 
 @op

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, is_array, to_numpy
-from ..replay import is_capturing
+from ..backend.recording import is_capturing
 from ..tensor import op
 from .arithmetic import Result
 

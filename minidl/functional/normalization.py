@@ -8,10 +8,10 @@ import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module
-from ..cuda import constant
+from ..backend.cuda import constant
+from ..checks import channels_first, check_images, check_real
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import channels_first, check_images, check_real
 
 
 @op

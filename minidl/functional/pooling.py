@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .. import kernels
 from ..backend import Array
+from ..checks import check_images, check_windows, pair
 from ..kernels.shapes import Pair, Windows, output_size
 from ..tensor import op
 from .arithmetic import Result
-from .shape_errors import check_images, check_windows, pair
 
 
 def _window_settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..functional.shape_errors import pair
+from ..checks import pair
 from ..kernels.shapes import Pair
 from ..nn import Flatten, Linear, ReLU, Sequential
 from .standard import standard_normalize, stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..functional.shape_errors import pair
+from ..checks import pair
 from ..kernels.shapes import Pair, Shape, output_size
 from .activation import Dropout, ReLU, Sigmoid, Tanh
 from .layers import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, Normalize

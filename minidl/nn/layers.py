@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import default_rng
-from ..functional.shape_errors import pair, whole_number
+from ..checks import pair, whole_number
 from ..kernels.shapes import Pair
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in

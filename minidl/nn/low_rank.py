@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..backend import default_rng
-from ..functional.shape_errors import pair, whole_number
+from ..checks import pair, whole_number
 from ..kernels.shapes import Pair
 from ..tensor import Tensor
 from .init import he_normal

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional.shape_errors import check_images, whole_number
+from ..checks import check_images, whole_number
 from ..tensor import Tensor
 from .module import Module
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module
+from ..backend.recording import fresh
+from ..checks import check_numbers
 from ..graph import mark_spent
-from ..replay import fresh
 from ..tensor import Parameter
-from .settings import check_numbers
 
 
 class Optimizer:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..functional.shape_errors import whole_number
-from .settings import check_numbers
+from ..checks import check_numbers, whole_number
 
 Schedule = Callable[[int], float]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import whole_file
+from ..tools.files import whole_file
 from .lines import Line, lines_of
 from .results import Results
 from .style import STYLES, epsilon_place, finish_epsilon_axes

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import whole_file
+from ..tools.files import whole_file
 from . import wording
 from .figures import Panel, panel_svg, panels_of, sample_svg
 from .inline import inline_svg, polyline

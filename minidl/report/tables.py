@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import whole_file
+from ..tools.files import whole_file
 
 Row = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, is_array
-from ..functional.shape_errors import check_images
+from ..checks import check_images
 from ..tensor import Tensor
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_device
-from ..functional.shape_errors import pair
+from ..checks import pair
 from ..kernels.shapes import output_size
 from ..nn import (
     AdaptiveAvgPool2d,

@@ -16,10 +16,10 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, device_of, to_device, to_numpy
-from ..capacity import explained
-from ..functional.shape_errors import whole_number
+from ..backend.capacity import explained
+from ..backend.recording import Replayed
+from ..checks import whole_number
 from ..nn import Module
-from ..replay import Replayed
 from ..tensor import Tensor, no_grad
 from .checks import checked_loss
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..backend import Array
-from ..functional.shape_errors import whole_number
+from ..checks import whole_number
 from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
 from .ray import Ray, rays

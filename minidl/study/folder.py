@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..files import PARTIAL, whole_file
+from ..tools.files import PARTIAL, whole_file
 from .run import Attack, Run
 
 FORMAT = 1  # raised when a folder that this code writes can no longer be read by the code before it

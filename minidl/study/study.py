@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import report
-from ..files import whole_file
 from ..report.tables import to_csv
+from ..tools.files import whole_file
 from .folder import FORMAT, BusyError, Folder, origin, write_json
 from .plan import Figure, Work, all_work, shard
 from .pool import Workers, do_all

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from .. import compress
+from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
-from ..cuda import card_name
-from ..files import whole_file
 from ..kernels import precision, set_num_threads, set_precision
 from ..nn import Module
+from ..nn.weights import load, save
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
-from ..weights import load, save
+from ..tools.files import whole_file
 from .folder import FORMAT, Folder, origin, write_json
 from .problem import Problem, load_problem
 from .run import Attack, Run

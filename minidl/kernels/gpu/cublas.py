@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module
-from ...cuda import cuda_library
+from ...backend.cuda import cuda_library
 
 WORKSPACE = 32 << 20  # bytes, what NVIDIA advises for Hopper
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module, is_gpu_array
-from ...replay import fresh
+from ...backend.recording import fresh
 from .launch import launch, width_of
 
 FILE = "elementwise.cu"

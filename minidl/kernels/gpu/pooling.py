@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...backend import Array, array_module
-from ...cuda import constant
+from ...backend.cuda import constant
 from .. import portable
 from ..shapes import Pair, Windows, index_dtype, output_sizes
 from .launch import launch

@@ -10,17 +10,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import functional as F
-from .backend import Array, is_array, is_gpu_array, to_device, to_numpy
-from .capacity import explained
-from .checkpoint import masks_of
-from .kernels import precision
-from .measure import Score, Tally, as_input, check_batches, evaluate
-from .nn import Module
-from .optim import Optimizer, Schedule
-from .progress import ProgressBar
-from .replay import Replayed
-from .tensor import Tensor
+from .. import functional as F
+from ..backend import Array, is_array, is_gpu_array, to_device, to_numpy
+from ..backend.capacity import explained
+from ..backend.recording import Replayed
+from ..kernels import precision
+from ..nn import Module
+from ..optim import Optimizer, Schedule
+from ..tensor import Tensor
+from ..tools.progress import ProgressBar
+from .evaluate import Score, Tally, as_input, check_batches, evaluate
+from .state import masks_of
 
 
 class Batches(Protocol):

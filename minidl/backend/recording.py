@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, array_module, card, is_gpu_array
+from . import Array, array_module, card, is_gpu_array
 
 Step = Callable[..., Sequence[Array]]
 Draw = Callable[[], Any]
@@ -38,7 +38,7 @@ def is_capturing() -> bool:
 
     Examples
     --------
-    >>> from minidl.replay import is_capturing
+    >>> from minidl.backend.recording import is_capturing
     >>> is_capturing()
     False
     """
@@ -63,7 +63,7 @@ def fresh(draw: Draw, dtype: Any, like: Array) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.replay import fresh
+    >>> from minidl.backend.recording import fresh
     >>> fresh(lambda: 0.1, np.float64, np.ones(1))
     0.1
     """
@@ -83,7 +83,7 @@ def card_memory() -> int:
     Examples
     --------
     >>> from minidl.backend import gpu_available
-    >>> from minidl.replay import card_memory
+    >>> from minidl.backend.recording import card_memory
     >>> used = card_memory() if gpu_available() else 0
     """
     return card().get_default_memory_pool().total_bytes() + _memory().pool.total_bytes()
@@ -95,7 +95,7 @@ def release_memory() -> None:
     Examples
     --------
     >>> from minidl.backend import gpu_available
-    >>> from minidl.replay import release_memory
+    >>> from minidl.backend.recording import release_memory
     >>> if gpu_available():
     ...     release_memory()
     """
@@ -129,7 +129,7 @@ class Replayed:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.replay import Replayed
+    >>> from minidl.backend.recording import Replayed
     >>> twice = Replayed(lambda x: [2 * x])
     >>> twice(np.ones(2))
     [array([2., 2.])]

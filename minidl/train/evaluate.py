@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import functional as F
-from .backend import Array, array_module, device_of, is_array, is_gpu_array, to_device
-from .capacity import explained
-from .data import ImageSet
-from .nn import Module, evaluation_mode
-from .progress import ProgressBar
-from .tensor import Tensor, no_grad
+from .. import functional as F
+from ..backend import Array, array_module, device_of, is_array, is_gpu_array, to_device
+from ..backend.capacity import explained
+from ..data import ImageSet
+from ..nn import Module, evaluation_mode
+from ..tensor import Tensor, no_grad
+from ..tools.progress import ProgressBar
 
 
 class Score(NamedTuple):

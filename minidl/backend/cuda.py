@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, card, is_gpu_array
+from . import Array, card, is_gpu_array
 
 
 def constant(values: Any, dtype: Any, like: Array) -> Array:
@@ -22,7 +22,7 @@ def constant(values: Any, dtype: Any, like: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.cuda import constant
+    >>> from minidl.backend.cuda import constant
     >>> constant([1, 2], np.float32, np.ones(1))
     array([1., 2.], dtype=float32)
     """
@@ -46,7 +46,7 @@ def cuda_library(name: str) -> str:
     Examples
     --------
     >>> from minidl.backend import gpu_available
-    >>> from minidl.cuda import cuda_library
+    >>> from minidl.backend.cuda import cuda_library
     >>> path = cuda_library("cublas") if gpu_available() else None
     """
     card()
@@ -68,7 +68,7 @@ def card_name() -> str:
     Examples
     --------
     >>> from minidl.backend import gpu_available
-    >>> from minidl.cuda import card_name
+    >>> from minidl.backend.cuda import card_name
     >>> name = card_name() if gpu_available() else "no card"
     """
     runtime = card().cuda.runtime

@@ -22,7 +22,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from minidl.files import whole_file
+    >>> from minidl.tools.files import whole_file
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with whole_file(folder + "/a.txt") as file:
     ...         _ = file.write(b"all of it")

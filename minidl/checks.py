@@ -1,14 +1,20 @@
-"""Say what does not fit: every message names the operation, the shapes, and the formula with its numbers."""
+"""What is wrong with an argument: a message says who asked, what was given, what was expected, and the likely fix."""
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, is_array
-from ..kernels.shapes import Pair, output_sizes
+from .backend import Array, device_of, is_array
+from .graph import Vjp
+from .kernels.shapes import Pair, output_sizes
+
+# Numbers
 
 
 def pair(value: int | Pair, name: str, least: int, operation: str) -> Pair:
@@ -34,6 +40,18 @@ def whole_number(value: Any, name: str, least: int | None, operation: str, unit:
     if least is not None and number < least:
         raise ValueError(f"{operation}: {name} is {number}, and must be at least {least}")
     return number
+
+
+def check_numbers(where: str, **settings: float) -> None:
+    """Each setting must be a finite number of at least 0."""
+    for name, value in settings.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{where}: {name} is {value!r}, and must be a number")
+        if not 0 <= value < math.inf:  # also true of NaN
+            raise ValueError(f"{where}: {name} is {value}, and must be finite and not negative")
+
+
+# Arrays and images
 
 
 def check_real(x: Any, operation: str, name: str = "x") -> None:
@@ -77,3 +95,43 @@ def check_windows(
                 f"{x.shape}: the output {'height' if axis == 0 else 'width'} would be "
                 f"floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. Use larger images, a smaller kernel or more padding"
             )
+
+
+# Operations
+
+
+def explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueError:
+    """NumPy's complaint, with the name of the operation and the shapes it was given."""
+    shapes = " and ".join(str(a.shape) for a in arguments if hasattr(a, "shape"))
+    shapes = f"shapes {shapes}{' do not fit' if 'shape' in str(error) else ''}: " if shapes else ""
+    return ValueError(f"{name}: {shapes}{error}")
+
+
+def value_and_vjp(result: Any, name: str) -> tuple[Array, Vjp]:
+    """What an operation returned, when it is what it should be."""
+    if not isinstance(result, tuple) or len(result) != 2 or not (callable(result[1]) or isinstance(result[1], tuple)):
+        raise TypeError(f"{name}: an operation returns a tuple (value, vjp), vjp a tuple of functions or one function")
+    return result
+
+
+def check_devices(name: str, parameters: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Refuse arrays that lie on different devices; which parameters are to be looked at is known by their names."""
+    found = {p: device_of(a) for p, a in zip(parameters, arrays, strict=False) if p and is_array(a) and a.ndim}
+    if len(set(found.values())) > 1:
+        where = " and ".join(f"{p} on the {device}" for p, device in found.items())
+        raise ValueError(
+            f"{name}: {where}: all must be on one device. Move a model with model.to('gpu'), and images with "
+            "minidl.backend.to_device(images, 'gpu')"
+        )
+
+
+def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
+    """A mask must be an array of the parameter's shape, of truth values or of 0 and 1."""
+    if not is_array(mask):
+        raise TypeError(f"mask must be a boolean array of shape {shape}, and is a {type(mask).__name__}")
+    if mask.shape != shape:
+        raise ValueError(f"mask has shape {mask.shape}, but the parameter has shape {shape}")
+    if mask.dtype != bool and not bool(((mask == 0) | (mask == 1)).all()):
+        raise TypeError(
+            "mask must be True where a weight is kept and False where it is pruned: write mask = scores > 0.5"
+        )

@@ -6,8 +6,8 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 
-from .backend import card
-from .replay import release_memory
+from . import card
+from .recording import release_memory
 
 SPARE = 0.85  # of the memory that is left: a part goes to gaps between blocks, and to evaluating what is trained
 
@@ -32,7 +32,7 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
 
     Examples
     --------
-    >>> from minidl.capacity import explained
+    >>> from minidl.backend.capacity import explained
     >>> with explained("fit", 64, lambda count: None):
     ...     pass
     """
