@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..backend import Array, array_module
 from ..backend.cuda import constant
-from ..checks import channels_first, check_images, check_real
+from ..checks import channels_first, check_images, check_real, number, numbers, vector, whole_number
 from ..graph import once
 from ..tensor import op
 from .arithmetic import Result
@@ -68,6 +68,7 @@ def batch_norm(
     _check_channels(x, gamma=gamma, beta=beta, **({} if mean is None or var is None else {"mean": mean, "var": var}))
     if residual is not None and residual.shape != x.shape:
         raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
+    eps = number(eps, "eps", "[0, inf)", "batch_norm")
     k = kernels.of(x)
     known = mean is not None and var is not None
     mean, var = _statistics(k, x, mean, var, observe)
@@ -145,7 +146,7 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     [[-1.0, 2.0]]
     """
     check_real(x, "normalize", "images")
-    mean, scale = np.asarray(mean, np.float64), 1 / np.asarray(std, np.float64)
+    mean, scale = vector(mean, "mean", "(-inf, inf)", "normalize"), 1 / vector(std, "std", "(0, inf)", "normalize")
     for name, numbers in (("mean", mean), ("std", scale)):
         if numbers.size != 1 and numbers.shape != x.shape[-1:]:
             raise ValueError(
@@ -188,12 +189,8 @@ def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: floa
     [0.5, 0.5, 0.5]
     """
     check_images(x, "local_response_norm")
-    if size < 1:
-        raise ValueError(f"local_response_norm: size is {size}, and must be at least 1")
-    if not (k > 0 and alpha >= 0 and beta >= 0):  # nothing is divided by zero, nor a negative number given a root
-        raise ValueError(
-            f"local_response_norm: k is {k}, alpha is {alpha} and beta {beta}: k must be above 0, the others at least 0"
-        )
+    size, k = whole_number(size, "size", 1, "local_response_norm"), number(k, "k", "(0, inf)", "local_response_norm")
+    alpha, beta = numbers("local_response_norm", "[0, inf)", alpha=alpha, beta=beta)
     below, above = size // 2, (size - 1) // 2
     scale = k + alpha / size * _sum_neighbours(x * x, below, above)
     shrink = scale**-beta

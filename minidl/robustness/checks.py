@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, is_array
-from ..checks import check_images
+from ..checks import check_images, number, vector
 from ..tensor import Tensor
 
 
@@ -41,27 +41,19 @@ def checked_images(images: Any, name: str) -> Array:
     return images
 
 
-def checked_epsilons(epsilons: float | Sequence[float] | np.ndarray, name: str) -> np.ndarray:
+def checked_epsilons(epsilons: Any, name: str) -> np.ndarray:
     """Epsilons (E,) in float64; one number counts as a sequence of one."""
-    try:
-        values = np.atleast_1d(np.asarray(epsilons, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name}: epsilons must be numbers, such as [0, 2 / 255, 8 / 255], and are {epsilons!r}"
-        ) from error
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"{name}: epsilons must be a sequence of one number or more, and have shape {values.shape}")
-    for epsilon in values:
-        if not 0 <= epsilon <= 1:  # also true of NaN
-            raise ValueError(
-                f"{name}: epsilon is {epsilon:g}, and must lie in [0, 1], the range of the pixels: 8 grey levels are "
-                "8 / 255"
-            )
-    return values
+    return vector(epsilons, "epsilon", "[0, 1]", name, ", the range of the pixels: 8 grey levels are 8 / 255")
+
+
+def checked_confidence(confidence: Any, name: str) -> float:
+    """A confidence as a float, or an error that says what it may be."""
+    return number(confidence, "confidence", "(0, 1)", name, ", such as 0.95")
 
 
 def checked_loss(loss: str, temperature: float, name: str) -> Callable[..., Tensor]:
     """The function of logits and labels that the attacker climbs: cross-entropy at a temperature, or the margin."""
+    temperature = number(temperature, "temperature", "(0, inf)", name)
     if loss == "cross_entropy":
         return partial(F.cross_entropy, temperature=temperature)
     if loss != "margin":

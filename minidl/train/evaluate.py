@@ -13,6 +13,7 @@ import numpy as np
 from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
 from ..backend.capacity import explained
+from ..checks import number
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
@@ -116,6 +117,7 @@ def evaluate(
     True
     """
     check_batches(batches, "evaluate")
+    temperature = number(temperature, "temperature", "(0, inf)", "evaluate")
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar:
         tally = measure(model, batches, temperature, bar)

@@ -12,6 +12,7 @@ from .. import functional as F
 from ..backend import Array, is_array, is_at_hand
 from ..backend.capacity import explained
 from ..backend.recording import Replayed
+from ..checks import number
 from ..nn import Module, is_minidls_own
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
@@ -86,7 +87,7 @@ class Training:
                     "are counted by it: make the two agree. The model was put back to the start of the epoch"
                 )
             if self.schedule is not None:
-                self.optimizer.lr = self.schedule(t)
+                self.optimizer.lr = number(self.schedule(t), f"the schedule's rate at step {t}", "[0, inf)", "fit")
             loss, logits = self._guarded(images, labels, start)
             # an epoch whose very first loss is not finite began with weights that are no good
             back = start if t > first else self._good or start
