@@ -21,8 +21,8 @@ from .tools.numbers import whole_numbers as whole_numbers
 # Arrays and images
 
 
-def check_real(x: Any, operation: str, name: str = "x") -> None:
-    """x must be an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
+def check_real(x: Any, operation: str, name: str = "x") -> Array:
+    """x, if an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
     if not is_array(x):
         raise TypeError(f"{operation}: {name} must be a Tensor or an array, and got a {type(x).__name__}")
     if x.dtype.kind != "f":
@@ -30,6 +30,7 @@ def check_real(x: Any, operation: str, name: str = "x") -> None:
             f"{operation}: {name} must be real numbers, and got {x.dtype}: use .astype(np.float32), and divide pixels "
             "from 0 to 255 by 255"
         )
+    return x
 
 
 def channels_first(x: Array, channels: int) -> str:

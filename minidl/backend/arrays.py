@@ -133,12 +133,12 @@ def is_array(x: object) -> bool:
 
 
 def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
-    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision.
+    """A number, or nested lists of numbers, as an array. Arrays stay as they are, but for a foreign byte order.
 
     Parameters
     ----------
-    values : number or (nested) list
-    dtype : of the array
+    values : array, number or (nested) list
+    dtype : of the array, where the values have none of their own
 
     Raises
     ------
@@ -151,8 +151,8 @@ def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
     >>> as_array([1, 2])
     array([1., 2.], dtype=float32)
     """
-    if isinstance(values, np.generic):
-        return np.asarray(values)
+    if isinstance(values, np.generic) or is_array(values):
+        return values if is_gpu_array(values) else np.asarray(values, values.dtype.newbyteorder("="))
     if values is None:  # NumPy would make it NaN
         raise TypeError("None is no number: is this a gradient that was not computed yet?")
     try:

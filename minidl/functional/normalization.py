@@ -66,7 +66,7 @@ def batch_norm(
     [-1.0, 1.0]
     """
     _check_channels(x, gamma=gamma, beta=beta, **({} if mean is None or var is None else {"mean": mean, "var": var}))
-    if residual is not None and residual.shape != x.shape:
+    if residual is not None and check_real(residual, "batch_norm", "residual").shape != x.shape:
         raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
     eps = number(eps, "eps", "[0, inf)", "batch_norm")
     k = kernels.of(x)
@@ -114,7 +114,7 @@ def _check_channels(x: Array, **arrays: Array) -> None:
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
     for name, array in arrays.items():
-        if array.shape != x.shape[-1:]:
+        if check_real(array, "batch_norm", name).shape != x.shape[-1:]:
             raise ValueError(
                 f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
                 f"{channels_first(x, array.size)}"
@@ -147,14 +147,14 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     """
     check_real(x, "normalize", "images")
     mean, scale = vector(mean, "mean", "(-inf, inf)", "normalize"), 1 / vector(std, "std", "(0, inf)", "normalize")
-    for name, numbers in (("mean", mean), ("std", scale)):
-        if numbers.size != 1 and numbers.shape != x.shape[-1:]:
+    for name, known in (("mean", mean), ("std", scale)):
+        if known.size != 1 and known.shape != x.shape[-1:]:
             raise ValueError(
-                f"normalize: {name} has shape {numbers.shape}: this Normalize was made for {numbers.size} channels, "
-                f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, numbers.size)}"
+                f"normalize: {name} has shape {known.shape}: this Normalize was made for {known.size} channels, "
+                f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, known.size)}"
             )
     mean, scale, one, zero = (
-        constant(np.broadcast_to(numbers, x.shape[-1:]), x.dtype, x) for numbers in (mean, scale, 1, 0)
+        constant(np.broadcast_to(value, x.shape[-1:]), x.dtype, x) for value in (mean, scale, 1, 0)
     )
     k = kernels.of(x)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, is_array
+from ..backend import Array, array_module, as_array, is_array
 from ..checks import check_images, number, vector
 from ..tensor import Tensor
 
@@ -22,6 +22,7 @@ def checked_images(images: Any, name: str) -> Array:
             f"{name}: images must be an array (B, H, W, C), and are a {type(images).__name__}: use "
             "np.asarray(images, np.float32)"
         )
+    images = as_array(images)
     if images.dtype not in (np.float32, np.float64):
         raise TypeError(
             f"{name}: images are {images.dtype}, and must be float32 or float64 in [0, 1]: for pixels from 0 to 255, "

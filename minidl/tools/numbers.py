@@ -52,7 +52,9 @@ def vector(values: Any, name: str, within: str, operation: str, hint: str = "") 
 def whole_number(value: Any, name: str, least: int | None, operation: str, unit: str = "") -> int:
     """A whole number, of ``unit``, as an int: of at least ``least``, where that is given."""
     try:
-        result = operator.index(None if isinstance(value, bool) else value)
+        if isinstance(value, bool):
+            raise TypeError
+        result = operator.index(value)
     except TypeError:
         kind = f"whole number of {unit}" if unit else "whole number"
         raise TypeError(f"{operation}: {name} is {value!r}, and must be a {kind}") from None

@@ -141,7 +141,7 @@ def measure(
     tally = Tally()
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
-            x = as_input(images, model)
+            x = as_input(images, model, "evaluate")
             with explained("evaluate", len(labels), partial(_forward, model, x.data)):
                 logits = model(x)
             tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
@@ -163,12 +163,13 @@ def check_batches(batches: Any, name: str) -> Any:
     return batches
 
 
-def as_input(images: Array, model: Module) -> Tensor:
+def as_input(images: Array, model: Module, name: str) -> Tensor:
     """Images where the model's parameters are, and in their precision."""
     if not is_array(images) or images.dtype.kind != "f":
+        kind = getattr(images, "dtype", type(images).__name__)
         raise TypeError(
-            f"images are {getattr(images, 'dtype', type(images).__name__)}, and must be an array of real numbers in "
-            "[0, 1]: for pixels from 0 to 255, use images.astype(np.float32) / 255, or data.Loader"
+            f"{name}: images are {kind}, and must be an array of real numbers in [0, 1]: for pixels from 0 to 255, "
+            "use images.astype(np.float32) / 255, or data.Loader"
         )
     like = next((parameter.data for parameter in model.parameters()), images)
     return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))

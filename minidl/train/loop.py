@@ -115,7 +115,7 @@ class Training:
         labels = labels if is_array(labels) else np.asarray(labels)
         try:
             with explained("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
-                x = as_input(images, self.model).data
+                x = as_input(images, self.model, "fit").data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
                     F.check_labels(labels, len(x), self._classes, "cross_entropy")
                 loss, logits = self._step(x, labels)
@@ -137,7 +137,7 @@ class Training:
     def _rehearse(self, images: Array, labels: Any) -> None:
         """As much memory as a step takes, and no step."""
         self.model.zero_grad()
-        self.objective(self.model, as_input(images, self.model), labels)[0].backward()
+        self.objective(self.model, as_input(images, self.model, "fit"), labels)[0].backward()
         self.model.zero_grad()
 
     def _check_losses(self) -> None:
