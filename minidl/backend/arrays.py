@@ -151,8 +151,10 @@ def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
     >>> as_array([1, 2])
     array([1., 2.], dtype=float32)
     """
-    if isinstance(values, np.generic) or is_array(values):
-        return values if is_gpu_array(values) else np.asarray(values, values.dtype.newbyteorder("="))
+    if is_array(values):
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+    if isinstance(values, np.generic):
+        return np.asarray(values)
     if values is None:  # NumPy would make it NaN
         raise TypeError("None is no number: is this a gradient that was not computed yet?")
     try:

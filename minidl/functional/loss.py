@@ -27,14 +27,14 @@ def _scaled(logits: Array, temperature: float, name: str) -> Array:
         raise TypeError(
             f"{name}: logits must be an array of real numbers (B, classes), and are {kind}: they come before the labels"
         )
-    with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
-        least = math.sqrt(np.finfo(logits.dtype).tiny)  # half of the exponents for T, half for what it divides
+    least = math.sqrt(np.finfo(logits.dtype).tiny)  # half of the exponents for T, half for what it divides
     if not least <= temperature <= 1 / least:
         raise ValueError(
             f"{name}: temperature is {temperature:g}, and logits of {logits.dtype} need one from {least:.1e} to "
             f"{1 / least:.1e}: beyond these, quotients overflow or gradients vanish"
         )
-    return (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
+        return (logits - logits.max(axis=-1, keepdims=True)) / temperature
 
 
 @op
