@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, device_of, is_array, to_numpy
+from .backend import Array, array_module, device_of, is_array, to_numpy
 from .backend.recording import is_capturing
 from .graph import Vjp
 from .kernels.shapes import Pair, output_sizes
-from .tools.numbers import number as number
-from .tools.numbers import numbers as numbers
-from .tools.numbers import pair as pair
-from .tools.numbers import vector as vector
-from .tools.numbers import whole_number as whole_number
-from .tools.numbers import whole_numbers as whole_numbers
+from .tools.numbers import number, numbers, pair, vector, whole_number, whole_numbers  # noqa: F401
 
 # Arrays and images
 
@@ -65,6 +60,18 @@ def check_windows(
             )
 
 
+def check_unit_range(images: Array, operation: str) -> None:
+    """Pixels must lie in [0, 1]."""
+    least, most = float(images.min()), float(images.max())
+    if not (least >= 0 and most <= 1):  # also true of NaN
+        bad = int((~array_module(images).isfinite(images)).sum())
+        what = f"{bad} of their values are NaN or infinite" if bad else f"they span [{least:g}, {most:g}]"
+        raise ValueError(
+            f"{operation}: images must lie in [0, 1], and {what}. Divide pixels from 0 to 255 by 255, and leave "
+            "normalisation to the model's first layer (nn.Normalize)"
+        )
+
+
 # Labels and answers
 
 
@@ -80,9 +87,8 @@ def check_labels(labels: Any, count: int, classes: int | None, name: str) -> Arr
         raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
     if is_capturing():  # they cannot be looked at: who replays the step has checked what it is given
         return labels
-    values, known, end = to_numpy(labels), "", 2**63
-    if classes is not None:
-        known, end = f"with {classes} classes, ", classes
+    values, end = to_numpy(labels), 2**63 if classes is None else classes
+    known = "" if classes is None else f"with {classes} classes, "
     bad = np.flatnonzero((values < 0) | (values >= end))
     if len(bad):
         raise ValueError(
@@ -94,19 +100,14 @@ def check_labels(labels: Any, count: int, classes: int | None, name: str) -> Arr
 
 def truths(operation: str, **arrays: Any) -> tuple[np.ndarray, ...]:
     """Boolean arrays of one shape (B,), of the same images in the same order."""
-    found = {name: to_numpy(array) for name, array in arrays.items()}
-    for name, array in found.items():
-        if array.dtype != bool:
-            raise TypeError(
-                f"{operation}: {name} must be boolean, whether a network was right on each image, and is {array.dtype}"
-            )
-    shapes = [array.shape for array in found.values()]
-    if len(shapes[0]) != 1 or len({*shapes}) > 1:
-        raise ValueError(
-            f"{operation}: {' and '.join(found)} must have one shape (B,), the same images in the same order, and have "
-            f"{' and '.join(map(str, shapes))}"
-        )
-    return tuple(found.values())
+    found = tuple(to_numpy(array) for array in arrays.values())
+    kinds, shapes = [str(array.dtype) for array in found], [str(array.shape) for array in found]
+    who, right = f"{operation}: {' and '.join(arrays)} must", "whether a network was right on each image"
+    if {*kinds} != {"bool"}:
+        raise TypeError(f"{who} be boolean, {right}, and are {' and '.join(kinds)}")
+    if found[0].ndim != 1 or len({*shapes}) > 1:
+        raise ValueError(f"{who} be (B,), the same images in the same order, and have shapes {' and '.join(shapes)}")
+    return found
 
 
 # Operations

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, Seed, array_module, device_of, is_gpu_array, streams, to_device, to_numpy
-from ..checks import check_labels, pair, whole_number
+from ..checks import check_labels, check_unit_range, pair, whole_number
 from ..kernels.shapes import Pair
 from .ahead import run_ahead
 
@@ -208,20 +208,11 @@ def _checked_arrays(images: Array, labels: Array) -> Batch:
         )
     if len(images) == 0:
         raise ValueError(f"Loader: there are no images to load: images has shape {images.shape}")
-    if images.dtype != np.uint8:
-        _check_unit_range(images)
-    return images, check_labels(to_numpy(labels), len(images), None, "Loader").copy()
-
-
-def _check_unit_range(images: Array) -> None:
-    if not np.issubdtype(images.dtype, np.floating):
+    if images.dtype.kind == "f":
+        check_unit_range(images, "Loader")
+    elif images.dtype != np.uint8:
         raise ValueError(f"Loader: images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # so written, it catches NaN too
-        raise ValueError(
-            f"Loader: floating-point images must lie in [0, 1], got values from {low:g} to {high:g}: "
-            "divide by 255, or pass them as uint8"
-        )
+    return images, check_labels(to_numpy(labels), len(images), None, "Loader").copy()
 
 
 def _checked_crop(crop: int | Pair | None, size: Pair, pad: int) -> Pair:

@@ -19,8 +19,8 @@ from ..tensor import op
 from .arithmetic import Result
 
 
-def _scaled(logits: Array, temperature: float, name: str) -> Array:
-    """(g - max g) / T along the last axis: the largest becomes exactly 0, and no exponential of it can overflow."""
+def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]:
+    """(g - max g) / T along the last axis, and T: the largest becomes 0, and no exponential of it can overflow."""
     temperature = number(temperature, "temperature", "(0, inf)", name, " (1: the plain softmax)")
     if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
         kind = f"of {logits.dtype}, of shape {logits.shape}" if is_array(logits) else f"a {type(logits).__name__}"
@@ -34,7 +34,7 @@ def _scaled(logits: Array, temperature: float, name: str) -> Array:
             f"{1 / least:.1e}: beyond these, quotients overflow or gradients vanish"
         )
     with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
-        return (logits - logits.max(axis=-1, keepdims=True)) / temperature
+        return (logits - logits.max(axis=-1, keepdims=True)) / temperature, temperature
 
 
 @op
@@ -64,7 +64,7 @@ def softmax(logits: Array, temperature: float = 1.0) -> Result:
     array([1., 0.], dtype=float32)
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "softmax")
+    z, temperature = _scaled(logits, temperature, "softmax")
     largest = z.argmax(axis=-1)[..., None]
     p = xp.exp(z)
     p /= p.sum(axis=-1, keepdims=True)
@@ -102,7 +102,7 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
     [0.0, -10000.0]
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "log_softmax")
+    z, temperature = _scaled(logits, temperature, "log_softmax")
     first = z.argmax(axis=-1)[..., None] == xp.arange(z.shape[-1])  # one largest logit in each row
     others = xp.where(first, 0, xp.exp(z)).sum(axis=-1, keepdims=True)
     y = z - xp.log1p(others)  # log sum exp = 0 + log(1 + the others), exact to the last digit where they are tiny
@@ -155,7 +155,7 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     array([[-4.248354e-18,  4.248354e-18]], dtype=float32)
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "cross_entropy")
+    z, temperature = _scaled(logits, temperature, "cross_entropy")
     labels = xp.asarray(_checked(z, labels, reduction, "cross_entropy"))
     _warn_of_probabilities(logits)
     rows = xp.arange(len(z))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, as_array, is_array
-from ..checks import check_images, number, vector
+from ..backend import Array, as_array, is_array
+from ..checks import check_images, check_unit_range, number, vector
 from ..tensor import Tensor
 
 
@@ -31,25 +31,13 @@ def checked_images(images: Any, name: str) -> Array:
     check_images(images, name)
     if images.size == 0:
         raise ValueError(f"{name}: there are no images: their shape is {images.shape}")
-    least, most = float(images.min()), float(images.max())
-    if not (least >= 0 and most <= 1):  # also true of NaN
-        bad = int((~array_module(images).isfinite(images)).sum())
-        what = f"{bad} of their values are NaN or infinite" if bad else f"they span [{least:g}, {most:g}]"
-        raise ValueError(
-            f"{name}: images must lie in [0, 1], and {what}. Divide pixels from 0 to 255 by 255, and leave "
-            "normalisation to the model's first layer (nn.Normalize)"
-        )
+    check_unit_range(images, name)
     return images
 
 
 def checked_epsilons(epsilons: Any, name: str) -> np.ndarray:
     """Epsilons (E,) in float64; one number counts as a sequence of one."""
     return vector(epsilons, "epsilon", "[0, 1]", name, ", the range of the pixels: 8 grey levels are 8 / 255")
-
-
-def checked_confidence(confidence: Any, name: str) -> float:
-    """A confidence as a float, or an error that says what it may be."""
-    return number(confidence, "confidence", "(0, 1)", name, ", such as 0.95")
 
 
 def checked_loss(loss: str, temperature: float, name: str) -> Callable[..., Tensor]:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checks import truths, vector
-from .checks import checked_confidence
+from ..checks import number, truths, vector
 
 
 class McNemar(NamedTuple):
@@ -137,7 +136,7 @@ def over_seeds(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -
     0.78 (one seed: no spread, no interval)
     """
     values = vector(values, "values", "(-inf, inf)", "over_seeds")
-    confidence = checked_confidence(confidence, "over_seeds")
+    confidence = number(confidence, "confidence", "(0, 1)", "over_seeds")
     count, mean = len(values), float(values.mean())
     if count == 1:
         return SeedSummary(1, mean, None, None, confidence)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
-from ..checks import truths, whole_number
-from .checks import checked_confidence
+from ..checks import number, truths, whole_number
 
 
 def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.ndarray:
@@ -46,7 +45,7 @@ def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.
     array([0.2553, 0.3662])
     """
     successes, count = to_numpy(successes), whole_number(count, "count", 1, "wilson_interval")
-    confidence = checked_confidence(confidence, "wilson_interval")
+    confidence = number(confidence, "confidence", "(0, 1)", "wilson_interval")
     if successes.dtype.kind not in "iu":
         raise TypeError(f"wilson_interval: successes must be whole numbers, and are {successes.dtype}")
     if not ((successes >= 0) & (successes <= count)).all():
@@ -96,7 +95,7 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
     """
     before, after = truths("paired_difference_interval", before=before, after=after)
     count = whole_number(len(before), "the number of images", 1, "paired_difference_interval")
-    confidence = checked_confidence(confidence, "paired_difference_interval")
+    confidence = number(confidence, "confidence", "(0, 1)", "paired_difference_interval")
     p, q = before.mean(), after.mean()
     p_low, p_high = wilson_interval(before.sum(), count, confidence)
     q_low, q_high = wilson_interval(after.sum(), count, confidence)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import functional as F
-from ..checks import number
 from ..nn import Module
 from ..tensor import Tensor
 
@@ -41,9 +40,6 @@ class CrossEntropy:
     """
 
     temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        self.temperature = number(self.temperature, "temperature", "(0, inf)", "CrossEntropy")
 
     def __call__(self, model: Module, images: Tensor, labels: Any) -> tuple[Tensor, Tensor]:
         logits = model(images)

@@ -301,8 +301,8 @@ def test_an_error_reaches_the_consumer(prefetch):
         ({"images": np.zeros((10, 6, 5), np.uint8)}, r"\(n, H, W, C\), got \(10, 6, 5\)"),
         ({"images": np.zeros((0, 6, 5, 3), np.uint8), "labels": np.zeros(0, int)}, "no images to load"),
         ({"images": np.zeros((10, 6, 5, 3), int)}, "uint8 in 0..255 or float32 in .0, 1., got int64"),
-        ({"images": np.full((10, 6, 5, 3), 255.0)}, "from 255 to 255: divide by 255"),
-        ({"images": np.full((10, 6, 5, 3), np.nan)}, "from nan to nan"),
+        ({"images": np.full((10, 6, 5, 3), 255.0)}, "they span .255, 255.. Divide pixels from 0 to 255 by 255"),
+        ({"images": np.full((10, 6, 5, 3), np.nan)}, "900 of their values are NaN"),
     ],
 )
 def test_bad_input(options, message):
