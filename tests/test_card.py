@@ -356,9 +356,15 @@ def test_recordings_of_two_shapes_are_counted_too():
             pool.set_limit(size=limit)
 
 
+@pytest.mark.parametrize("truncates", [False, True])
 @pytest.mark.parametrize("mode", ["exact", "fast", "bfloat16"])
-def test_each_precision_has_the_error_that_it_promises(mode):
-    """The largest error of a product, relative to the largest number that it could be."""
+def test_each_precision_has_the_error_that_it_promises(mode, truncates, monkeypatch):
+    """The largest error of a product, relative to the largest number that it could be.
+
+    Whether TF32's factors lose their last bits to the nearest or to nothing is the card's secret: it holds for both.
+    """
+    if hasattr(card().cuda.cublas, "TF32_TRUNCATES"):
+        monkeypatch.setattr(card().cuda.cublas, "TF32_TRUNCATES", truncates)
     md.set_precision(mode)
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((4, 9, 9, 16)), rng.standard_normal((24, 3, 3, 16))
@@ -379,6 +385,27 @@ def test_each_precision_has_the_error_that_it_promises(mode):
     for got, right in wanted:
         error = abs(to_numpy(got) - right).max() / abs(right).max()
         assert least <= error <= most
+
+
+def test_what_is_missing_is_told(monkeypatch):
+    """CUDA raises where there is no card, rather than answering 0."""
+    runtime = card().cuda.runtime
+
+    def raises(status):
+        def count():
+            raise runtime.CUDARuntimeError(status)
+
+        return count
+
+    for status, reason in ((100, "this machine has no NVIDIA card"), (35, "driver does not answer .*: install")):
+        monkeypatch.setattr(runtime, "getDeviceCount", raises(status))
+        card.cache_clear()
+        with pytest.raises(RuntimeError, match=reason):
+            card()
+        assert not md.gpu_available()
+    monkeypatch.undo()
+    card.cache_clear()
+    assert md.gpu_available()
 
 
 def test_large_batches_are_done_in_pieces(monkeypatch):

@@ -147,6 +147,13 @@ def test_repeated_indices(cupy):
     assert x.get().tolist() == [1, 3]  # undefined in CuPy; NumPy would leave 2
     cupy.add.at(x, places, 1.0)
     assert x.get().tolist() == [3, 4]
+    tenths, sums = cupy.asarray(np.arange(1000) / 10), set()
+    for _ in range(20):  # by atomic additions, in any order
+        x = cupy.zeros(1)
+        cupy.add.at(x, cupy.zeros(1000, np.int32), tenths)
+        sums.add(float(x[0]))
+    assert len(sums) > 1
+    assert max(sums) - min(sums) < 1e-8
     with pytest.raises(TypeError):
         cupy.add.at(cupy.zeros(2, np.int64), places, 1)
 
@@ -188,11 +195,85 @@ def test_limits_are_kept(cupy):
         del x
         assert pool.used_bytes() == 1 << 19  # the view keeps it
         del y
-        assert pool.used_bytes() == 0
-        assert pool.total_bytes() == 1 << 19
+        assert (pool.used_bytes(), pool.free_bytes(), pool.total_bytes()) == (0, 1 << 19, 1 << 19)
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError):  # blocks count, and what is free is not given back
+            cupy.zeros(3 << 15, np.float64)
         pool.free_all_blocks()
         assert pool.total_bytes() == 0
+        cupy.zeros(3 << 15, np.float64)
     assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+
+
+@on_card
+def test_blocks_are_split_and_joined(cupy):
+    pool = cupy.cuda.MemoryPool()
+
+    def block(units):
+        return pool.malloc(512 * units)
+
+    large, small = block(8), block(3)
+    start = large.ptr
+    del large, small
+    assert pool.n_free_blocks() == 2
+    a = block(2)  # of the smallest that is large enough
+    assert pool.free_bytes() == 512 * 9
+    b, c = block(5), block(3)
+    assert (b.ptr, c.ptr) == (start, start + 512 * 5)
+    assert pool.total_bytes() == 512 * 11
+    del b
+    pool.free_all_blocks()  # none is whole
+    assert pool.total_bytes() == 512 * 11
+    del c
+    assert block(8).ptr == start  # joined again
+    pool.free_all_blocks()
+    assert pool.total_bytes() == 512 * 3
+    with cupy.cuda.Stream(non_blocking=True):  # which has blocks of its own
+        assert block(1).ptr != a.ptr + 512 * 2
+        assert pool.total_bytes() == 512 * 4
+    assert block(1).ptr == a.ptr + 512 * 2
+
+
+@on_card
+def test_a_pool_that_dies_takes_its_memory_along(cupy):
+    pool = cupy.cuda.MemoryPool()
+    with cupy.cuda.using_allocator(pool.malloc):
+        x = cupy.zeros(3)
+    del pool
+    assert np.isnan(x.get()).all()
+
+
+@on_card
+def test_a_pool_within_a_pool(cupy):
+    whole = cupy.cuda.MemoryPool()
+    whole.set_limit(size=4096)
+    part = cupy.cuda.MemoryPool(whole.malloc)
+    with cupy.cuda.using_allocator(part.malloc):
+        x = cupy.zeros(512, np.float32)
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
+            cupy.zeros(1024, np.float32)
+        assert (whole.used_bytes(), part.total_bytes()) == (2048, 2048)
+        del x
+        assert (whole.used_bytes(), part.used_bytes()) == (2048, 0)
+        part.free_all_blocks()
+    assert (whole.used_bytes(), whole.total_bytes(), part.total_bytes()) == (0, 2048, 0)
+
+
+@on_card
+def test_only_pools_run_out_of_memory(cupy):
+    cupy.cuda.memory.TOTAL_BYTES = 1 << 20
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="cudaErrorMemoryAllocation") as error:
+        cupy.cuda.Memory(2 << 20)
+    assert error.value.status == cupy.cuda.runtime.errorMemoryAllocation
+    assert not isinstance(error.value, MemoryError)
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError), cupy.cuda.using_allocator():
+        cupy.empty(2 << 20, np.uint8)
+    with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
+        cupy.empty(2 << 20, np.uint8)
+    assert cupy.cuda.runtime.memGetInfo() == (1 << 20, 1 << 20)
+    del error
+    cupy.empty(1 << 19, np.uint8)
+    cupy.empty(3 << 18, np.uint8)  # a pool gives back what is free, and asks again
+    assert cupy.get_default_memory_pool().total_bytes() == 3 << 18
 
 
 # graphs
@@ -218,6 +299,58 @@ def test_a_graph_computes_when_it_is_launched(cupy):
     graph.launch(stream)
     assert (view.get().tolist(), float(s), total.get().tolist()) == ([4, 4], 8, [5, 6, 6])
     del x
+    with pytest.raises(RuntimeError, match="freed"):
+        graph.launch()
+
+
+@on_card
+def test_a_capture_hands_memory_out_again(cupy):
+    x, stream, pool = cupy.ones(64), cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        first = x + 1
+        address = first.data.ptr
+        total = first.sum()
+        del first
+        number = cupy.empty(64)
+        assert number.data.ptr == address
+        result = total * number
+        graph = stream.end_capture()
+        number.fill(3)
+        graph.launch()
+        assert (number.get() == 2).all()  # written over, by what had been there before
+        assert (result.get() == 256).all()
+        del number
+        graph.launch()
+        later = cupy.full(64, 7.0)
+        assert later.data.ptr == address
+        graph.launch()
+        assert (later.get() == 2).all()
+
+
+@on_card
+def test_what_is_given_back_in_a_capture_is_nothing_before_a_launch(cupy):
+    x, stream = cupy.ones(64), cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        cupy.empty(64)  # and nothing writes there
+        y = cupy.empty(64)
+        z = y * x
+        graph = stream.end_capture()
+        y.fill(2)
+        graph.launch()
+        assert np.isnan(z.get()).all()
+
+
+@on_card
+def test_a_graph_needs_the_pool_that_lent_it_memory(cupy):
+    x, stream, pool = cupy.ones(64), cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        (x + 1).sum()
+        graph = stream.end_capture()
+    graph.launch()
+    pool.free_all_blocks()
     with pytest.raises(RuntimeError, match="freed"):
         graph.launch()
 

@@ -47,7 +47,7 @@ def _to_numpy(value, arrays):
         arrays[id(value._a)] = value
         return value._a
     if isinstance(value, np.ndarray):
-        if memory.block_of(value) is None:
+        if memory.root_of(value) is None:
             raise TypeError(f"Unsupported type {type(value)}")
     elif type(value) in (list, tuple):
         return type(value)(_to_numpy(v, arrays) for v in value)
@@ -66,15 +66,15 @@ def _to_card(result, arrays, layout, targets):
     if id(result) in arrays:
         targets.append(None)
         return arrays[id(result)]
-    block = memory.block_of(result)
-    if block is None:
+    root = memory.root_of(result)
+    if root is None:
         new = empty_for(result, layout)
         new._a[...] = result
         targets.append(new._a)
         return new
     targets.append(None)
-    owner = next((a for a in arrays.values() if a._memory is block), None)
-    return ndarray._view_of(result, block, None if owner is None else owner if owner.base is None else owner.base)
+    owner = next(a for a in arrays.values() if a._memory.holds(result))
+    return ndarray._view_of(result, owner._memory, owner if owner.base is None else owner.base)
 
 
 def empty_for(like, layout="C"):
@@ -212,11 +212,10 @@ class ndarray:  # noqa: N801
     def get(self, stream=None, order="C", out=None, blocking=True):
         if out is not None and (out.dtype != self.dtype or out.shape != self.shape):
             raise (TypeError if out.dtype != self.dtype else ValueError)(f"out: {out.dtype} {out.shape}")
-        if blocking or out is None or not memory.is_pinned(out):
-            streams.host_waits(stream)
-            if out is None:
-                return np.array(self._a, order=order)
-        _copy_in_stream(out, self._a, self._memory, stream)
+        streams.host_waits(stream)
+        if out is None:
+            return np.array(self._a, order=order)
+        out[...] = self._a
         return out
 
     def set(self, arr, stream=None):
@@ -228,9 +227,8 @@ class ndarray:  # noqa: N801
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not self.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
-        if not memory.is_pinned(arr):
-            streams.host_waits(stream)
-        _copy_in_stream(self._a, arr, self._memory, stream)
+        streams.host_waits(stream)
+        self._a[...] = arr
 
     def item(self):
         if self.size != 1:
@@ -348,14 +346,6 @@ def _scalar_for(value, dtype, what):
 
 def _fill(a, value):
     a[...] = value
-
-
-def _copy_in_stream(target, source, block, stream):
-    capture = streams.capture_of(stream)
-    if capture is None:
-        target[...] = source
-    else:
-        capture.record(lambda: target.__setitem__(..., source), [block])
 
 
 def call_ufunc(ufunc, *inputs, **kwargs):

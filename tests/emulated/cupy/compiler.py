@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -184,14 +183,14 @@ class RawKernel:
         dims = (ctypes.c_uint * 6)(*grid, *block)
         blocks = [a._memory for a in args if isinstance(a, ndarray)]
         kept = (packed, [block.bytes for block in blocks])  # a graph needs the bytes, though the arrays may be gone
-        guarded = [weakref.ref(block) for block in blocks]
+        fence = memory.Fence(blocks)
 
         def launch(kept=kept):
-            memory.last_launch = self.name
+            memory.last_launch, before = self.name, fence.look()
             fault = self._launch(dims, ctypes.c_uint(shared_mem), addresses)
             if fault:
                 raise RuntimeError(f"{self.name}: {FAULTS[fault]}")
-            memory.check_guards(filter(None, (block() for block in guarded)))
+            fence.check(before)
 
         capture = streams.capture_of(stream)
         if capture is None:

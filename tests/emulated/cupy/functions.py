@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from . import arrays, indexing, memory, names
+from . import arrays, indexing, names, pools
 from .arrays import ndarray, run
 
 __all__ = [
@@ -181,7 +181,7 @@ def get_array_module(*args):
 
 
 def get_default_memory_pool():
-    return memory.default_pool
+    return pools.default_pool
 
 
 def is_available():

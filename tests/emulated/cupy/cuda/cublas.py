@@ -33,6 +33,7 @@ _SUPPORTED = {  # computeType: the types of (A and B, C)
 }
 for _type in (CUBLAS_COMPUTE_16F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F):
     _SUPPORTED[_type + 1] = _SUPPORTED[_type]  # pedantic
+TF32_TRUNCATES = False  # whether factors lose their last bits to nothing, rather than to the nearest; nobody promises
 _modes = {"pointer": CUBLAS_POINTER_MODE_HOST, "math": CUBLAS_DEFAULT_MATH, "stream": 0}
 
 
@@ -107,6 +108,8 @@ def _values(a, kind, compute):
         return (a.astype(np.uint32) << 16).view(np.float32)
     if compute == CUBLAS_COMPUTE_32F_FAST_16F:
         return a.astype(np.float16).astype(np.float32)
+    if compute == CUBLAS_COMPUTE_32F_FAST_TF32 and TF32_TRUNCATES:
+        return (np.ascontiguousarray(a, np.float32).view(np.uint32) >> 13 << 13).view(np.float32)
     if compute in _FAST:
         return _round_bits(a, 13 if compute == CUBLAS_COMPUTE_32F_FAST_TF32 else 16)
     return a.astype(np.float64 if kind == _F64 else np.float32)

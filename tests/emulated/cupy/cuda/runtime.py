@@ -9,10 +9,13 @@ streamDefault, streamNonBlocking = 0, 1  # noqa: N816
 errorInvalidValue, errorMemoryAllocation = 1, 2  # noqa: N816
 is_hip = False
 
-INVALID_VALUE, INVALID_HANDLE, ILLEGAL_STATE = 1, 400, 401
+INVALID_VALUE, INSUFFICIENT_DRIVER, NO_DEVICE, INVALID_HANDLE, ILLEGAL_STATE = 1, 35, 100, 400, 401
 STREAM_CAPTURE_UNSUPPORTED, STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_IMPLICIT, CAPTURED_EVENT = 900, 901, 906, 907
 _MESSAGES = {
     INVALID_VALUE: ("cudaErrorInvalidValue", "invalid argument"),
+    errorMemoryAllocation: ("cudaErrorMemoryAllocation", "out of memory"),
+    INSUFFICIENT_DRIVER: ("cudaErrorInsufficientDriver", "CUDA driver version is insufficient"),
+    NO_DEVICE: ("cudaErrorNoDevice", "no CUDA-capable device is detected"),
     INVALID_HANDLE: ("cudaErrorInvalidResourceHandle", "invalid resource handle"),
     ILLEGAL_STATE: ("cudaErrorIllegalState", "the operation cannot be performed in the present state"),
     STREAM_CAPTURE_UNSUPPORTED: (
@@ -73,7 +76,7 @@ def runtimeGetVersion():  # noqa: N802
 def memGetInfo():  # noqa: N802
     from .. import memory
 
-    return memory.TOTAL_BYTES - sum(block.size for block in memory.live()), memory.TOTAL_BYTES
+    return memory.free_bytes(), memory.TOTAL_BYTES
 
 
 def deviceSynchronize():  # noqa: N802
