@@ -13,7 +13,8 @@ from minidl import functional as F
 from minidl import kernels, nn
 from minidl.backend import array_module, card, is_gpu_array, to_device, to_numpy
 from minidl.backend.cuda import card_name
-from minidl.backend.recording import Replayed, fresh, release_memory
+from minidl.backend.memory import release_memory
+from minidl.backend.recording import Replayed, fresh
 from minidl.data import Loader
 from minidl.train import NonFiniteLossError
 
@@ -119,7 +120,7 @@ def test_a_recording_follows_what_it_is_given_and_fresh_numbers():
     for i in range(6):
         (y,) = replayed(to_device(np.full(3, i + 1.0), "gpu"))
         np.testing.assert_array_equal(to_numpy(y), np.full(3, (i + 1.0) * i))
-    assert len(calls) == 2  # once as it is, once to be recorded
+    assert len(calls) == 3  # twice as it is, and once to be recorded
 
 
 def test_a_step_is_recorded_anew_when_its_weights_move():

@@ -15,7 +15,8 @@ from minidl import functional as F
 from minidl import kernels, nn
 from minidl.backend import array_module, card, is_array, to_device, to_numpy
 from minidl.backend.cuda import constant
-from minidl.backend.recording import Replayed, card_memory, fresh, release_memory
+from minidl.backend.memory import card_memory, release_memory
+from minidl.backend.recording import Replayed, fresh
 from minidl.data import Loader
 
 pytestmark = pytest.mark.gpu
@@ -219,7 +220,7 @@ class Program:
 def test_random_programs_in_turns(seed):
     """Two at a time, of which each is recorded and replayed while the other is."""
     ours, theirs = ([Program(seed), Program(seed + 1)] for _ in range(2))
-    recorded = [Replayed(program) for program in ours]
+    recorded = [Replayed(program, writes=lambda p=program: p.arrays) for program in ours]
     rng = np.random.default_rng(seed)
     for turn in range(6):
         x = on_card(rng.standard_normal((8, 8)))
@@ -242,14 +243,14 @@ class ByHand:
     def __init__(self, seed, recorded, method=md.optim.SGD, **settings):
         self.model = small(seed, dropout=0.25).train()
         self.optimizer = method(self.model.parameters(), lr=0.05, **settings)
-        self.step = Replayed(self._step, self._reads) if recorded else self._step
+        self.step = Replayed(self._step, self._reads, self.arrays) if recorded else self._step
 
     def _step(self, images, labels):
         loss = F.cross_entropy(self.model(md.Tensor(images)), labels)
         self.model.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return [loss.data]
+        return [loss.data, *(p.grad for p in self.model.parameters())]
 
     def _reads(self):
         return tuple(a.data.ptr for a in self.arrays().values())

@@ -190,7 +190,7 @@ def peak_memory(library: str, device: str) -> float:
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if library == "minidl":
-        from minidl.backend.recording import card_memory
+        from minidl.backend.memory import card_memory
 
         return card_memory() / 2**20
     import torch

@@ -12,6 +12,7 @@ import numpy as np
 from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_gpu_array, to_device
 from ..backend.capacity import explained
+from ..backend.memory import with_all_memory
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
@@ -107,7 +108,7 @@ def evaluate(
         for images, labels in batches:
             x = as_input(images, model)
             with explained("evaluate", len(labels), partial(_forward, model, x.data)):
-                logits = model(x)
+                logits = with_all_memory(partial(model, x))
             tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
             bar.advance()
         if not tally.count:

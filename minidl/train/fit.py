@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from ..backend import Array, is_array, is_gpu_array, to_device, to_numpy
 from ..backend.capacity import explained
 from ..backend.recording import Replayed
 from ..kernels import precision
-from ..nn import Module
+from ..nn import Module, evaluation_mode
 from ..optim import Optimizer, Schedule
-from ..tensor import Tensor
+from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .evaluate import Score, Tally, as_input, check_batches, evaluate
-from .state import masks_of
+from .state import arrays_of, masks_of
 
 
 class Batches(Protocol):
@@ -150,7 +151,7 @@ def fit(
     if schedule is not None and not callable(schedule):
         raise TypeError(f"fit: schedule is {schedule!r}, and must be a function, such as optim.one_cycle(lr, steps)")
     training = _Training(model, optimizer, schedule, temperature, pruner)
-    step = Replayed(training.step, training.reads, optimizer.recordable)
+    step = training.replayed()
     curve: list[Epoch] = []
     try:
         for epoch in range(first_epoch, epochs):
@@ -228,6 +229,11 @@ class _Training:
         self._good = start
         return tally
 
+    def replayed(self) -> Replayed:
+        """The step, as it is done again and again."""
+        arrays = functools.partial(arrays_of, self.model, self.optimizer)
+        return Replayed(self.step, self.reads, arrays, self.optimizer.recordable)
+
     def _guarded(self, step: Replayed, images: Array, labels: Any, start: _State) -> Sequence[Array]:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
         labels = labels if is_array(labels) else np.asarray(labels)
@@ -236,27 +242,33 @@ class _Training:
                 x = as_input(images, self.model).data
                 if is_gpu_array(x) and self._classes is not None:  # a step that is replayed cannot look at its labels
                     F.check_labels(labels, len(x), self._classes, "cross_entropy")
-                loss, logits = step(x, labels)
+                loss, logits, *gradients = step(x, labels)
         except MemoryError:
             start.restore()
             raise
         self._classes = logits.shape[1]
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            parameter.grad = gradient  # of this step, whatever has been recorded or compared since
         return loss, logits
 
-    def step(self, images: Array, labels: Any) -> tuple[Array, Array]:
-        """Once down the gradient."""
+    def step(self, images: Array, labels: Any) -> Sequence[Any]:
+        """Once down the gradient: the loss and the logits from before it, and the gradients."""
         logits = self.model(Tensor(images))
         loss = F.cross_entropy(logits, labels, self.temperature)
         self.model.zero_grad()  # those too that the optimiser does not have: a recording cannot add to them
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.data, logits.data
+        return [loss.data, logits.data, *(parameter.grad for parameter in self.model.parameters())]
 
     def _rehearse(self, images: Array, labels: Any) -> None:
-        """As much memory as a step takes, and no step."""
-        self.model.zero_grad()
-        F.cross_entropy(self.model(as_input(images, self.model)), labels, self.temperature).backward()
+        """All that a batch needs: steps, recorded too, what the optimiser remembers, and a look at the model between
+        two epochs. It changes the training, which has to be put back."""
+        step, x = self.replayed(), as_input(images, self.model)
+        for _ in range(4):
+            step(x.data, labels)
+        with no_grad(), evaluation_mode(self.model):
+            self.model(x)
         self.model.zero_grad()
 
     def reads(self) -> tuple[Any, ...]:
