@@ -186,16 +186,17 @@ class Replayed:
 
     def _by_kernels(self, trial: Trial, arrays: Sequence[Array]) -> Sequence[Any]:
         """The ordinary step; where memory does not suffice, once more with all that can be had."""
-        try:
+        with recordings().beside():
+            try:
+                return trial.run(self._function, arrays)
+            except MemoryError as error:
+                if not trial.can_be_taken_back():
+                    raise
+                traceback.clear_frames(error.__traceback__)  # they hold the arrays of what failed
+            self._forget()
+            release_memory()
+            trial.take_back()
             return trial.run(self._function, arrays)
-        except MemoryError as error:
-            if not trial.can_be_taken_back():
-                raise
-            traceback.clear_frames(error.__traceback__)  # they hold the arrays of what failed
-        self._forget()
-        release_memory()
-        trial.take_back()
-        return trial.run(self._function, arrays)
 
     def _record(self, shapes: Hashable, arrays: Sequence[Array]) -> Sequence[Any]:
         """The step kernel by kernel, and then by a recording of it, which is kept where it gives the same bits."""
