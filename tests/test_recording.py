@@ -16,7 +16,7 @@ from minidl import kernels, nn
 from minidl.backend import array_module, card, is_array, to_device, to_numpy
 from minidl.backend.cuda import constant
 from minidl.backend.memory import card_memory, release_memory
-from minidl.backend.recording import Replayed, fresh
+from minidl.backend.recording import Replayed, compare_replays, fresh, is_capturing
 from minidl.data import Loader
 
 pytestmark = pytest.mark.gpu
@@ -392,6 +392,128 @@ def test_gradients_outlive_their_recording():
         assert_same_bits(gradients, {str(i): p.grad for i, p in enumerate(training.model.parameters())})
         ends.append(gradients)
     assert_same_bits(*ends)
+
+
+# trust, and check
+
+
+@pytest.fixture
+def each_replay_is_compared():
+    compare_replays(every=1)
+    yield
+    compare_replays(every=0)
+
+
+def test_a_recording_that_does_something_else_is_thrown_away():
+    """Here a step that counts for itself, of which a recording knows but one number."""
+    count, total = [0], on_card(np.zeros(3))
+
+    def step(x):
+        count[0] += 1
+        total.__iadd__(x * count[0])
+        return [x + 1, x * count[0]]
+
+    replayed, x, expected = Replayed(step, writes=lambda: {"the total": total}), on_card(np.ones(3)), 0
+    for turn in range(1, 5):
+        if turn == 2:
+            with pytest.warns(RuntimeWarning, match="gave other bits than the step itself, first in result 1: the rec"):
+                _, product = replayed(x)
+        else:
+            _, product = replayed(x)
+        factor = turn + (turn > 2)  # Python ran once more, to record
+        expected += factor
+        np.testing.assert_array_equal(to_numpy(product), factor)
+        np.testing.assert_array_equal(to_numpy(total), expected)
+
+
+def test_arrays_that_differ_have_names():
+    count, total = [0], on_card(np.zeros(3))
+
+    def step(x):
+        count[0] += 1
+        total.__iadd__(x * count[0])
+        return [x + 1]
+
+    replayed, x = Replayed(step, writes=lambda: {"the total": total}), on_card(np.ones(3))
+    replayed(x)
+    with pytest.warns(RuntimeWarning, match="first in the total"):
+        replayed(x)
+    np.testing.assert_array_equal(to_numpy(total), 1 + 2)
+
+
+def test_what_a_step_does_not_tell_of_is_noticed():
+    hidden = on_card(np.zeros(3))
+
+    def step(x):
+        hidden.__iadd__(x)
+        return [hidden * 2]
+
+    replayed, x = Replayed(step), on_card(np.ones(3))
+    replayed(x)
+    with pytest.warns(RuntimeWarning, match="first in result 0"):
+        np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 4)
+
+
+def test_a_number_that_only_a_recording_draws_is_noticed():
+    def step(x):
+        return [x * fresh(lambda: 2.0, np.float64, x) if is_capturing() else x * 2]
+
+    replayed, x = Replayed(step), on_card(np.ones(3), np.float64)
+    replayed(x)
+    with pytest.warns(RuntimeWarning, match="gave other bits"):
+        replayed(x)
+    np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 2)
+
+
+def test_each_replay_is_compared_where_one_asks_for_it(each_replay_is_compared):
+    """Something that a recording reads is changed behind its back."""
+    calls, weight = [], [on_card(np.ones(3))]
+
+    def step(x):
+        calls.append(1)
+        return [x * weight[0]]
+
+    replayed, x = Replayed(step), on_card(np.arange(3))
+    for _ in range(4):
+        replayed(x)
+    assert len(calls) == 5  # and once to record
+    weight.append(weight[0])  # the recording's
+    weight[0] = on_card(np.full(3, 5))
+    with pytest.warns(RuntimeWarning, match="first in result 0"):
+        np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 5 * np.arange(3))
+    np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 5 * np.arange(3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_comparing_changes_no_bit(method, each_replay_is_compared):
+    assert_recorded_as_it_is(method=method, dropout=0.5, batch_size=12)
+
+
+def test_gradients_are_those_of_the_last_step_though_it_was_compared(each_replay_is_compared):
+    slopes = []
+    for recorded in (True, False):
+        model, (images, labels) = small(), images_and_labels(8)
+        optimizer = md.optim.SGD(model.parameters(), lr=0.05)
+        optimizer.recordable = recorded
+        md.fit(model, Loader(on_card(images), labels, 8, seed=0), optimizer, 5, progress=False)
+        slopes.append({str(i): to_numpy(p.grad) for i, p in enumerate(model.parameters())})
+    assert_same_bits(*slopes)
+
+
+def test_how_often_is_a_whole_number():
+    for wrong in (-1, 0.5, None):
+        with pytest.raises(ValueError, match="compare_replays: every is"):
+            compare_replays(wrong)
+
+
+def test_a_step_within_a_step_is_part_of_it():
+    """As an attack within a training step: one recording, of both."""
+    inner = Replayed(lambda x: [x * fresh(lambda: 3.0, np.float64, x)])
+    outer = Replayed(lambda x: [inner(x)[0] + 1])
+    for i in range(5):
+        x = on_card(np.full(3, i), np.float64)
+        np.testing.assert_array_equal(to_numpy(outer(x)[0]), 3 * i + 1)
+        np.testing.assert_array_equal(to_numpy(inner(x)[0]), 3 * i)
 
 
 # memory

@@ -64,7 +64,9 @@ def _largest(count: int, rehearse: Callable[[int], object]) -> int:
             rehearse(images)
             fits = images
         except Exception as error:
-            if not isinstance(error, MemoryError | ValueError) and not _is_full(error):  # ValueError: too few for BatchNorm
+            if not isinstance(error, MemoryError | ValueError) and not _is_full(
+                error
+            ):  # ValueError: too few for BatchNorm
                 raise
             traceback.clear_frames(error.__traceback__)
             fails = images

@@ -1,10 +1,11 @@
 """The card's memory, and the one rule about it: what outlives a replay never lies where a recording works.
 
-A recording (``recording``) writes where it wrote when it was recorded, whatever has come to lie there since. So all that
-is computed *while* a step is being recorded comes from a pool that belongs to that step alone and hands out nothing
-else; all the rest, whoever asks for it and whenever, comes from CuPy's default pool, where no recording works. Nobody
-has to remember anything: learning rates, inputs, momentum, constants and what is computed kernel by kernel are made
-outside of recordings. Only what is made within and shall stay needs a word, ``lasting``.
+A recording (``recording``) writes where it wrote when it was recorded, whatever has come to lie there since. So all
+that is computed *while* a step is being recorded comes from a pool that belongs to that step alone and hands out
+nothing else; all the rest, whoever asks for it and whenever, comes from CuPy's default pool, where no recording works.
+Nobody has to remember anything: inputs, momentum, constants and what is computed kernel by kernel are made outside of
+recordings, and fresh numbers have a pool of their own. Only what else is made within and shall stay needs a word,
+``lasting``.
 
 The pools of recordings are the default pool's tenants. What they have counts there, and towards its limit, and goes
 back when the recordings are gone.

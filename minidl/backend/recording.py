@@ -216,9 +216,7 @@ class Replayed:
         self._graphs[shapes] = graph
         return self._compared(graph, trial, expected, arrays)
 
-    def _compared(
-        self, graph: _Graph, trial: Trial, expected: Sequence[Any], arrays: Sequence[Array]
-    ) -> Sequence[Any]:
+    def _compared(self, graph: _Graph, trial: Trial, expected: Sequence[Any], arrays: Sequence[Array]) -> Sequence[Any]:
         """What a replay gives; or, where that is not what the step itself has given, the latter."""
         right = on_host(expected) | trial.written()
         trial.take_back()

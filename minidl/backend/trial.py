@@ -21,7 +21,8 @@ class Trial:
     """One step that can be taken back and done again: as it was before, and the fresh numbers that it has drawn."""
 
     def __init__(self, writes: Callable[[], Mapping[str, Array]]) -> None:
-        self._writes, self.drawn, self._next = writes, [], 0
+        self._writes, self._next = writes, 0
+        self.drawn: list[Any] = []
         self._before = self.written()
 
     def written(self) -> dict[str, np.ndarray]:

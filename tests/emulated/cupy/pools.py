@@ -48,7 +48,7 @@ class PooledMemory(Block):
 
     def __del__(self):
         pool, chunk = getattr(self, "_pool", lambda: None)(), getattr(self, "_chunk", lambda: None)()
-        if pool is not None and chunk is not None:
+        if pool is not None and chunk is not None and Capture is not None:  # None: Python ends
             Capture.given_back(self)
             pool._free(chunk)
 
