@@ -17,7 +17,7 @@ from .nn.weights import load, save
 from .settings import settings
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import evaluate, fit
+from .train import evaluate, fit, objectives
 
 if TYPE_CHECKING:
     from . import plot
@@ -40,6 +40,7 @@ __all__ = [
     "nn",
     "no_grad",
     "num_threads",
+    "objectives",
     "op",
     "optim",
     "plot",

@@ -313,8 +313,7 @@ def fitted(recorded, method="momentum", epochs=4, on_epoch=None, batch_size=8, d
     """The weights and the losses of a training; kernel by kernel where it is not ``recorded``."""
     model, (images, labels) = small(seed, dropout), images_and_labels()
     optimizer = METHODS[method][0](model.parameters(), lr=0.05, **METHODS[method][1])
-    optimizer.recordable = recorded
-    watch = None if on_epoch is None else lambda epoch: on_epoch(epoch.epoch, model, optimizer)
+    watch = None if on_epoch is None else lambda epoch: on_epoch(epoch.epoch, model, recorded)
     curve = md.fit(
         model,
         Loader(on_card(images), labels, batch_size, seed=0),
@@ -323,6 +322,7 @@ def fitted(recorded, method="momentum", epochs=4, on_epoch=None, batch_size=8, d
         pruner=md.compress.MagnitudePruner(model, 0.5, 3, 4, 3) if prune else None,
         progress=False,
         on_epoch=watch,
+        record=recorded,
     )
     state = {f"state {i}.{j}": a for i, s in enumerate(optimizer.state) for j, a in enumerate(s)}
     return {**model.state_dict(), **state, "losses": np.array([row.loss for row in curve])}
@@ -342,7 +342,7 @@ def test_a_recorded_training_has_the_bits_of_one_that_is_not(method, settings):
 def test_an_attack_between_epochs():
     images, labels = images_and_labels(20, seed=1)
 
-    def attack(epoch, model, optimizer):
+    def attack(epoch, model, recorded):
         md.robustness.accuracy_curve(model, images, labels, [0, 4 / 255], batch_size=8)
 
     assert_recorded_as_it_is(on_epoch=attack)
@@ -353,8 +353,8 @@ def test_a_training_within_another(method):
     """And then the outer one goes on, and its constants, momentum and gradients are still its own."""
     inner = {}
 
-    def another(epoch, model, optimizer):
-        inner[optimizer.recordable, epoch] = fitted(optimizer.recordable, method, epochs=3, seed=1 + epoch)
+    def another(epoch, model, recorded):
+        inner[recorded, epoch] = fitted(recorded, method, epochs=3, seed=1 + epoch)
 
     assert_recorded_as_it_is(method=method, on_epoch=another)
     for (recorded, epoch), end in inner.items():
@@ -362,7 +362,7 @@ def test_a_training_within_another(method):
 
 
 def test_layers_that_are_frozen_and_freed():
-    def freeze(epoch, model, optimizer):
+    def freeze(epoch, model, recorded):
         model[1].weight.requires_grad = epoch % 2 == 1
         model[8].bias.requires_grad = epoch != 2
 
@@ -370,7 +370,7 @@ def test_layers_that_are_frozen_and_freed():
 
 
 def test_masks_that_change():
-    def mask(epoch, model, optimizer):
+    def mask(epoch, model, recorded):
         if epoch < 3:
             model[8].weight.mask = np.arange(96).reshape(32, 3) % (4 - epoch) != 0
 
@@ -494,8 +494,8 @@ def test_gradients_are_those_of_the_last_step_though_it_was_compared(each_replay
     for recorded in (True, False):
         model, (images, labels) = small(), images_and_labels(8)
         optimizer = md.optim.SGD(model.parameters(), lr=0.05)
-        optimizer.recordable = recorded
-        md.fit(model, Loader(on_card(images), labels, 8, seed=0), optimizer, 5, progress=False)
+        batches = Loader(on_card(images), labels, 8, seed=0)
+        md.fit(model, batches, optimizer, 5, progress=False, record=recorded)
         slopes.append({str(i): to_numpy(p.grad) for i, p in enumerate(model.parameters())})
     assert_same_bits(*slopes)
 
@@ -537,8 +537,8 @@ def test_a_card_that_is_nearly_full(room):
     def fit(batch_size, recorded=True):
         model = small()
         optimizer = md.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        optimizer.recordable = recorded
-        md.fit(model, Loader(there, labels, batch_size, seed=0), optimizer, 4, progress=False)
+        batches = Loader(there, labels, batch_size, seed=0)
+        md.fit(model, batches, optimizer, 4, progress=False, record=recorded)
         return model.state_dict()
 
     fit(2)  # from now on cuBLAS has its memory
