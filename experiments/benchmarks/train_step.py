@@ -69,6 +69,7 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
     from minidl import functional as F
     from minidl.backend import to_device
     from minidl.backend.recording import Replayed
+    from minidl.train.state import State
 
     md.set_num_threads(how.threads)
     md.set_precision(how.precision)
@@ -92,7 +93,8 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
         F.cross_entropy(model(x), labels, reduction="sum").backward(inputs=[x])
         return [x.grad]
 
-    down, up = Replayed(go_down), Replayed(climb)
+    state = State(model, optimizer)
+    down, up = Replayed(go_down, state.reads, state.writes), Replayed(climb)
 
     def training_step() -> None:
         model.train()

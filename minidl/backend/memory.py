@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 from .arrays import card, gpu_available
 
+__all__ = ["card_memory", "lasting", "release_memory", "with_all_memory"]
+
 Result = TypeVar("Result")
 
 
