@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from . import indexing, memory
-from .cuda import cublas
 from .cuda import stream as streams
-from .names import METHODS, REFUSED, SYNCHRONISING, VIEWS
+from .names import METHODS, REFUSED, SYNCHRONISING
 
 BY_CUBLAS = (np.matmul, np.dot, np.tensordot, np.inner, np.vdot, np.einsum, np.ndarray.dot)
 SCALARS = (bool, int, float, complex, np.generic)
@@ -23,7 +22,7 @@ def run(function, *args, layout="C", **kwargs):
     """
     capture = streams.capture_of()
     if capture is not None and function in BY_CUBLAS:
-        cublas.refuse_capture(capture)
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     arrays: dict[int, ndarray] = {}
     args, kwargs = _to_numpy(args, arrays), _to_numpy(kwargs, arrays)
     targets: list[np.ndarray | None] = []
@@ -101,12 +100,9 @@ def upload(values, dtype=None, order=None):
 
 
 class Flags:
-    def __init__(self, a, owns):
-        self.c_contiguous, self.f_contiguous, self.owndata = a.flags.c_contiguous, a.flags.f_contiguous, owns
+    def __init__(self, a):
+        self.c_contiguous, self.f_contiguous = a.flags.c_contiguous, a.flags.f_contiguous
         self.fnc, self.forc = a.flags.fnc, a.flags.forc
-
-    def __getitem__(self, name):
-        return {"C_CONTIGUOUS": self.c_contiguous, "F_CONTIGUOUS": self.f_contiguous, "OWNDATA": self.owndata}[name]
 
 
 class ndarray:  # noqa: N801
@@ -146,7 +142,7 @@ class ndarray:  # noqa: N801
     itemsize = property(lambda self: self._a.itemsize)
     nbytes = property(lambda self: self._a.nbytes)
     device = property(lambda self: streams.Device())
-    flags = property(lambda self: Flags(self._a, self.base is None))
+    flags = property(lambda self: Flags(self._a))
     T = property(lambda self: self if self.ndim < 2 else self.transpose())
 
     @property
@@ -158,14 +154,7 @@ class ndarray:  # noqa: N801
             raise TypeError("len() of unsized object")
         return self.shape[0]
 
-    def __iter__(self):
-        if not self.ndim:
-            raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(len(self)))
-
     def __getattr__(self, name):
-        if name in VIEWS:
-            return run(getattr, self, name)
         if name not in METHODS:
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         method = getattr(np.ndarray, name)
@@ -184,27 +173,8 @@ class ndarray:  # noqa: N801
     def copy(self, order="C"):
         return run(lambda a: a.copy(order), self, layout=None)
 
-    def take(self, indices, axis=None, out=None):
-        indices = indices if isinstance(indices, (ndarray, int, np.integer)) else upload(indices)
-        return run(lambda a, i: a.take(i, axis, mode="wrap"), self, indices)  # no bounds are checked
-
-    def sort(self, axis=-1, kind=None):
-        return run(np.ndarray.sort, self, axis, "stable")
-
     def argsort(self, axis=-1, kind=None):
         return run(np.ndarray.argsort, self, axis, "stable")
-
-    def partition(self, kth, axis=-1):
-        self.sort(axis)
-
-    def argpartition(self, kth, axis=-1):
-        return self.argsort(axis)
-
-    def view(self, dtype=None, type=None):
-        return run(np.ndarray.view, self, self.dtype if dtype is None else dtype)
-
-    def reduced_view(self):
-        return self.reshape(-1) if self.flags.c_contiguous else self
 
     def fill(self, value):
         run(_fill, self, _scalar_for(value, self.dtype, "fill"))
@@ -235,12 +205,6 @@ class ndarray:  # noqa: N801
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         return self.get().item()
 
-    def tolist(self):
-        return self.get().tolist()
-
-    def tobytes(self, order="C"):
-        return self.get().tobytes(order)
-
     def __bool__(self):
         if self.size != 1:
             raise ValueError(
@@ -254,26 +218,14 @@ class ndarray:  # noqa: N801
     def __float__(self):
         return float(self.get())
 
-    def __complex__(self):
-        return complex(self.get())
-
     def __repr__(self):
         return repr(self.get())
-
-    def __str__(self):
-        return str(self.get())
 
     def __format__(self, spec):
         return format(self.get(), spec)
 
-    def __copy__(self):
-        return self.copy()
-
     def __deepcopy__(self, memo):
         return self.copy()
-
-    def __reduce__(self):
-        return upload, (self.get(order="A"),)
 
     # NumPy
 
@@ -282,32 +234,6 @@ class ndarray:  # noqa: N801
             "Implicit conversion to a NumPy array is not allowed. "
             "Please use `.get()` to construct a NumPy array explicitly."
         )
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        import cupy
-
-        function = getattr(cupy, ufunc.__name__, None)
-        function = function if method == "__call__" else getattr(function, method, None)
-        if "out" in kwargs:
-            if len(kwargs["out"]) != 1:
-                raise ValueError("The 'out' parameter must have exactly one array value")
-            kwargs["out"] = kwargs["out"][0]
-        if function is None or not all(isinstance(x, (ndarray, np.ndarray, *SCALARS)) for x in inputs):
-            return NotImplemented
-        if ufunc.__name__ in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"):
-            inputs = [x.item() if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in inputs]
-        return function(*inputs, **kwargs)
-
-    def __array_function__(self, function, types, args, kwargs):
-        import cupy
-
-        module = cupy
-        for part in function.__module__.split(".")[1:]:
-            module = getattr(module, part, None)
-        theirs = getattr(module, function.__name__, None)
-        if theirs is None or not all(issubclass(t, (ndarray, np.ndarray)) for t in types):
-            return NotImplemented
-        return theirs(*args, **kwargs)
 
     # indexing
 

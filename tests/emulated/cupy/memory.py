@@ -142,15 +142,6 @@ class MemoryPointer:
         self.mem, self._offset = mem, offset
         self.ptr = mem.ptr + offset if mem.size else 0
 
-    def __int__(self):
-        return self.ptr
-
-    def __add__(self, offset):
-        return MemoryPointer(self.mem, self._offset + offset)
-
-    def __sub__(self, offset):
-        return self + -offset
-
 
 def malloc(size):
     """Straight from the card, without a pool."""
