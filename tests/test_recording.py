@@ -15,7 +15,7 @@ from minidl import functional as F
 from minidl import kernels, nn
 from minidl.backend import array_module, card, is_array, to_device, to_numpy
 from minidl.backend.cuda import constant
-from minidl.backend.memory import card_memory, release_memory
+from minidl.backend.memory import card_memory, lasting, release_memory
 from minidl.backend.recording import Replayed, compare_replays, fresh, is_capturing
 from minidl.data import Loader
 
@@ -127,6 +127,34 @@ def test_constants_outlive_recordings():
         steps.append((np.arange(40.0) + 100 * first, step_with(np.arange(40.0) + 100 * first)))
         for numbers, step in steps * 3:
             np.testing.assert_array_equal(to_numpy(step(x)[0]), 21 * numbers)
+
+
+def test_what_a_recording_makes_to_stay_does():
+    """Its memory is no recording's, and outlives them all."""
+    kept = []
+
+    def step(x):
+        y = (x + 1) * 2
+        del x
+        if is_capturing():
+            with lasting():
+                kept.append(array_module(y).empty(y.shape, y.dtype))
+        return [y * 3 - 1]
+
+    x = on_card(np.ones(200))
+    recorded = [Replayed(step) for _ in range(3)]
+    for _ in range(4):
+        for replayed in recorded:
+            np.testing.assert_array_equal(to_numpy(replayed(x)[0]), 11)
+        for i, array in enumerate(kept):
+            array.fill(i)
+    recorded.clear()
+    release_memory()
+    later = [x + 2 for _ in range(9)]
+    for i, array in enumerate(kept):
+        np.testing.assert_array_equal(to_numpy(array), i)
+    assert len(kept) == 3
+    assert float(sum(later).sum()) == 27 * 200
 
 
 @pytest.mark.parametrize("mode", kernels.PRECISIONS)
@@ -243,7 +271,7 @@ class ByHand:
     def __init__(self, seed, recorded, method=md.optim.SGD, **settings):
         self.model = small(seed, dropout=0.25).train()
         self.optimizer = method(self.model.parameters(), lr=0.05, **settings)
-        self.step = Replayed(self._step, self._reads, self.arrays) if recorded else self._step
+        self.step = Replayed(self._step, self._reads, writes=self.arrays) if recorded else self._step
 
     def _step(self, images, labels):
         loss = F.cross_entropy(self.model(md.Tensor(images)), labels)

@@ -94,7 +94,7 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
         return [x.grad]
 
     state = State(model, optimizer)
-    down, up = Replayed(go_down, state.reads, state.writes), Replayed(climb)
+    down, up = Replayed(go_down, state.reads, writes=state.writes), Replayed(climb)
 
     def training_step() -> None:
         model.train()

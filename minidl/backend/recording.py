@@ -114,10 +114,10 @@ class Replayed:
     reads : callable, optional
         Gives something that changes when the function would compute otherwise than before, or read or write other
         memory: settings, and addresses such as ``p.data.data.ptr``.
-    writes : callable, optional
-        Gives all arrays that the function changes in place, by name: weights, momentum, running statistics.
     records : bool
         False: only ever call it.
+    writes : callable, optional
+        Gives all arrays that the function changes in place, by name: weights, momentum, running statistics.
 
     Warns
     -----
@@ -138,8 +138,8 @@ class Replayed:
         self,
         function: Step,
         reads: Callable[[], Hashable] = tuple,
-        writes: Callable[[], Mapping[str, Array]] = dict,
         records: bool = True,
+        writes: Callable[[], Mapping[str, Array]] = dict,
     ) -> None:
         self._function, self._reads, self._writes, self._records = function, reads, writes, records
         self._graphs: dict[Hashable, _Graph | None] = {}

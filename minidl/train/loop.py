@@ -129,7 +129,7 @@ class Training:
 
     def _replayed(self) -> Replayed:
         """The step, as it is done again and again."""
-        return Replayed(self.step, self.state.reads, self.state.writes, self._record)
+        return Replayed(self.step, self.state.reads, self._record, self.state.writes)
 
     def step(self, images: Array, labels: Any) -> Sequence[Any]:
         """Once down the gradient: the loss and the logits from before it, and the gradients."""

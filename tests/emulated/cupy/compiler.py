@@ -144,7 +144,7 @@ class RawModule:
 
 
 class Kernel:
-    """One kernel of a module. Arguments are packed as CuPy packs them; where that would not fit the parameters, it is an error."""
+    """One kernel of a module. Arguments are packed as CuPy packs them; where they would not fit, it is an error."""
 
     max_dynamic_shared_size_bytes = LIMITS.shared
 

@@ -1,4 +1,4 @@
-"""``cublasGemmEx``, column-major over raw addresses: what ``libcublas`` calls. It can be captured, CuPy's own cannot."""
+"""``cublasGemmEx``, column-major over raw addresses: what ``libcublas`` calls. It may be captured, unlike CuPy's."""
 
 import ctypes
 
