@@ -39,8 +39,8 @@ else:
 md.manual_seed(options.seed)
 
 # Train: stochastic gradient descent, whose rate goes up and down once, and pruning between 20 and 70 % of the way
-batches = md.data.Loader(*train, batch_size=128, drop_last=True, seed=options.seed, **augment)
-validation = md.data.Loader(*val, 256, crop=augment.get("crop"), shuffle=False)
+batches = md.data.Loader(train.images, train.labels, 128, drop_last=True, seed=options.seed, **augment)
+validation = md.data.Loader(val.images, val.labels, 256, crop=augment.get("crop"), shuffle=False)
 steps = options.epochs * len(batches)
 optimizer = md.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 pruner = md.compress.MagnitudePruner(model, options.sparsity, start=steps // 5, every=1, count=steps // 2)
