@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, is_array, is_at_hand
-from ..backend.capacity import explained
+from ..backend.capacity import room_for
 from ..backend.recording import Replayed
 from ..nn import Module, evaluation_mode, is_minidls_own
 from ..optim import Optimizer, Schedule
@@ -114,7 +114,7 @@ class Training:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
         labels = labels if is_array(labels) else np.asarray(labels)
         try:
-            with explained("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
+            with room_for("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
                 x = as_input(images, self.model).data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
                     F.check_labels(labels, len(x), self._classes, "cross_entropy")
