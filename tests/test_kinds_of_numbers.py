@@ -534,8 +534,9 @@ rows("minidl.models.ResNet", resnet, shape, blocks=(1, 1, 1, 1))
 LEFT_OUT = {
     "minidl.backend.address_of minidl.backend.array_module minidl.backend.as_array minidl.kernels.of": "any array",
     "minidl.backend.device_of minidl.backend.to_device minidl.backend.to_numpy": "any array",
-    "minidl.backend.capacity.explained minidl.backend.cuda.constant": "minidl itself asks these, for a card",
+    "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
+    "minidl.backend.recording.compare_replays": "of a card: tests/test_card.py",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
