@@ -1,12 +1,11 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
+from .attacks import Attack, ZeroGradientWarning, fgsm, pgd
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
-from .fgsm import Attack, fgsm
 from .intervals import paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
 from .norms import layer_norm, spectral_norm
-from .ray import ZeroGradientWarning
 from .smallest import smallest_epsilon
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "mcnemar",
     "over_seeds",
     "paired_difference_interval",
+    "pgd",
     "smallest_epsilon",
     "spectral_norm",
     "wilson_interval",

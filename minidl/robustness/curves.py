@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import Array
-from ..nn import Module, evaluation_mode
+from ..nn import Module
+from .attacks.ray import CAUSES, rays
+from .attacks.victim import attacked
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
-from .ray import rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +107,14 @@ def accuracy_curve(
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
     count = len(images)
     wilson_interval(0, count, confidence)  # a wrong confidence is reported before the attack, not after it
-    clean, zero, vanished = (np.empty(count, bool) for _ in range(3))
-    right = np.empty((len(sizes), count), bool)
-    with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "accuracy_curve"):
-            clean[part] = ~ray.wrong
-            zero[part], vanished[part] = ray.zero_gradient, ray.vanished_gradient
+    clean, right = np.empty(count, bool), np.empty((len(sizes), count), bool)
+    with attacked("accuracy_curve", model, images, labels) as victim:
+        for index, ray in rays(victim, loss, temperature, batch_size):
+            clean[index] = ~ray.fallen
             for e, epsilon in enumerate(sizes):
-                right[e, part] = ~ray.misclassified(model, epsilon)
+                right[e, index] = ~ray.succeeds(epsilon)
+        victim.warn_of_zeros(CAUSES[loss])
+    zero, vanished = victim.zero, victim.vanished
     accuracy, clean_accuracy = right.mean(axis=1), float(clean.mean())
     return AccuracyCurve(
         epsilons=sizes,

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import whole_number
-from ..nn import Module, evaluation_mode
-from .checks import checked_epsilons, checked_images
-from .ray import Ray, rays
+from ..nn import Module
+from .attacks.ray import CAUSES, Ray, rays
+from .attacks.victim import attacked
+from .checks import checked_epsilons
 
 
 def smallest_epsilon(
@@ -68,35 +69,35 @@ def smallest_epsilon(
     >>> robustness.smallest_epsilon(model, images, np.array([0, 0, 0]), max_epsilon=0.4).round(2)
     array([0.25, 0.  ,  inf])
     """
-    images = checked_images(images, "smallest_epsilon")
     checked_epsilons(float(max_epsilon), "smallest_epsilon")
     steps = whole_number(steps, "steps", 1, "smallest_epsilon")
     if not max_epsilon > 0 or not tolerance > 0:
         raise ValueError(
             f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
         )
-    smallest = np.empty(len(images))
-    with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "smallest_epsilon"):
-            step, first = _first_on_grid(model, ray, max_epsilon, steps)
-            smallest[part] = _bisect(model, ray, first, step, tolerance)
+    with attacked("smallest_epsilon", model, images, labels) as victim:
+        smallest = np.empty(len(victim.images))
+        for index, ray in rays(victim, loss, temperature, batch_size):
+            step, first = _first_on_grid(ray, max_epsilon, steps)
+            smallest[index] = _bisect(ray, first, step, tolerance)
+        victim.warn_of_zeros(CAUSES[loss])
     return smallest
 
 
-def _first_on_grid(model: Module, ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
+def _first_on_grid(ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
     """The grid's step, and for each image (B,) the first point of the grid that breaks it."""
     grid = np.linspace(0, max_epsilon, steps + 1)
-    first = np.where(ray.wrong, 0.0, math.inf)
+    first = np.where(ray.fallen, 0.0, math.inf)
     for epsilon in grid[1:]:
         standing = np.flatnonzero(np.isinf(first))  # what fell needs no further trial: most of the work is saved here
         if len(standing) == 0:
             break
-        fell = ray.take(standing).misclassified(model, epsilon)
+        fell = ray.take(standing).succeeds(epsilon)
         first[standing[fell]] = epsilon
     return float(grid[1]), first
 
 
-def _bisect(model: Module, ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.ndarray:
+def _bisect(ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.ndarray:
     """Halve (high - step, high], all images at once; high is broken throughout, and stays so."""
     open_ = np.flatnonzero(np.isfinite(high) & (high > 0))
     if len(open_) == 0:
@@ -105,7 +106,7 @@ def _bisect(model: Module, ray: Ray, high: np.ndarray, step: float, tolerance: f
     bottom = top - step
     for _ in range(math.ceil(max(0.0, math.log2(step / tolerance)))):
         middle = (bottom + top) / 2
-        broken = ray.misclassified(model, middle)
+        broken = ray.succeeds(middle)
         bottom, top = np.where(broken, bottom, middle), np.where(broken, middle, top)
     high[open_] = top
     return high

@@ -1,0 +1,12 @@
+"""Attacks, one a file, each a few lines on the same small pieces: step, normalise, project.
+
+``victim``: what a model is to its attacker. ``losses``: what an attack climbs. ``points``: where it may go, and the
+best point so far. ``fixed`` and ``nearest``: the two kinds of attack, of a fixed size and in search of the smallest.
+"""
+
+from .fgsm import fgsm
+from .fixed import Attack
+from .pgd import pgd
+from .victim import ZeroGradientWarning
+
+__all__ = ["Attack", "ZeroGradientWarning", "fgsm", "pgd"]
