@@ -1,6 +1,6 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
-from .attacks import Attack, ZeroGradientWarning, fgsm, pgd
+from .attacks import Attack, ZeroGradientWarning, apgd, fgsm, pgd
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .intervals import paired_difference_interval, wilson_interval
@@ -17,6 +17,7 @@ __all__ = [
     "SeedSummary",
     "ZeroGradientWarning",
     "accuracy_curve",
+    "apgd",
     "fgsm",
     "layer_norm",
     "lipschitz_bound",

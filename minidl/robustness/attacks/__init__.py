@@ -4,9 +4,10 @@
 best point so far. ``fixed`` and ``nearest``: the two kinds of attack, of a fixed size and in search of the smallest.
 """
 
+from .apgd import apgd
 from .fgsm import fgsm
 from .fixed import Attack
 from .pgd import pgd
 from .victim import ZeroGradientWarning
 
-__all__ = ["Attack", "ZeroGradientWarning", "fgsm", "pgd"]
+__all__ = ["Attack", "ZeroGradientWarning", "apgd", "fgsm", "pgd"]

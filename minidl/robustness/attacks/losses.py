@@ -35,6 +35,19 @@ def chosen_loss(loss: str, temperature: float, name: str, targeted: bool = False
     return (lambda logits, targets: -climbed(logits, targets)) if targeted else climbed
 
 
+def ratio_or_loss(loss: str, classes: int, name: str) -> Loss:
+    """What APGD climbs: the losses of one class, and the two ratios, which need four logits to compare."""
+    ratios = {"dlr": dlr, "targeted_dlr": targeted_dlr}
+    if loss not in ratios and loss not in ("cross_entropy", "margin"):
+        raise ValueError(f"{name}: unknown loss {loss!r}: choose 'cross_entropy', 'dlr', 'targeted_dlr' or 'margin'")
+    if loss in ratios and classes < 4:
+        raise ValueError(
+            f"{name}: loss={loss!r} compares four logits, and the model has {classes} classes: with fewer than 4 "
+            "classes use loss='margin'"
+        )
+    return ratios[loss] if loss in ratios else chosen_loss(loss, 1.0, name)
+
+
 @op
 def dlr(logits: Array, labels: Array) -> tuple[Array, tuple]:
     """-(z_y - max_{i != y} z_i) / (z_1 - z_3), where z_1 >= z_2 >= ... are the logits in order (APGD, eq. (6))."""
