@@ -1,6 +1,6 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
-from .attacks import Attack, ZeroGradientWarning, apgd, fgsm, pgd
+from .attacks import Attack, ZeroGradientWarning, apgd, fgsm, pgd, square
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .intervals import paired_difference_interval, wilson_interval
@@ -27,5 +27,6 @@ __all__ = [
     "pgd",
     "smallest_epsilon",
     "spectral_norm",
+    "square",
     "wilson_interval",
 ]

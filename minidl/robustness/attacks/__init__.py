@@ -8,6 +8,7 @@ from .apgd import apgd
 from .fgsm import fgsm
 from .fixed import Attack
 from .pgd import pgd
+from .square import square
 from .victim import ZeroGradientWarning
 
-__all__ = ["Attack", "ZeroGradientWarning", "apgd", "fgsm", "pgd"]
+__all__ = ["Attack", "ZeroGradientWarning", "apgd", "fgsm", "pgd", "square"]

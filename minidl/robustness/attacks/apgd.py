@@ -95,7 +95,8 @@ class Apgd:
 
     def __init__(self, victim: Victim, loss: str, steps: int, restarts: int, seed: int, stop_early: bool) -> None:
         self.victim, self.steps, self.restarts, self.seed, self.stop_early = victim, steps, restarts, seed, stop_early
-        self.aims, self.targets = (2, min(9, victim.classes - 1)) if loss == "targeted_dlr" else (1, 1)
+        targeted = loss == "targeted_dlr"
+        self.aims, self.targets = 1 + targeted, min(9, victim.classes - 1) if targeted else 1
         self.slope = victim.slope(ratio_or_loss(loss, victim.classes, victim.name))
 
     def runs(self, images: Array, index: np.ndarray, epsilon: float) -> Found:
