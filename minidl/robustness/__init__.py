@@ -1,6 +1,6 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
-from .attacks import Attack, ZeroGradientWarning, apgd, fgsm, pgd, square
+from .attacks import Attack, Smallest, ZeroGradientWarning, apgd, deepfool, fab, fgsm, fmn, pgd, square
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .intervals import paired_difference_interval, wilson_interval
@@ -15,10 +15,14 @@ __all__ = [
     "LipschitzBound",
     "McNemar",
     "SeedSummary",
+    "Smallest",
     "ZeroGradientWarning",
     "accuracy_curve",
     "apgd",
+    "deepfool",
+    "fab",
     "fgsm",
+    "fmn",
     "layer_norm",
     "lipschitz_bound",
     "mcnemar",

@@ -75,7 +75,7 @@ def test_it_needs_no_gradient():
 
 
 def test_it_is_as_strong_as_the_authors_code():
-    """Their squares never reach the last row and column, as the paper's do: on eight pixels that makes ours stronger."""
+    """Their squares never reach the last row and column, as the paper's do: on 8 x 8 pixels ours is stronger."""
     torch, theirs = pytest.importorskip("torch"), pytest.importorskip("pyautoattack.square")
     model, images, labels = digits_cnn(100, np.float32)
     attack = theirs.SquareAttack(torch_cnn(model), n_queries=300, eps=0.12, resc_schedule=False)

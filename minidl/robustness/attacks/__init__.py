@@ -5,10 +5,25 @@ best point so far. ``fixed`` and ``nearest``: the two kinds of attack, of a fixe
 """
 
 from .apgd import apgd
+from .deepfool import deepfool
+from .fab import fab
 from .fgsm import fgsm
 from .fixed import Attack
+from .fmn import fmn
+from .nearest import Smallest
 from .pgd import pgd
 from .square import square
 from .victim import ZeroGradientWarning
 
-__all__ = ["Attack", "ZeroGradientWarning", "apgd", "fgsm", "pgd", "square"]
+__all__ = [
+    "Attack",
+    "Smallest",
+    "ZeroGradientWarning",
+    "apgd",
+    "deepfool",
+    "fab",
+    "fgsm",
+    "fmn",
+    "pgd",
+    "square",
+]

@@ -87,3 +87,18 @@ def _ratio(logits: Array, label: Array, rival: Array, parts: list[tuple[Array, f
 
 def _rows(logits: Array) -> Array:
     return array_module(logits).arange(len(logits))
+
+
+@op
+def lead(logits: Array, labels: Array, targets: Array) -> tuple[Array, tuple]:
+    """z_t - z_y: by how much the class t is ahead of the label; above 0 the image is no longer taken for y."""
+    xp, rows = array_module(logits), _rows(logits)
+    label, target = xp.asarray(labels), xp.asarray(targets)
+
+    def grad_logits(dy: Array) -> Array:
+        dz = xp.zeros_like(logits)
+        dz[rows, target] += dy
+        dz[rows, label] -= dy
+        return dz
+
+    return logits[rows, target] - logits[rows, label], (grad_logits,)
