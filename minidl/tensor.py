@@ -54,10 +54,9 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
     function : callable
         Takes arrays (and settings) and returns ``value, vjp``. ``vjp`` is a tuple with, for each array argument in
         order, a function from dy, the gradient of the loss by the value, to the gradient by that argument (``None``
-        for one that has no gradient), so that the engine computes just those it needs. Where the gradients share
-        their work, ``vjp`` may be one function from dy to the tuple of all of them; an entry that costs extra may be a
-        function without arguments. Broadcasting is the engine's business. A vjp may keep arrays, never Tensors: a
-        result that held itself would never be freed.
+        for one that has no gradient), so that the engine computes just those it needs; what gradients share goes into
+        ``graph.once``. Broadcasting is the engine's business. A vjp may keep arrays, never Tensors: a result that held
+        itself would never be freed.
 
     Returns
     -------

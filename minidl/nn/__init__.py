@@ -2,9 +2,10 @@
 
 from . import init
 from .activation import Dropout, ReLU, Sigmoid, Tanh
-from .layers import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, Normalize
+from .layers import Conv2d, Flatten, Linear
 from .low_rank import LowRankConv2d
 from .module import Module, evaluation_mode
+from .normalization import BatchNorm2d, LocalResponseNorm, Normalize
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .sequential import Sequential
 

@@ -18,6 +18,11 @@ class Module:
     Every attribute that is a Parameter or a Module belongs to the model, in the order of assignment; ``vars(self)``
     is the only register.
 
+    A layer may also say what it is, each by a method beside its ``forward``: ``formula(x, ...)``, the text of what it
+    does to these arguments; ``multiply_adds(x, y)``, its products for an input and its output; ``lipschitz(x)``, the
+    most that it stretches a difference of inputs of x's shape, in the Euclidean norm, or None where that is unknown.
+    ``summary``, ``compress.cost`` and ``robustness.lipschitz_bound`` ask these, and nothing else.
+
     Attributes
     ----------
     training : bool
@@ -48,6 +53,19 @@ class Module:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         return self.forward(*args, **settings)
+
+    def says(self, name: str) -> Callable[..., Any] | None:
+        """A method that says what this layer is, such as "lipschitz"; None where there is none of its ``forward``.
+
+        What a class says holds for the forward that it stands beside: a subclass that computes something else, or an
+        object with a forward of its own, has to say anew what that is.
+        """
+        for owner in (self, *type(self).__mro__):
+            if name in vars(owner):
+                return getattr(self, name)
+            if "forward" in vars(owner):
+                return None
+        return None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would silently not be trained: an array in a parameter's place, layers in a list."""

@@ -1,11 +1,11 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
+from ..nn.spectral import spectral_norm
 from .attacks import Attack, Smallest, ZeroGradientWarning, apgd, deepfool, fab, fgsm, fmn, pgd, square
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .intervals import paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
-from .norms import layer_norm, spectral_norm
 from .smallest import smallest_epsilon
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "fab",
     "fgsm",
     "fmn",
-    "layer_norm",
     "lipschitz_bound",
     "mcnemar",
     "over_seeds",
