@@ -5,10 +5,12 @@ best point so far. ``fixed`` and ``nearest``: the two kinds of attack, of a fixe
 """
 
 from .apgd import apgd
+from .auto import WorstCase, auto_attack
 from .deepfool import deepfool
 from .fab import fab
 from .fgsm import fgsm
 from .fixed import Attack
+from .flags import Flag
 from .fmn import fmn
 from .nearest import Smallest
 from .pgd import pgd
@@ -17,9 +19,12 @@ from .victim import ZeroGradientWarning
 
 __all__ = [
     "Attack",
+    "Flag",
     "Smallest",
+    "WorstCase",
     "ZeroGradientWarning",
     "apgd",
+    "auto_attack",
     "deepfool",
     "fab",
     "fgsm",

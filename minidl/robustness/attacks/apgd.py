@@ -11,7 +11,7 @@ from ...checks import whole_number
 from ...nn import Module
 from .fixed import Attack, Found, at_each_epsilon
 from .losses import ratio_or_loss
-from .points import Best, box, drawn, each, put, standing, take
+from .points import Best, box, each, put, standing, take, uniform
 from .victim import Victim, attacked
 
 MOMENTUM, RHO = 0.75, 0.75
@@ -117,8 +117,7 @@ class Apgd:
 
     def start(self, images: Array, index: np.ndarray, epsilon: float, run: int) -> Array:
         """A random direction t, as far as the box's border: x + epsilon t / max |t|."""
-        streams = self.victim.noise(index, self.seed, run)
-        t = drawn(streams, lambda stream: stream.uniform(-1, 1, images.shape[1:]), images)
+        t = uniform(self.victim.noise(index, self.seed, run), images)
         return (images + epsilon * t / abs(t).max(axis=(1, 2, 3), keepdims=True)).clip(0, 1)
 
 

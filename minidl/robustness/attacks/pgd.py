@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,10 @@ from ...checks import whole_number
 from ...nn import Module
 from .fixed import Attack, Found, at_each_epsilon
 from .losses import Loss, chosen_loss
-from .points import Best, box, drawn, standing, take
+from .points import Best, box, standing, take, uniform
 from .victim import Victim, attacked
+
+Watch = Callable[[Array, np.ndarray], object]
 
 
 def pgd(
@@ -104,14 +106,14 @@ def pgd(
             raise ValueError(f"pgd: unknown start {start!r}: choose 'random' or 'image'")
         if step is not None and not 0 < step < np.inf:
             raise ValueError(f"pgd: step is {step}, and must be above 0, in units of pixels, such as epsilon / 4")
-        ascent = _Ascent(victim, climbed, steps, step, start == "random", seed, stop_early)
+        ascent = Pgd(victim, climbed, steps, step, start == "random", seed, stop_early)
         fgsm = steps == restarts == 1 and start == "image"
         result = at_each_epsilon(victim, epsilons, batch_size, partial(ascent.runs, restarts), remembers=not fgsm)
         victim.warn_of_zeros("Try loss='margin', float64, or a higher temperature; and ask robustness.diagnose why")
     return result
 
 
-class _Ascent:
+class Pgd:
     """PGD on a batch."""
 
     def __init__(
@@ -130,8 +132,10 @@ class _Ascent:
                 best.offer(at, found.x, found.loss, found.success)
         return best.x, best.success
 
-    def run(self, images: Array, index: np.ndarray, epsilon: float, run: int = 0) -> Best:
-        """Step, normalise, project; and remember."""
+    def run(
+        self, images: Array, index: np.ndarray, epsilon: float, run: int = 0, watch: Watch = lambda *_: None
+    ) -> Best:
+        """Step, normalise, project; and remember. ``watch`` sees the logits and losses of every point."""
         xp, step = array_module(images), 2.5 * epsilon / self.steps if self.step is None else self.step
         best, at, (low, high) = Best(images), np.arange(len(images)), box(images, epsilon)
         x = self.start(images, index, epsilon, run).clip(low, high)
@@ -141,6 +145,7 @@ class _Ascent:
                 logits, loss, gradient = self.slope(x, index)
             else:
                 logits, loss = self.victim.look(self.loss, x, aim)
+            watch(logits, loss)
             if k > 0 or self.random:
                 best.offer(at, x, loss, self.victim.fooled(logits, index), newer_wins=True)
             if k == self.steps:
@@ -157,5 +162,4 @@ class _Ascent:
         """The image, or a point drawn evenly from the box around it."""
         if not self.random:
             return images
-        streams = self.victim.noise(index, self.seed, run)
-        return images + epsilon * drawn(streams, lambda stream: stream.uniform(-1, 1, images.shape[1:]), images)
+        return images + epsilon * uniform(self.victim.noise(index, self.seed, run), images)

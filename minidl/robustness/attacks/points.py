@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,11 @@ def put(array: Array, where: np.ndarray, values: Array) -> None:
     array[array_module(array).asarray(where)] = values
 
 
-def drawn(streams: Sequence[np.random.Generator], draw: Callable[[np.random.Generator], Any], like: Array) -> Array:
-    """draw(stream) of each image's stream, stacked, on the device and of the precision of ``like``."""
-    return array_module(like).asarray(np.stack([draw(stream) for stream in streams]), like.dtype)
+def uniform(streams: Sequence[np.random.Generator], like: Array) -> Array:
+    """Numbers between -1 and 1, each image's from its own stream, of the shape, precision and device of ``like``."""
+    return array_module(like).asarray(
+        np.stack([stream.uniform(-1, 1, like.shape[1:]) for stream in streams]), like.dtype
+    )
 
 
 def norms(delta: Array, norm: str) -> np.ndarray:

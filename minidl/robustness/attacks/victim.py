@@ -21,6 +21,7 @@ from ...nn import Module, evaluation_mode
 from ...tensor import Tensor, no_grad
 from ..checks import checked_images
 from .losses import Loss
+from .points import take
 
 
 class ZeroGradientWarning(UserWarning):
@@ -67,12 +68,13 @@ class Victim:
             )
         return targets
 
-    def batches(self, batch_size: int) -> Iterator[tuple[np.ndarray, Array]]:
-        """(index (B,), images (B, H, W, C) on the model's device), batch by batch."""
+    def batches(self, batch_size: int, among: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Array]]:
+        """(index (B,), images (B, H, W, C) on the model's device), batch by batch: of all images, or ``among`` some."""
         batch_size = whole_number(batch_size, "batch_size", 1, self.name)
-        for start in range(0, len(self.images), batch_size):
-            index = np.arange(start, min(start + batch_size, len(self.images)))
-            yield index, to_device(self.images[start : start + batch_size], self.device)
+        chosen = np.arange(len(self.images)) if among is None else among
+        for start in range(0, len(chosen), batch_size):
+            index = chosen[start : start + batch_size]
+            yield index, to_device(take(self.images, index), self.device)
 
     def noise(self, index: np.ndarray, seed: int, run: int = 0) -> list[np.random.Generator]:
         """A stream for each image, named by its own pixels: the same beside whatever other images it is attacked."""
