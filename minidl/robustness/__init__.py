@@ -13,19 +13,23 @@ from .attacks import (
     fab,
     fgsm,
     fmn,
+    jsma,
     pgd,
     square,
 )
+from .callables import Callables, as_callable
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .doctor import Diagnosis, diagnose
 from .intervals import paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
 from .smallest import smallest_epsilon
+from .transfer import TransferMatrix, transfer
 
 __all__ = [
     "AccuracyCurve",
     "Attack",
+    "Callables",
     "Diagnosis",
     "Flag",
     "LayerBound",
@@ -33,16 +37,19 @@ __all__ = [
     "McNemar",
     "SeedSummary",
     "Smallest",
+    "TransferMatrix",
     "WorstCase",
     "ZeroGradientWarning",
     "accuracy_curve",
     "apgd",
+    "as_callable",
     "auto_attack",
     "deepfool",
     "diagnose",
     "fab",
     "fgsm",
     "fmn",
+    "jsma",
     "lipschitz_bound",
     "mcnemar",
     "over_seeds",
@@ -51,5 +58,6 @@ __all__ = [
     "smallest_epsilon",
     "spectral_norm",
     "square",
+    "transfer",
     "wilson_interval",
 ]

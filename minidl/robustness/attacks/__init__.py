@@ -12,6 +12,7 @@ from .fgsm import fgsm
 from .fixed import Attack
 from .flags import Flag
 from .fmn import fmn
+from .jsma import jsma
 from .nearest import Smallest
 from .pgd import pgd
 from .square import square
@@ -29,6 +30,7 @@ __all__ = [
     "fab",
     "fgsm",
     "fmn",
+    "jsma",
     "pgd",
     "square",
 ]

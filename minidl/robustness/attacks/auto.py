@@ -42,6 +42,8 @@ class WorstCase:
     epsilon : float
     flags : tuple of Flag
         What speaks against the number.
+    zero_gradient, vanished_gradient : boolean NumPy array (B,)
+        As an ``Attack`` has them.
     """
 
     adversarial: Array
@@ -50,6 +52,8 @@ class WorstCase:
     parts: tuple[str, ...]
     epsilon: float
     flags: tuple[Flag, ...]
+    zero_gradient: np.ndarray
+    vanished_gradient: np.ndarray
 
     @property
     def accuracy(self) -> float:
@@ -146,7 +150,8 @@ def auto_attack(
                 put(adversarial, index[success], to_device(take(found, success), device_of(adversarial)))
                 broken_by[index[success]] = part
         flags += [*of_the_gradient(victim, right), *_of_square(broken_by, runs)]
-    return WorstCase(adversarial, broken_by != "", broken_by, tuple(parts), size, tuple(flags))
+    success = broken_by != ""
+    return WorstCase(adversarial, success, broken_by, tuple(parts), size, tuple(flags), victim.zero, victim.vanished)
 
 
 def _runs(victim: Victim, parts: tuple[str, ...], steps: int, queries: int, seed: int) -> dict[str, Run]:

@@ -38,8 +38,10 @@ def uniform(streams: Sequence[np.random.Generator], like: Array) -> Array:
 
 
 def norms(delta: Array, norm: str) -> np.ndarray:
-    """(B,): the length of each perturbation; norm is "inf", "2", or "1"."""
+    """(B,): the length of each perturbation; norm is "inf", "2", "1", or "0", the number of values that change."""
     flat = delta.reshape(len(delta), -1)
+    if norm == "0":
+        return to_numpy((flat != 0).sum(axis=1)).astype(float)
     if norm == "inf":
         return to_numpy(abs(flat).max(axis=1))
     return to_numpy(abs(flat).sum(axis=1) if norm == "1" else array_module(flat).sqrt((flat * flat).sum(axis=1)))

@@ -151,14 +151,19 @@ class Victim:
         return explained(self.name, len(x), functools.partial(lambda count: again(x[:count])))
 
     def warn_of_zeros(self, cause: str) -> None:
-        """Say how many images no gradient could move; called by a function that the user called."""
-        if self.zero.any():
-            warnings.warn(
-                f"{self.name}: the gradient is exactly zero for {self.zero.sum()} of {len(self.zero)} images, which "
-                f"{self.name} cannot move: they say nothing about robustness. {cause}",
-                ZeroGradientWarning,
-                stacklevel=3,
-            )
+        """Called by a function that the user called."""
+        warn_of_zeros(self.name, self.zero, cause, stacklevel=4)
+
+
+def warn_of_zeros(name: str, zero: np.ndarray, cause: str, stacklevel: int) -> None:
+    """Say how many images no gradient could move; ``stacklevel`` counts from here to the user."""
+    if zero.any():
+        warnings.warn(
+            f"{name}: the gradient is exactly zero for {zero.sum()} of {len(zero)} images, which {name} cannot move: "
+            f"they say nothing about robustness. {cause}",
+            ZeroGradientWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _depends(result: Tensor, leaf: Tensor) -> bool:
