@@ -1,4 +1,4 @@
-"""Attacks beside the libraries that have them: `python experiments/benchmarks/attacks.py [speed | agree | worst] [count]`.
+"""Attacks beside the libraries that have them: `python experiments/benchmarks/attacks.py [speed|agree|worst] [count]`.
 
 speed   PGD-20 beside torchattacks and foolbox, APGD-100 beside the authors' code, in turn, on two threads: ResNet18 at
         64 pixels, trained for two epochs on enlarged digits, the same weights on both sides.
