@@ -537,7 +537,7 @@ LEFT_OUT = {
     "minidl.backend.device_of minidl.backend.to_device minidl.backend.to_numpy": "any array",
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
-    "minidl.backend.recording.compare_replays": "of a card: tests/test_card.py",
+    "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
