@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, device_of, to_device, to_numpy
 from ..checks import whole_number
 from ..nn import Module
 from ..tensor import Tensor, no_grad
@@ -164,7 +164,7 @@ class Patient:
             path: list[tuple[np.ndarray, np.ndarray]] = []
             best = attack.run(x, index, epsilon, watch=partial(_note, path, victim.labels[index]))
             self.margin[:, index], self.loss[:, index] = np.swapaxes(path, 0, 1)
-            put(self.found, index, best.x)
+            put(self.found, index, to_device(best.x, device_of(self.found)))
             self.standing[index] = ~best.success
         self.right = self.margin[0] < 0
         self.standing &= self.right
@@ -187,7 +187,7 @@ class Patient:
         """I2, where images still stand: the mean change of the loss at random points nearby, as a part of it."""
         shaky, standing = np.zeros(len(self.right), bool), np.flatnonzero(self.standing)
         for index, x in self.victim.batches(self.batch_size, among=standing):
-            x = array_module(x).asarray(take(self.found, index), x.dtype)
+            x = to_device(take(self.found, index), self.victim.device)
             streams, aim = self.victim.noise(index, seed), self.victim.aim(index)
             _, here = self.victim.look(self.attack.loss, x, aim)
             changes = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def jsma(
 
 
 @op
-def _chosen(logits: Array, classes: Array) -> tuple[Array, tuple]:
+def _chosen(logits: Array, classes: Any) -> tuple[Array, tuple]:
     """z_t of each image, or, for t = -1, the sum of its logits."""
     xp = array_module(logits)
     classes = xp.asarray(classes)[:, None]

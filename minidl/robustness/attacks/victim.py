@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -121,11 +120,16 @@ class Victim:
             each.sum().backward(inputs=[x])
             return logits.data, each.data, x.grad
 
+        def rehearse(*arrays: Array) -> None:
+            again = Replayed(climb)  # which is called, recorded, and replayed
+            for _ in range(3):
+                again(*arrays)
+
         recorded = Replayed(climb)
 
         def slope(x: Array, index: np.ndarray, aim: Sequence[np.ndarray] | None = None) -> Any:
             aim = self.aim(index) if aim is None else aim
-            with self._room_for(x, lambda few: climb(few, *(a[: len(few)] for a in aim))):
+            with self._room_for(x, lambda few: rehearse(few, *(a[: len(few)] for a in aim))):
                 logits, each, gradient = recorded(x, *aim)
             finite(logits, "the model's logits")
             self._feel(gradient, index)
@@ -150,7 +154,7 @@ class Victim:
             self._felt[index] = True
 
     def _room_for(self, x: Array, again: Callable[[Array], object]) -> contextlib.AbstractContextManager[None]:
-        return room_for(self.name, len(x), functools.partial(lambda count: again(x[:count])))
+        return room_for(self.name, len(x), lambda count: again(x[:count]))
 
     def warn_of_zeros(self, cause: str) -> None:
         """Called by a function that the user called."""
