@@ -5,6 +5,7 @@ view: each keeps the loan alive as its ``base``.
 """
 
 import math
+import os
 import threading
 from collections import deque
 
@@ -62,3 +63,15 @@ def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np
     if size < SMALL:
         return np.empty(shape, dtype)
     return np.asarray(_Loan(_block(size + ALIGNMENT), shape, dtype))
+
+
+def _forget() -> None:
+    """A forked process begins anew: another thread may have been in the midst of all this, and is not there any more."""
+    global _lock
+    _lock = threading.Lock()
+    _returned.clear()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
