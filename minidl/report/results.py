@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..tools.files import user_path
+
 FORMAT = 1  # of the folder, as this file reads it
 
 COLUMNS = tuple(
@@ -125,7 +127,7 @@ class Results:
         >>> results.missing
         {'11': ['fc5-a', 'fc5-b']}
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"Results.load: there is no folder {folder}; expected what a study wrote to its --out"

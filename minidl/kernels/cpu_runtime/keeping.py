@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
-import tempfile
 import warnings
 from collections.abc import Callable
 from importlib import resources
@@ -14,6 +13,8 @@ from typing import Any
 
 from numba.core import caching, config
 from numba.misc.appdirs import AppDirs
+
+from ...tools.files import first_writable
 
 PACKAGES = ("minidl.kernels.cpu", __package__)  # whose sources decide on what a task does
 ADVICE = "make room on the disk, or set NUMBA_CACHE_DIR to a folder that can be written"
@@ -54,22 +55,13 @@ class _Locator(caching._CacheLocator):
         folders.append(Path(AppDirs(appname="numba", appauthor=False).user_cache_dir, below))
         if config.CACHE_DIR:
             folders.insert(0, Path(config.CACHE_DIR, below))
-        for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                tempfile.TemporaryFile(dir=folder).close()
-            except OSError as error:
-                self._folder, refused = None, error
-            else:
-                self._folder = str(folder)
-                return
-        raise RuntimeError(str(refused))
+        self._folder = str(first_writable(*folders))
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> _Locator:
         return cls(py_func, py_file)
 
-    def get_cache_path(self) -> str | None:
+    def get_cache_path(self) -> str:
         return self._folder
 
     def get_source_stamp(self) -> bytes:
@@ -113,7 +105,9 @@ class _Cache(caching.FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever a file that is not what was written may lead to
-            _warn("damaged", f"damaged files of compiled kernels in {self._cache_path} are made anew ({error!r}); {AGAIN}")
+            _warn(
+                "damaged", f"damaged files of compiled kernels in {self._cache_path} are made anew ({error!r}); {AGAIN}"
+            )
         try:
             self.flush()
         except OSError:
