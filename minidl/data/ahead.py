@@ -44,9 +44,7 @@ def run_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
         while not isinstance(item := ready.get(), End):
             yield item
             if os.getpid() != here:
-                raise RuntimeError(
-                    "this process was forked within a loop over batches: begin a new loop here"
-                )
+                raise RuntimeError("this process was forked within a loop over batches: begin a new loop here")
         if item.error is not None:
             raise item.error
     finally:

@@ -17,7 +17,7 @@ os.umask(_UMASK)
 TRIES, PAUSE = 20, 0.05  # how often, and seconds between: Windows replaces no file that anybody has open
 
 
-def user_path(path: str | Path) -> Path:
+def user_path(path: str | os.PathLike[str]) -> Path:
     """The path, with the user's home folder for a ``~`` at its beginning."""
     return Path(os.path.expanduser(path))
 

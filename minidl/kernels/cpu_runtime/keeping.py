@@ -53,8 +53,8 @@ class _Locator(caching._CacheLocator):
         below = self.get_suitable_cache_subpath(file)
         folders = [self._file.parent / "__pycache__"] if self._file.is_file() else []
         folders.append(Path(AppDirs(appname="numba", appauthor=False).user_cache_dir, below))
-        if config.CACHE_DIR:
-            folders.insert(0, Path(config.CACHE_DIR, below))
+        if config.CACHE_DIR:  # type: ignore[attr-defined]
+            folders.insert(0, Path(config.CACHE_DIR, below))  # type: ignore[attr-defined]
         self._folder = str(first_writable(*folders))
 
     @classmethod
@@ -74,7 +74,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _Implementation(caching.CompileResultCacheImpl):
-    _locator_classes = (_Locator,)
+    _locator_classes: list[Any] = [_Locator]  # noqa: RUF012
 
 
 class _Files(caching.IndexDataCacheFile):
@@ -105,9 +105,7 @@ class _Cache(caching.FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever a file that is not what was written may lead to
-            _warn(
-                "damaged", f"damaged files of compiled kernels in {self._cache_path} are made anew ({error!r}); {AGAIN}"
-            )
+            _warn("damaged", f"damaged code of kernels in {self._cache_path} is made anew ({error!r}); {AGAIN}")
         try:
             self.flush()
         except OSError:

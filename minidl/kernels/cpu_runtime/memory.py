@@ -66,7 +66,7 @@ def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np
 
 
 def _forget() -> None:
-    """A forked process begins anew: another thread may have been in the midst of all this, and is not there any more."""
+    """A forked process begins anew: a thread that it has not may have been in the midst of all this."""
     global _lock
     _lock = threading.Lock()
     _returned.clear()

@@ -39,7 +39,7 @@ from .. import num_threads
 from . import compiling, keeping
 from .memory import empty
 
-if config.DISABLE_JIT:  # Numba then hands functions back as they are, and these cannot run as Python
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # Numba then hands functions back as they are, and these cannot run as Python
     raise ImportError("NUMBA_DISABLE_JIT switches Numba's compiler off: unset it to have minidl's compiled kernels")
 
 # a * b + c may round once instead of twice; NaN and infinity are not assumed away
@@ -91,8 +91,16 @@ def _kept(function: Callable[..., None]) -> Any:
     """Compiled when it is first called, where the stack is deep enough for a compiler, and kept on disk."""
     compiled = numba.njit(**OPTIONS)(function)
     keeping.keep(compiled, function)
-    compiled._compile_for_args = functools.partial(deep, compiled._compile_for_args)
+    compiled._compile_for_args = functools.partial(deep, _compile, compiled._compile_for_args)
     return compiled
+
+
+_compiling = threading.RLock()
+
+
+def _compile(for_arguments: Callable[..., Any], *arguments: Any) -> Any:
+    with _compiling:
+        return for_arguments(*arguments)
 
 
 class _Rooms(threading.local):
@@ -117,6 +125,8 @@ class Task:
     With a ``room``, it gets an array of at least so many floats as its third argument, to keep in it what it likes
     until it ends: more than a few numbers do not fit on the stack of some threads.
     """
+
+    room = 0
 
     def __init__(self, function: Callable[..., None], room: int = 0) -> None:
         self.function, self.room = function, room
@@ -238,3 +248,7 @@ def _forget_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
+    # no compiler is forked in the midst of its work: it would never be free again
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
+    )
