@@ -22,7 +22,7 @@ class _Loan:
 
     def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.block = block
-        address = -(-block.ctypes.data // ALIGNMENT) * ALIGNMENT
+        address = -(-block.__array_interface__["data"][0] // ALIGNMENT) * ALIGNMENT
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
 
     def __del__(self) -> None:
