@@ -129,7 +129,8 @@ from minidl import kernels
 def work(found):
     rng, digest = np.random.default_rng(0), hashlib.sha256()
     cpu = kernels.module("cpu")
-    for shape, n, k in (((2, 12, 12, 64), 64, 3), ((2, 8, 8, 512), 64, 3), ((2, 8, 8, 64), 96, 1), ((2, 9, 9, 3), 20, 5)):
+    images = (2, 12, 12, 64), (2, 8, 8, 512), (2, 8, 8, 64), (2, 9, 9, 3)
+    for shape, n, k in zip(images, (64, 64, 96, 20), (3, 3, 1, 5)):
         images = rng.standard_normal(shape).astype("f4"); w = rng.standard_normal((n, k, k, shape[3])).astype("f4")
         y = cpu.conv2d(images, w, None, (1, 1), (1, 1))
         for a in (y, cpu.conv2d_grad_input(y, w, images.shape, (1, 1), (1, 1)),

@@ -16,7 +16,7 @@ import minidl
 
 numba = pytest.importorskip("numba")
 
-from minidl.kernels.cpu_runtime import keeping
+from minidl.kernels.cpu_runtime import keeping  # noqa: E402
 
 PACKAGE = Path(minidl.__file__).parent
 

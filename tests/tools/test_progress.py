@@ -42,7 +42,9 @@ def images():
 
 
 @pytest.mark.parametrize("shown", [True, False])
-@pytest.mark.parametrize("stream", [lambda: None, Bare, Full, closed, Terminal], ids="none bare full closed tty".split())
+@pytest.mark.parametrize(
+    "stream", [lambda: None, Bare, Full, closed, Terminal], ids="none bare full closed tty".split()
+)
 def test_any_standard_error_will_do(monkeypatch, images, stream, shown, capsys):
     monkeypatch.setattr(sys, "stderr", stream())
     model = md.models.fc5(image_size=8, channels=1, seed=0)
