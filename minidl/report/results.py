@@ -122,7 +122,7 @@ class Results:
         >>> from minidl import report
         >>> study = {"format": 1, "figures": [{"figure": "11", "runs": ["fc5-a", "fc5-b"], "attacks": {}}]}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study))
+        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study), encoding="utf-8")
         ...     results = report.Results.load(folder)
         >>> results.missing
         {'11': ['fc5-a', 'fc5-b']}

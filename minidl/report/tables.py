@@ -66,7 +66,7 @@ def read_csv(path: str | Path) -> list[dict[str, Any]]:
     >>> from minidl import report
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "t.csv")
-    ...     _ = path.write_text("model,epsilon\\nfc5,0.5\\n")
+    ...     _ = path.write_text("model,epsilon\\nfc5,0.5\\n", encoding="utf-8")
     ...     report.read_csv(path)
     [{'model': 'fc5', 'epsilon': 0.5}]
     """

@@ -27,7 +27,7 @@ def do_and_say_who(piece, place):
     """As ``do``, leaving the worker's process number for the one who kills it."""
     folder = Folder(place.out).run(piece.run)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "worker").write_text(str(os.getpid()))
+    (folder / "worker").write_text(str(os.getpid()), encoding="utf-8")
     return do(piece, place)
 
 
@@ -52,7 +52,7 @@ def kill_one(out):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for checkpoint in out.rglob("epoch-*.safetensors"):
-            os.kill(int((checkpoint.parent / "worker").read_text()), signal.SIGKILL)
+            os.kill(int((checkpoint.parent / "worker").read_text(encoding="utf-8")), signal.SIGKILL)
             killed.append(checkpoint.parent.name)
             return
         time.sleep(0.002)
@@ -122,7 +122,7 @@ def die_or_wait(piece, folder):
 
 def starts(folder, seed):
     path = folder / f"starts-{seed}"
-    return len(path.read_text().split()) if path.exists() else 0
+    return len(path.read_text(encoding="utf-8").split()) if path.exists() else 0
 
 
 def test_a_run_that_always_kills_its_worker_fails_alone(tmp_path):
@@ -136,7 +136,7 @@ def test_a_run_that_always_kills_its_worker_fails_alone(tmp_path):
 
 def die_once(piece, folder):
     if piece.run.seed == 1 and not starts(folder, 1):
-        (folder / "starts-1").write_text(str(os.getpid()))
+        (folder / "starts-1").write_text(str(os.getpid()), encoding="utf-8")
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)
     return piece.run.seed
@@ -168,7 +168,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT", "SIGTERM"])
 def test_workers_end_with_the_process_that_made_them(tmp_path, how):
-    (tmp_path / "script.py").write_text(ENDLESS)
+    (tmp_path / "script.py").write_text(ENDLESS, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py")],
@@ -196,7 +196,7 @@ def is_alive(process):
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{process}/stat")  # where nobody reaps it, it is dead all the same
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return not status.exists() or status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, of its dashboard and of workers that die
