@@ -78,11 +78,16 @@ def no_links(*_, **__):
     raise OSError(22, "A required privilege is not held by the client")
 
 
+def kill(process, _):
+    """Whatever the signal, the process is gone."""
+    os.kill(process, signal.SIGKILL)
+
+
 def windows():
     signals = {name for name in dir(signal) if name.startswith("SIG")} - SIGNALS
     missing = signals | {"alarm", "setitimer", "pthread_kill", "sigtimedwait"}
     lacking = {
-        "os": Lacking(os, NOT_ON_WINDOWS, {"symlink": no_links, **strict_files.refusing()}),
+        "os": Lacking(os, NOT_ON_WINDOWS, {"symlink": no_links, "kill": kill, **strict_files.refusing()}),
         "signal": Lacking(signal, missing),
     }
     builtins.__import__ = importing(builtins.__import__, lacking, MODULES)

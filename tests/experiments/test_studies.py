@@ -20,7 +20,9 @@ TINY = (
 
 def study(script, *args, **settings):
     command = [sys.executable, str(ROOT / "experiments" / f"{script}.py"), *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, **settings)
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=600, **settings
+    )
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,11 @@ def test_without_the_compiler_the_portable_kernels_do_it():
     assert "NUMBA_DISABLE_JIT" in said
     code = "from minidl import kernels\ntry: kernels.module('cpu')\nexcept ImportError as e: print(e)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
     )
     assert "unset it" in done.stdout
 

@@ -400,7 +400,7 @@ print(tile.ROWS, tile.COLUMNS // tile.LANES, tile.LANES, *compiled)
 def in_new_process(folder, **environment):
     command = [sys.executable, "-c", SCRIPT]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)} | environment
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, encoding="utf-8")
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

@@ -110,7 +110,7 @@ def test_titles_and_labels_are_no_formulas(tmp_path):
     write_study(tmp_path, figures=("12b",), seeds=(0,), images=30)
     rename(tmp_path, title=r"costs $1 or $\nothing$ & <b>")
     table = tmp_path / "results.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace(",LR1,", r",$\LR1$,"))
+    table.write_text(table.read_text(encoding="utf-8").replace(",LR1,", r",$\LR1$,"), encoding="utf-8")
     results = Results.load(tmp_path)
     svg, _ = report.draw_figures(results)
     assert r"$\LR1$" in texts(svg.read_text(encoding="utf-8"))
