@@ -168,11 +168,21 @@ def normalize_grad_fixed(
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """c[i, j] = sum over k of a[i, k] b[k, j], for a (I, K) and b (K, J)."""
-    c = np.zeros((len(a), b.shape[1]), a.dtype)
-    for i, j, k in np.ndindex(*c.shape, len(b)):
-        c[i, j] += a[i, k] * b[k, j]
+    """c[..., i, j] = sum over k of a[..., i, k] b[..., k, j], for a (..., I, K) and b (..., K, J): one, or stacks."""
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(m, stack + m.shape[-2:]) for m in (a, b))
+    c = np.zeros((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    for *s, i, j, k in np.ndindex(*c.shape, b.shape[-2]):
+        c[(*s, i, j)] += a[(*s, i, k)] * b[(*s, k, j)]
     return c
+
+
+def add_up(values: Array, places: Array, size: int) -> Array:
+    """sums[p] = sum of all values[i] with places[i] = p, i counted up, for values and whole places (M,) below size."""
+    sums = np.zeros(size, values.dtype)
+    for value, place in zip(values, places, strict=True):
+        sums[place] += value
+    return sums
 
 
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:

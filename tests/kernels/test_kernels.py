@@ -105,6 +105,10 @@ CASES = [
     ("matmul", (normal(5, 13).T, normal(40, 5).T)),
     ("matmul", (normal(1, 1), normal(1, 1))),
     ("matmul", (normal(30, 9)[::-2, 1::3], normal(3, 70)[:, ::-2])),
+    ("matmul", (normal(2, 1, 4, 5), normal(3, 5, 2))),
+    ("matmul", (normal(2, 3, 5), normal(5, 4))),
+    ("add_up", (normal(40), rng.integers(7, size=40), 9)),
+    ("add_up", (normal(3), np.array([2, 2, 0]), 3)),
     ("relu", (normal(3, 4, 5),)),
     ("relu_grad", (normal(3, 5), normal(3, 5))),
 ]
