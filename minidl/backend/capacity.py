@@ -11,7 +11,7 @@ from .memory import release_memory
 
 
 @contextlib.contextmanager
-def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Iterator[None]:
+def room_for(name: str, count: int, rehearse: Callable[[int], object]) -> Iterator[None]:
     """Where a card's memory does not suffice within the block, say how many images it would suffice for.
 
     Parameters
@@ -30,8 +30,8 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
 
     Examples
     --------
-    >>> from minidl.backend.capacity import explained
-    >>> with explained("fit", 64, lambda count: None):
+    >>> from minidl.backend.capacity import room_for
+    >>> with room_for("fit", 64, lambda count: None):
     ...     pass
     """
     try:

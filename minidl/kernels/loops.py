@@ -114,7 +114,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-def normalize(
+def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     """gamma (x - mean) / sqrt(var + eps) + beta for each channel, then + residual, then ReLU, where asked for."""
@@ -128,7 +128,7 @@ def normalize(
     return y
 
 
-def normalize_grad(
+def batch_norm_grad(
     dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
 ) -> tuple[Array, Array, Array, Array]:
     """dx, dgamma, dbeta and dz, the gradient before the ReLU (which is the residual's).
@@ -152,7 +152,7 @@ def normalize_grad(
     return dx, dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(
+def batch_norm_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
     """dx and, where there was a residual, dz, for a mean and var that are constants, as in evaluation.
