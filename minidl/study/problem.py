@@ -15,7 +15,8 @@ from ..backend import Array, streams, to_device
 from ..data import Imagenette, ImageSet, Loader, digits
 from ..nn import Module
 from ..nn.init import he_uniform
-from .run import Attack, DataName, Run, short_hash
+from ..records.run import Attack, DataName, Run
+from ..records.setting import short_hash
 
 SCHEDULES = {"LR1": compress.LR1, "LR2": compress.LR2}
 

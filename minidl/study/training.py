@@ -12,9 +12,9 @@ from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
 from ..optim import SGD, one_cycle
+from ..records.run import Run
 from ..train import Epoch, fit
 from .problem import Problem
-from .run import Run
 from .watch import EventFile
 
 
