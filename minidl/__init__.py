@@ -14,9 +14,10 @@ from . import backend, compress, data, functional, kernels, models, nn, optim, r
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
 from .nn.weights import load, save
+from .settings import settings
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import evaluate, fit
+from .train import evaluate, fit, objectives
 
 if TYPE_CHECKING:
     from . import plot
@@ -39,6 +40,7 @@ __all__ = [
     "nn",
     "no_grad",
     "num_threads",
+    "objectives",
     "op",
     "optim",
     "plot",
@@ -48,6 +50,7 @@ __all__ = [
     "save",
     "set_num_threads",
     "set_precision",
+    "settings",
     "summary",
     "testing",
 ]

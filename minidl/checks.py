@@ -109,8 +109,11 @@ def explained(name: str, arguments: Sequence[Any], error: ValueError) -> ValueEr
 
 def value_and_vjp(result: Any, name: str) -> tuple[Array, Vjp]:
     """What an operation returned, when it is what it should be."""
-    if not isinstance(result, tuple) or len(result) != 2 or not (callable(result[1]) or isinstance(result[1], tuple)):
-        raise TypeError(f"{name}: an operation returns a tuple (value, vjp), vjp a tuple of functions or one function")
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], tuple):
+        raise TypeError(
+            f"{name}: an operation returns a tuple (value, vjp), and vjp is a tuple with a function for each argument "
+            "(add a comma?); gradients that share their work share a minidl.graph.once(...)"
+        )
     return result
 
 

@@ -5,7 +5,7 @@ cycles and a graph dies by reference counting as soon as nobody holds its result
 is computed within ``no_grad``.
 
 Nothing is copied: a vector-Jacobian product holds the very arrays that its operation was given. One that is changed in
-place before ``backward`` gives the gradient of another computation, and nothing can notice.
+place before ``backward`` gives the gradient of another computation; within ``md.settings(debug=True)`` that is noticed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ import contextlib
 import itertools
 import warnings
 import weakref
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
-from .backend import Array, array_module
+import numpy as np
 
-Vjp = Callable[[Array], Sequence[Any]] | Sequence[Callable[[Array], Array] | None]
+from .backend import Array, array_module, to_numpy
+
+Vjp = Sequence[Callable[[Array], Array] | None]  # for each argument: from dy to the gradient by it
+T = TypeVar("T")
 Leaf = Any  # a Tensor that was not computed: it has ``grad`` and ``dtype``. This file needs to know no more of tensors
 Vertex = Any  # a Node or a Leaf
 
 _spent: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()  # by id: arrays have no hash
 _grad_enabled: ContextVar[bool] = ContextVar("grad enabled", default=True)
+_debug: ContextVar[bool] = ContextVar("whether arrays that change before backward are noticed", default=False)
 
 
 class SpentGradientWarning(UserWarning):
@@ -56,6 +61,32 @@ def is_recording() -> bool:
     return _grad_enabled.get()
 
 
+@contextlib.contextmanager
+def debugging(on: bool) -> Iterator[None]:
+    """Within the block ``backward`` notices whether an array that it needs was changed in place since it was used."""
+    token = _debug.set(on)
+    try:
+        yield
+    finally:
+        _debug.reset(token)
+
+
+def _arrays_of(thing: Any, name: str = "") -> Iterator[tuple[str, Array]]:
+    """(name, array) of all that a vector-Jacobian product keeps: what its functions have closed over."""
+    if hasattr(thing, "dtype") and hasattr(thing, "shape"):
+        yield name, thing
+    elif isinstance(thing, tuple | list):
+        for part in thing:
+            yield from _arrays_of(part, name)
+    elif getattr(thing, "__closure__", None):
+        for variable, cell in zip(thing.__code__.co_freevars, thing.__closure__, strict=True):
+            yield from _arrays_of(cell.cell_contents, variable)
+
+
+def _fingerprint(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(to_numpy(array)).data)
+
+
 class Node:
     """One recorded operation: where its inputs came from, and its vector-Jacobian product.
 
@@ -67,13 +98,14 @@ class Node:
     vjp : as ``tensor.op`` describes it
     """
 
-    __slots__ = ("name", "order", "shapes", "sources", "vjp")
+    __slots__ = ("kept", "name", "order", "shapes", "sources", "vjp")
     _counter = itertools.count()
 
     def __init__(self, name: str, sources: list[Vertex | None], shapes: list[Any], vjp: Vjp) -> None:
         self.name, self.sources, self.shapes = name, sources, shapes
         self.vjp: Vjp | None = vjp
         self.order = next(self._counter)  # an input is older than what is computed from it
+        self.kept = [(*held, _fingerprint(held[1])) for held in _arrays_of(vjp)] if _debug.get() else ()
 
     def pull_back(self, dy: Array, wanted: set[Vertex]) -> Iterator[tuple[Vertex, Array]]:
         """(source, gradient by it) for each wanted source, given dy, the gradient by this node's value."""
@@ -83,27 +115,48 @@ class Node:
                 f"backward: the graph through {self.name!r} was used by an earlier backward(), which freed its arrays; "
                 "compute the loss again before calling backward() again"
             )
-        together = vjp(dy) if callable(vjp) else None
-        if together is not None and not isinstance(together, tuple):
-            raise TypeError(f"{self.name}: its vjp must return a tuple, one gradient an argument: add a comma?")
+        for name, array, before in self.kept:
+            if _fingerprint(array) != before:
+                raise RuntimeError(
+                    f"backward: {self.name!r} keeps {name}, of shape {array.shape}, for its gradient, and it was "
+                    "changed in place since: make a new array instead (x = x + 1, not x += 1), or give a copy"
+                )
+        self.kept = ()
         for i, source in enumerate(self.sources):
             if source is None or source not in wanted:
                 continue
-            if together is not None:
-                gradient = together[i]() if callable(together[i]) else together[i]
-            else:
-                assert not callable(vjp)
-                part = vjp[i] if i < len(vjp) else None
-                gradient = None if part is None else part(dy)
-            if gradient is None:
+            part = vjp[i] if i < len(vjp) else None
+            if part is None:
                 raise RuntimeError(f"{self.name}: has no gradient by argument {i}, which requires one")
-            gradient = unbroadcast(gradient, self.shapes[i])
+            gradient = unbroadcast(part(dy), self.shapes[i])
             if gradient.shape != self.shapes[i]:
                 raise RuntimeError(
                     f"{self.name}: the gradient by argument {i} has shape {gradient.shape}, but the argument has shape "
                     f"{self.shapes[i]}: its vector-Jacobian product is wrong"
                 )
             yield source, gradient
+
+
+def once(function: Callable[[Array], T]) -> Callable[[Array], T]:
+    """A function of dy that gradients share: the first of them to ask has it computed, once.
+
+    Examples
+    --------
+    >>> from minidl.graph import once
+    >>> both = once(lambda dy: print("computed") or (2 * dy, 3 * dy))
+    >>> vjp = (lambda dy: both(dy)[0], lambda dy: both(dy)[1])
+    >>> vjp[0](1), vjp[1](1)
+    computed
+    (2, 3)
+    """
+    known: list[T] = []  # of one dy only: a vector-Jacobian product serves once
+
+    def shared(dy: Array) -> T:
+        if not known:
+            known.append(function(dy))
+        return known[0]
+
+    return shared
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -125,12 +178,7 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
             continue
         dy = array_module(dy).asarray(dy)  # NumPy's sums of everything are scalars, which share memory with nothing
         for source, dx in node.pull_back(dy, wanted):
-            if source in gradients:  # a value used twice gets the sum of both gradients
-                gradients[source] = gradients[source] + dx
-            elif not isinstance(source, Node) and _shared(dx, dy, gradients):
-                gradients[source] = dx.copy()  # what a leaf keeps must not change with some other array
-            else:
-                gradients[source] = dx
+            gradients[source] = gradients[source] + dx if source in gradients else dx  # a value used twice: both
     leaves = [(leaf, dx) for leaf, dx in gradients.items() if leaf in wanted and not isinstance(leaf, Node)]
     if any(_spent.get(id(leaf.grad)) is leaf.grad is not None for leaf, _ in leaves):
         warnings.warn(
@@ -139,10 +187,16 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
             SpentGradientWarning,
             stacklevel=3,  # who calls Tensor.backward
         )
+    taken = {_owner(leaf.data) for leaf, _ in leaves} | {_owner(gradient)}
     for leaf, dx in leaves:
+        if leaf.grad is not None:
+            dx = leaf.grad + dx
+        elif _owner(dx) in taken or 0 in dx.strides:  # what a leaf keeps changes with no other array, nor with itself
+            dx = dx.copy()
+        taken.add(_owner(dx))
         # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met on the way
         # does not change the precision of a float32 leaf's gradient
-        leaf.grad = array_module(dx).asarray(dx if leaf.grad is None else leaf.grad + dx, dtype=leaf.dtype)
+        leaf.grad = array_module(dx).asarray(dx, dtype=leaf.dtype)
 
 
 def mark_spent(gradient: Array) -> None:
@@ -150,8 +204,11 @@ def mark_spent(gradient: Array) -> None:
     _spent[id(gradient)] = gradient
 
 
-def _shared(dx: Array, dy: Array, gradients: dict[Vertex, Array]) -> bool:
-    return array_module(dx).may_share_memory(dx, dy) or any(dx is other for other in gradients.values())
+def _owner(array: Array) -> int:
+    """What tells arrays apart that share no memory: the array that others are views of."""
+    while getattr(array, "base", None) is not None and hasattr(array.base, "dtype"):
+        array = array.base
+    return id(array)
 
 
 def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from .compress import cost, sparsity
 from .nn import Module, evaluation_mode
-from .nn.formula import formula
 from .nn.trace import grey_input, watching
 from .tensor import Parameter, no_grad
 
@@ -145,13 +144,13 @@ def summary(model: Module, input_shape: int | Sequence[int]) -> Summary:
         own = [value for value in vars(layer).values() if isinstance(value, Parameter)]
         if not own and any(True for _ in layer.children()):
             return None  # its parts have the rows
-        forward = layer.forward
+        forward, formula = layer.forward, layer.says("formula")
 
         def noted(*inputs: Any, **named: Any) -> Any:
             y = forward(*inputs, **named)
             calls[layer] += 1
             if layer not in rows:
-                text = formula(layer, *inputs, **named)
+                text = formula(*inputs, **named) if formula else ""
                 size, zeros = sum(p.size for p in own), sparsity(layer) if any(p.ndim >= 2 for p in own) else None
                 shape = getattr(y, "shape", ())[1:]  # a layer of the user's own may give something else than a tensor
                 rows[layer] = LayerSummary(name, type(layer).__name__, text, shape, size, work.get(name), zeros)

@@ -54,10 +54,9 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
     function : callable
         Takes arrays (and settings) and returns ``value, vjp``. ``vjp`` is a tuple with, for each array argument in
         order, a function from dy, the gradient of the loss by the value, to the gradient by that argument (``None``
-        for one that has no gradient), so that the engine computes just those it needs. Where the gradients share
-        their work, ``vjp`` may be one function from dy to the tuple of all of them; an entry that costs extra may be a
-        function without arguments. Broadcasting is the engine's business. A vjp may keep arrays, never Tensors: a
-        result that held itself would never be freed.
+        for one that has no gradient), so that the engine computes just those it needs; what gradients share goes into
+        ``graph.once``. Broadcasting is the engine's business. A vjp may keep arrays, never Tensors: a result that held
+        itself would never be freed.
 
     Returns
     -------
@@ -258,7 +257,10 @@ class Parameter(Tensor):
     Attributes
     ----------
     mask : boolean array of the parameter's shape, or None
-        False marks pruned weights: setting it zeroes them, optimisers keep them so. It changes in place: keep a copy.
+        False marks pruned weights: setting it zeroes them, optimisers keep them so. It changes in place: keep a copy,
+        and set it anew rather than write into it.
+    pruned : int
+        How many weights the mask hides.
 
     Examples
     --------
@@ -269,11 +271,12 @@ class Parameter(Tensor):
     array([0., 4.], dtype=float32)
     """
 
-    __slots__ = ("_mask",)
+    __slots__ = ("_mask", "_pruned")
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
         self._mask: Array | None = None
+        self._pruned: int | None = 0  # None: not counted since the mask was set
 
     @property
     def mask(self) -> Array | None:
@@ -287,4 +290,11 @@ class Parameter(Tensor):
             mask = new if mask is None else mask
             mask[...] = new  # in place, where a recorded step goes on reading it
             self.data[~new] = 0
-        self._mask = mask
+        self._mask, self._pruned = mask, None
+
+    @property
+    def pruned(self) -> int:
+        """How many weights the mask hides; counted once for each mask that is set."""
+        if self._pruned is None:
+            self._pruned = 0 if self._mask is None else self.size - int(self._mask.sum())
+        return self._pruned

@@ -19,7 +19,7 @@ LAYERS = [
     {"backend", "tools"},
     {"kernels"},
     {"graph"},
-    {"checks"},
+    {"checks", "settings"},
     {"tensor"},
     {"functional", "testing"},
     {"nn", "optim"},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..nn import Conv2d, Linear, Module, evaluation_mode
+from ..nn import Module, evaluation_mode
 from ..nn.trace import grey_input, watching
 from ..tensor import no_grad
 
@@ -102,13 +102,15 @@ def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
     work: Counter[Module] = Counter()
 
     def watch(name: str, layer: Module) -> Callable[..., Any] | None:
-        if not isinstance(layer, Conv2d | Linear):
+        # not layer.says(...): weights that a subclass uses in its own way cost what they cost
+        multiply_adds, forward = getattr(layer, "multiply_adds", None), layer.forward
+        if multiply_adds is None:
             return None
-        layers[layer], forward = name, layer.forward
+        layers[layer] = name
 
-        def counted(*inputs: Any, **named: Any) -> Any:
-            y = forward(*inputs, **named)  # (1, ..., N): each weight is used once at each place, for one of the N
-            work[layer] += y.size // y.shape[-1] * layer.weight.size
+        def counted(x: Any, *others: Any, **named: Any) -> Any:
+            y = forward(x, *others, **named)
+            work[layer] += multiply_adds(x, y)
             return y
 
         return counted

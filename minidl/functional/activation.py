@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module, default_rng
 from ..checks import check_real
-from ..tensor import op
+from ..tensor import Tensor, op
 from .arithmetic import Result
 
 
@@ -71,8 +73,7 @@ def tanh(x: Array) -> Result:
     return y, (lambda dy: dy * (1 - y * y),)
 
 
-@op
-def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Result:
+def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
     """Zero each value with probability p and divide the others by 1 - p; the identity when not training.
 
     Parameters
@@ -103,8 +104,18 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: np.random.Gene
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1]")
+    if training and p > 0:
+        return _dropout(x, p, rng or default_rng("dropout"))
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    check_real(x.data, "dropout")
+    return x  # nothing is done to it, and nothing recorded: only what drops is a "dropout" in a graph
+
+
+def _drop(x: Array, p: float, rng: np.random.Generator) -> Result:
     check_real(x, "dropout")
-    if not training or p == 0:
-        return x, (lambda dy: dy,)
-    scale = kernels.of(x).dropout_scale(x, p, rng or default_rng("dropout"))  # 0 or 1 / (1 - p)
+    scale = kernels.of(x).dropout_scale(x, p, rng)  # 0 or 1 / (1 - p)
     return x * scale, (lambda dy: dy * scale,)
+
+
+_drop.__name__ = "dropout"  # what messages and graphs call it
+_dropout = op(_drop)

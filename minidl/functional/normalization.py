@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from .. import kernels
 from ..backend import Array, array_module
 from ..backend.cuda import constant
 from ..checks import channels_first, check_images, check_real
+from ..graph import once
 from ..tensor import op
 from .arithmetic import Result
 
@@ -19,13 +21,12 @@ def batch_norm(
     x: Array,
     gamma: Array,
     beta: Array,
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
-    momentum: float = 0.1,
+    mean: Array | None = None,
+    var: Array | None = None,
     eps: float = 1e-5,
     residual: Array | None = None,
     relu: bool = False,
+    observe: Callable[[Array, Array, int], None] | None = None,
 ) -> Result:
     """Give each channel mean beta and standard deviation gamma over the batch (Ioffe and Szegedy 2015).
 
@@ -36,15 +37,15 @@ def batch_norm(
     ----------
     x : Tensor (B, H, W, C) or (B, C)
     gamma, beta : Tensor (C,)
-    running_mean, running_var : array (C,)
-        When training, moved in place towards the batch's mean and (unbiased) variance; otherwise used instead of them.
-    training : bool
-    momentum : float in [0, 1]
-        How far the running statistics move: running = (1 - momentum) running + momentum batch.
+    mean, var : array (C,), optional
+        Known statistics, as in evaluation. By default the batch's own, through which the gradient then goes too.
     eps : float
         Keeps the square root away from zero.
     residual : Tensor of x's shape, optional
     relu : bool
+    observe : callable, optional
+        Told the batch's mean and variance (C,), and of how many values a channel they are: ``nn.BatchNorm2d`` keeps
+        its running statistics so.
 
     Returns
     -------
@@ -53,40 +54,58 @@ def batch_norm(
     Raises
     ------
     ValueError
-        When shapes do not fit, or when training on a single value a channel, whose variance is unknown.
+        When shapes do not fit, when one of mean and var is missing, or when the batch has a single value a channel,
+        whose variance is unknown.
 
     Examples
     --------
     >>> import numpy as np
     >>> from minidl import functional as F
     >>> x = np.array([[1.0], [3.0]])
-    >>> y = F.batch_norm(x, np.ones(1), np.zeros(1), np.zeros(1), np.ones(1), training=True)
-    >>> y.data.round(3).ravel().tolist()
+    >>> F.batch_norm(x, np.ones(1), np.zeros(1)).data.round(3).ravel().tolist()
     [-1.0, 1.0]
     """
-    _check_channels(x, gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var)
+    _check_channels(x, gamma=gamma, beta=beta, **({} if mean is None or var is None else {"mean": mean, "var": var}))
     if residual is not None and residual.shape != x.shape:
         raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
     k = kernels.of(x)
-    if training:
-        mean, var = k.moments(x)
-        _update_running(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
-    else:
-        mean, var = running_mean.astype(x.dtype), running_var.astype(x.dtype)  # copies: the graph outlives this batch
+    known = mean is not None and var is not None
+    mean, var = _statistics(k, x, mean, var, observe)
     y = k.normalize(x, mean, var, gamma, beta, eps, residual, relu)
+    each = once(lambda dy: k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, not known))
+    # where statistics are known, x's gradient does without the sums that gamma's and beta's need: another pass
+    through = (
+        once(lambda dy: k.normalize_grad_fixed(dy, y, var, gamma, eps, relu, residual is not None)) if known else each
+    )
+    return y, (
+        lambda dy: through(dy)[0],
+        lambda dy: each(dy)[1],
+        lambda dy: each(dy)[2],
+        None,
+        None,
+        None,
+        lambda dy: through(dy)[-1],  # the residual's
+    )
 
-    def all_gradients(dy: Array) -> tuple[Array, Array, Array, Array]:
-        return k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, training)
 
-    def vjp(dy: Array) -> tuple[Any, ...]:
-        if training:
-            dx, dgamma, dbeta, dz = all_gradients(dy)
-        else:  # the sums that gamma and beta need are another pass: only on demand
-            dx, dz = k.normalize_grad_fixed(dy, y, var, gamma, eps, relu, residual is not None)
-            dgamma, dbeta = (lambda: all_gradients(dy)[1]), (lambda: all_gradients(dy)[2])
-        return dx, dgamma, dbeta, None, None, None, None, None, dz  # dz: the residual's
-
-    return y, vjp
+def _statistics(
+    k: Any, x: Array, mean: Array | None, var: Array | None, observe: Callable[[Array, Array, int], None] | None
+) -> tuple[Array, Array]:
+    """The mean and variance of each channel: those that are known, or the batch's own."""
+    if mean is not None and var is not None:
+        return mean.astype(x.dtype), var.astype(x.dtype)  # copies: the graph outlives this batch
+    if mean is not None or var is not None:
+        raise ValueError("batch_norm: one of mean and var is missing: give both, or neither for the batch's own")
+    count = x.size // x.shape[-1]
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: training on {count} value a channel, whose variance is unknown: use a batch of two or more "
+            "images, or model.eval()"
+        )
+    mean, var = k.moments(x)
+    if observe is not None:
+        observe(mean, var, count)
+    return mean, var
 
 
 def _check_channels(x: Array, **arrays: Array) -> None:
@@ -99,19 +118,6 @@ def _check_channels(x: Array, **arrays: Array) -> None:
                 f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
                 f"{channels_first(x, array.size)}"
             )
-
-
-def _update_running(
-    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
-) -> None:
-    if count < 2:
-        raise ValueError(
-            f"batch_norm: training on {count} value a channel, whose variance is unknown: use a batch of two or more "
-            "images, or model.eval()"
-        )
-    for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-        running *= 1 - momentum
-        running += momentum * now
 
 
 @op

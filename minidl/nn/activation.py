@@ -22,6 +22,12 @@ class ReLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
+    def formula(self, x: Tensor) -> str:
+        return "max(x, 0)"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.0
+
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x)), value by value.
@@ -36,6 +42,12 @@ class Sigmoid(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
 
+    def formula(self, x: Tensor) -> str:
+        return "1 / (1 + exp(-x))"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 0.25  # its steepest slope, at 0
+
 
 class Tanh(Module):
     """The hyperbolic tangent, value by value.
@@ -49,6 +61,12 @@ class Tanh(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)
+
+    def formula(self, x: Tensor) -> str:
+        return "tanh(x)"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.0
 
 
 class Dropout(Module):
@@ -81,3 +99,9 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training, self.rng)
+
+    def formula(self, x: Tensor) -> str:
+        return f"zero with probability {self.p:g}, in training"
+
+    def lipschitz(self, x: Tensor) -> float | None:
+        return None if self.training and self.p > 0 else 1.0

@@ -1,9 +1,8 @@
-"""The layers with parameters or settings, by PyTorch's names; each calls one operation of ``functional``."""
+"""The layers with weights, and Flatten, by PyTorch's names; each calls one operation of ``functional``."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -11,10 +10,11 @@ import numpy as np
 from .. import functional as F
 from ..backend import default_rng
 from ..checks import pair, whole_number
-from ..kernels.shapes import Pair
+from ..kernels.shapes import Pair, Shape, output_size
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
 from .module import Module
+from .spectral import spectral_norm
 
 
 class Linear(Module):
@@ -53,6 +53,16 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+    def formula(self, x: Tensor) -> str:
+        n, m = self.weight.shape
+        return f"x W{'' if self.bias is None else ' + b'}, W {n} x {m}"
+
+    def multiply_adds(self, x: Tensor, y: Tensor) -> int:
+        return uses_of_weights(self, y)
+
+    def lipschitz(self, x: Tensor) -> float:
+        return spectral_norm(self, x)
 
 
 class Conv2d(Module):
@@ -105,105 +115,14 @@ class Conv2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
+    def formula(self, x: Tensor) -> str:
+        return windows_formula(x.shape, self.weight.shape[1:3], self.stride, self.padding)
 
-class BatchNorm2d(Module):
-    """Batch normalisation of each channel, with the residual block's sum and ReLU in the same pass where asked for.
+    def multiply_adds(self, x: Tensor, y: Tensor) -> int:
+        return uses_of_weights(self, y)
 
-    Parameters
-    ----------
-    num_features : int
-        C, the channels.
-    eps, momentum : float
-        As for ``functional.batch_norm``.
-
-    Attributes
-    ----------
-    weight, bias : Parameter (C,)
-        gamma and beta.
-    running_mean, running_var : array (C,)
-        What evaluation uses.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl import nn
-    >>> x = np.random.default_rng(0).random((8, 4, 4, 3))
-    >>> y = nn.BatchNorm2d(3)(x).data
-    >>> bool(np.allclose(y.mean(axis=(0, 1, 2)), 0)), bool(np.allclose(y.std(axis=(0, 1, 2)), 1, atol=1e-3))
-    (True, True)
-    """
-
-    buffers: ClassVar = ("running_mean", "running_var", "num_batches_tracked")
-    optional_buffers: ClassVar = ("num_batches_tracked",)
-
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        num_features = whole_number(num_features, "num_features", 1, "BatchNorm2d")
-        self.eps, self.momentum = eps, momentum
-        self.weight = Parameter(np.ones(num_features, np.float32))
-        self.bias = Parameter(np.zeros(num_features, np.float32))
-        self.running_mean = np.zeros(num_features, np.float32)
-        self.running_var = np.ones(num_features, np.float32)
-        self.num_batches_tracked = np.zeros((), np.int64)  # in PyTorch's files, but for the oldest
-
-    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        if self.training:
-            self.num_batches_tracked += 1
-        return F.batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            self.training,
-            self.momentum,
-            self.eps,
-            residual,
-            relu,
-        )
-
-
-def _warn_of_grey_levels(x: Tensor) -> None:
-    """Images from 0 to 255 train badly and raise no error. One look at the first image, where it costs nothing."""
-    pixels = x.data if isinstance(x, Tensor) else x
-    if not isinstance(pixels, np.ndarray) or pixels.ndim != 4 or not pixels.size:
-        return
-    brightest = float(pixels[0].max())
-    if brightest > 16:  # far from [0, 1], even for noise
-        warnings.warn(
-            f"Normalize: a pixel is {brightest:g}, and images lie in [0, 1] here: divide pixels from 0 to 255 by 255",
-            stacklevel=2,
-        )
-
-
-class Normalize(Module):
-    """(x - mean) / std for each channel: the first layer of every model here, so that images stay in [0, 1] outside.
-
-    Parameters
-    ----------
-    mean, std : float, or a sequence of one number a channel
-
-    Warns
-    -----
-    UserWarning
-        When pixels seem to go up to 255.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl import nn
-    >>> nn.Normalize(0.5, 0.25)(np.array([[0.0, 0.5, 1.0]], np.float32)).data
-    array([[-2.,  0.,  2.]], dtype=float32)
-    """
-
-    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
-        self.mean, self.std = np.atleast_1d(mean).astype(np.float64), np.atleast_1d(std).astype(np.float64)
-        if not (self.std > 0).all():
-            raise ValueError(f"Normalize: std is {std}, and must be above 0")
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.normalize(x, self.mean, self.std)
-        _warn_of_grey_levels(x)
-        return y
+    def lipschitz(self, x: Tensor) -> float:
+        return spectral_norm(self, x)
 
 
 class Flatten(Module):
@@ -228,27 +147,23 @@ class Flatten(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.flatten(x, self.channels_first)
 
+    def formula(self, x: Tensor) -> str:
+        sizes = (*x.shape[-1:], *x.shape[1:-1]) if self.channels_first else x.shape[1:]
+        return f"{' * '.join(map(str, sizes))} = {math.prod(sizes)}"
 
-class LocalResponseNorm(Module):
-    """AlexNet's normalisation over neighbouring channels; see ``functional.local_response_norm``.
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.0
 
-    Parameters
-    ----------
-    size : int
-        How many channels are neighbours.
-    alpha, beta, k : float
-        By PyTorch's meaning.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl import nn
-    >>> nn.LocalResponseNorm(size=1, alpha=1.0, beta=1.0)(np.ones((1, 1, 1, 3), np.float32)).data.ravel()
-    array([0.5, 0.5, 0.5], dtype=float32)
-    """
+def uses_of_weights(layer: Linear | Conv2d, y: Tensor) -> int:
+    """Products of a weight and a value: of y (..., N), each place uses every weight once, for one of the N."""
+    return y.size // y.shape[-1] * layer.weight.size
 
-    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        self.settings = (size, alpha, beta, k)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.local_response_norm(x, *self.settings)
+def windows_formula(shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> str:
+    """The output's size, once where height and width agree (report, section 2.2)."""
+    height, width = (
+        f"floor(({size} + 2*{p} - {k})/{s}) + 1 = {output_size(size, k, s, p)}"
+        for size, k, s, p in zip(shape[1:3], kernel, stride, padding, strict=True)
+    )
+    return height if height == width else f"{height} by {width}"

@@ -9,8 +9,9 @@ from ..checks import pair, whole_number
 from ..kernels.shapes import Pair
 from ..tensor import Tensor
 from .init import he_normal
-from .layers import BatchNorm2d, Conv2d
+from .layers import Conv2d
 from .module import Module
+from .normalization import BatchNorm2d
 
 
 class LowRankConv2d(Module):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from .. import functional as F
-from ..kernels.shapes import Pair
+from ..checks import pair
+from ..kernels.shapes import Pair, output_size
 from ..tensor import Tensor
+from .layers import windows_formula
 from .module import Module
+from .spectral import spectral_norm
 
 
 class MaxPool2d(Module):
@@ -34,6 +41,19 @@ class MaxPool2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
+    def formula(self, x: Tensor) -> str:
+        return windows_formula(x.shape, *_windows(self))
+
+    def lipschitz(self, x: Tensor) -> float:
+        """A pixel that is the largest of several overlapping windows counts in each: sqrt(windows over one pixel)."""
+        most = 1
+        for size, k, s, p in zip(x.shape[1:3], *_windows(self), strict=True):
+            over = np.zeros(size + 2 * p, int)
+            for i in range(output_size(size, k, s, p)):
+                over[i * s : i * s + k] += 1
+            most *= int(over.max())
+        return math.sqrt(most)
+
 
 class AvgPool2d(Module):
     """The mean of each window.
@@ -61,6 +81,12 @@ class AvgPool2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
+    def formula(self, x: Tensor) -> str:
+        return windows_formula(x.shape, *_windows(self))
+
+    def lipschitz(self, x: Tensor) -> float:
+        return spectral_norm(self, x)
+
 
 class AdaptiveAvgPool2d(Module):
     """The means of windows that share the image out evenly, whatever its size.
@@ -83,3 +109,18 @@ class AdaptiveAvgPool2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def formula(self, x: Tensor) -> str:
+        oh, ow = pair(self.output_size, "output_size", 1, "AdaptiveAvgPool2d")
+        return f"means of {oh} x {ow} parts of the image"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return spectral_norm(self, x)
+
+
+def _windows(layer: MaxPool2d | AvgPool2d) -> tuple[Pair, Pair, Pair]:
+    """Kernel, stride and padding as pairs."""
+    name = type(layer).__name__
+    kernel = pair(layer.kernel_size, "kernel_size", 1, name)
+    stride = kernel if layer.stride is None else pair(layer.stride, "stride", 1, name)
+    return kernel, stride, pair(layer.padding, "padding", 0, name)

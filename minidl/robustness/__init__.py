@@ -1,11 +1,11 @@
 """Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
 
+from ..nn.spectral import spectral_norm
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .fgsm import Attack, fgsm
 from .intervals import paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
-from .norms import layer_norm, spectral_norm
 from .ray import ZeroGradientWarning
 from .smallest import smallest_epsilon
 
@@ -19,7 +19,6 @@ __all__ = [
     "ZeroGradientWarning",
     "accuracy_curve",
     "fgsm",
-    "layer_norm",
     "lipschitz_bound",
     "mcnemar",
     "over_seeds",

@@ -7,19 +7,20 @@ their bounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..graph import Node
 from ..nn import BatchNorm2d, Module, evaluation_mode
 from ..nn.trace import grey_image, watching
-from ..tensor import Tensor
-from .norms import has_rule, layer_norm
+from ..tensor import Parameter, Tensor
 
 # What a model may do between its layers, and what it does to a difference: nothing grows, and sums add up.
-_PASSES_ON = ("relu", "tanh", "flatten", "reshape", "transpose", "negative", "dropout")
+_PASSES_ON = ("relu", "tanh", "flatten", "reshape", "transpose", "negative")
 _ADDS = ("add", "subtract")
+_WHY = {"dropout": ": it drops in evaluation too: give F.dropout its training=self.training, or use nn.Dropout"}
 
 
 class LayerBound(NamedTuple):
@@ -126,21 +127,22 @@ class _Trace:
 
     def watch(self, name: str, layer: Module) -> Any:
         """The layer's forward, which leaves a row and the bound of its result here."""
-        if not name and not has_rule(layer):  # the model as a whole: its output is looked at when all is done
+        lipschitz, forward = layer.says("lipschitz"), layer.forward
+        if not name and lipschitz is None:  # the model as a whole: its output is looked at when all is done
             return None
-        forward, where = layer.forward, f"layer {name!r} ({type(layer).__name__})"
+        where = f"layer {name!r} ({type(layer).__name__})"
 
         def watched(x: Tensor, *others: Any, **settings: Any) -> Any:
             y = forward(x, *others, **settings)
             if self.measuring:
                 return y
-            if not has_rule(layer):
+            norm = None if lipschitz is None else self._measure(lipschitz, x, where)
+            if norm is None:
                 self.bound_of(y, where)  # an error unless it is made of layers and operations that have a constant
                 return y
             residuals = [value for value in (*others, *settings.values()) if isinstance(value, Tensor)]
             if residuals and not isinstance(layer, BatchNorm2d):
                 raise NotImplementedError(f"lipschitz_bound: {where} has several inputs, and its rule is for one")
-            norm = self._measure(layer, x)
             bound = norm * self.bound_of(x, where) + sum(self.bound_of(residual, where) for residual in residuals)
             self.layers.append(LayerBound(name, type(layer).__name__, norm, bound))
             self.bounds[_vertex(y)] = bound
@@ -148,20 +150,33 @@ class _Trace:
 
         return watched
 
-    def _measure(self, layer: Module, x: Tensor) -> float:
+    def _measure(self, lipschitz: Callable[[Tensor], float | None], x: Tensor, where: str) -> float | None:
         self.measuring = True
         try:
-            return layer_norm(layer, x)
+            norm = lipschitz(x)
         finally:
             self.measuring = False
+        if norm is not None and not math.isfinite(norm):
+            raise ValueError(f"lipschitz_bound: the norm of {where} is {norm}: look at its weights for NaN or infinity")
+        return norm
 
     def bound_of(self, value: Tensor, where: str) -> float:
         """The bound of a value; through the operations between it and the layers before, where there are any."""
-        return self._bound(_vertex(value), where) if value.requires_grad else 0.0
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            raise NotImplementedError(
+                f"lipschitz_bound: {where} is given, or gives, a value that no operation made of the image: "
+                "constant, or computed with arrays (x.data), where nobody can follow. Use operations on tensors"
+            )
+        return self._bound(_vertex(value), where)
 
     def _bound(self, vertex: Any, where: str) -> float:
         if vertex not in self.bounds:
-            self.bounds[vertex] = self._through(vertex, where) if isinstance(vertex, Node) else 0.0  # a parameter
+            if isinstance(vertex, Node):
+                self.bounds[vertex] = self._through(vertex, where)
+            elif isinstance(vertex, Parameter):
+                return 0.0
+            else:
+                raise NotImplementedError(f"lipschitz_bound: {where} makes a new tensor, which nobody can follow")
         return self.bounds[vertex]
 
     def _through(self, node: Node, where: str) -> float:
@@ -171,8 +186,8 @@ class _Trace:
         if node.name in _ADDS and len(sources) == 2 and node.shapes[0] == node.shapes[1]:
             return sum(self._bound(source, where) for source in sources)
         raise NotImplementedError(
-            f"lipschitz_bound: {where} uses the operation {node.name!r}, whose Lipschitz constant is unknown. Give its "
-            "layer a rule: minidl.robustness.layer_norm.register(type)"
+            f"lipschitz_bound: {where} uses the operation {node.name!r}, whose Lipschitz constant is unknown"
+            f"{_WHY.get(node.name, '')}. A layer of your own says it in a method lipschitz(x) beside its forward"
         )
 
 

@@ -12,10 +12,12 @@ from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
 from ..optim import SGD, one_cycle
-from ..records.run import Run
-from ..train import Epoch, fit
+from ..records import Run
+from ..train import CrossEntropy, Epoch, fit
 from .problem import Problem
 from .watch import EventFile
+
+TEMPERATURES = (1e-6, 1e6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,20 +34,24 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
     model, batches = problem.model(run), problem.batches(run)
     steps = run.epochs * len(batches)
     optimizer = SGD(model.parameters(), run.lr, momentum=0.9, weight_decay=run.weight_decay, nesterov=True)
-    checkpoints = Checkpoints(folder, checkpoint_share)
-    done = checkpoints.resume(model, optimizer) or {"epochs": 0, "curve": [], "seconds": 0.0}
-    # made after the masks are back: it counts them
     pruner = None
     if run.pruning is not None:
         pruner = MagnitudePruner(model, run.sparsity, *run.pruning.schedule(steps), scope=run.pruning.scope)
-    batches.next_epoch, curve, started = done["epochs"], done["curve"], time.monotonic()
+    parts: dict[str, Any] = {
+        "objective": CrossEntropy(run.temperature),
+        "after_step": [pruner] if pruner else [],
+        "batches": batches,
+    }
+    checkpoints = Checkpoints(folder, checkpoint_share)
+    done = checkpoints.resume(model, optimizer, **parts) or {"epochs": 0, "curve": [], "seconds": 0.0}
+    curve, started = done["curve"], time.monotonic()
     events = EventFile(folder, done["epochs"])
 
     def on_epoch(epoch: Epoch) -> None:
         curve.append(dataclasses.asdict(epoch))
         events.add(epoch, pruner)
         so_far = {"epochs": len(curve), "curve": curve, "seconds": done["seconds"] + time.monotonic() - started}
-        checkpoints.save(len(curve), model, optimizer, so_far)
+        checkpoints.save(len(curve), model, optimizer, so_far, **parts)
 
     try:
         if len(curve) < run.epochs:
@@ -56,8 +62,8 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
                 run.epochs,
                 schedule=one_cycle(run.lr, steps),
                 validation=problem.validation(run),
-                temperature=run.temperature,
-                pruner=pruner,
+                objective=parts["objective"],
+                after_step=parts["after_step"],
                 progress=progress,
                 on_epoch=on_epoch,
                 first_epoch=len(curve),
@@ -82,8 +88,11 @@ def check(run: Run, problem: Problem) -> None:
         raise ValueError(f"{run}: the seed is {run.seed}, and must not be negative")
     if not 0 <= run.sparsity < 1:
         raise ValueError(f"{run}: the sparsity is {run.sparsity}, and must be in [0, 1)")
-    if not 0 < run.temperature < float("inf"):
-        raise ValueError(f"{run}: the temperature is {run.temperature}, and must be above 0")
+    if not TEMPERATURES[0] <= run.temperature <= TEMPERATURES[1]:
+        raise ValueError(
+            f"{run}: the temperature is {run.temperature}, and must be above 0, from {TEMPERATURES[0]:g} to "
+            f"{TEMPERATURES[1]:g}: beyond that float32 can neither divide by it nor learn from it"
+        )
     if run.pruning is not None:
         first, last = run.pruning.between
         if not 0 <= first < last <= 1 or run.pruning.steps < 1:

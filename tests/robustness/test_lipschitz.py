@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import minidl as md
 from minidl import functional as F
 from minidl import nn
-from minidl.robustness import layer_norm, lipschitz_bound, spectral_norm
+from minidl.robustness import lipschitz_bound, spectral_norm
 
 
 def matrix_of(layer, shape):
@@ -62,7 +62,7 @@ def test_linear_layer_has_its_largest_singular_value(shape, dtype):
     layer = nn.Linear(*shape)
     layer.weight.data = layer.weight.data.astype(dtype)
     layer.bias.data = layer.bias.data.astype(dtype) * 100
-    found = layer_norm(layer, md.Tensor(np.zeros((1, shape[0]), dtype)))
+    found = layer.lipschitz(md.Tensor(np.zeros((1, shape[0]), dtype)))
     assert found == pytest.approx(top(layer.weight.data), rel=1e-4)
 
 
@@ -70,7 +70,7 @@ def test_equal_singular_values_and_none_at_all():
     layer = nn.Linear(6, 6)
     for matrix, expected in ((3 * np.eye(6), 3), (np.zeros((6, 6)), 0), (np.diag([2.0, 0, 0, 0, 0, 0]), 2)):
         layer.weight.data[...] = matrix
-        assert layer_norm(layer, md.Tensor(np.zeros((1, 6), np.float32))) == pytest.approx(expected, rel=1e-5)
+        assert layer.lipschitz(md.Tensor(np.zeros((1, 6), np.float32))) == pytest.approx(expected, rel=1e-5)
 
 
 POOLS = [
@@ -86,7 +86,7 @@ POOLS = [
 @pytest.mark.parametrize("layer", POOLS)
 def test_average_pooling_has_the_norm_of_its_operator(layer):
     shape = (7, 6, 2)
-    assert layer_norm(layer, md.Tensor(np.zeros((1, *shape)))) == pytest.approx(top(matrix_of(layer, shape)), rel=1e-6)
+    assert layer.lipschitz(md.Tensor(np.zeros((1, *shape)))) == pytest.approx(top(matrix_of(layer, shape)), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_average_pooling_has_the_norm_of_its_operator(layer):
     ],
 )
 def test_max_pooling_counts_the_windows_over_a_pixel(layer, size, windows):
-    assert layer_norm(layer, md.Tensor(np.zeros((1, size, size, 1)))) == pytest.approx(math.sqrt(windows))
+    assert layer.lipschitz(md.Tensor(np.zeros((1, size, size, 1)))) == pytest.approx(math.sqrt(windows))
     x = md.Tensor(np.zeros((1, size, size, 1)))
     reached = 0
     for h in range(size):  # one pixel above all others: the change reaches the bound at the worst pixel
@@ -117,8 +117,8 @@ def test_normalisations():
     bn.weight.data[...] = [1, -6, 2]
     bn.running_var[...] = [0.25, 4, 1]
     x = md.Tensor(np.zeros((1, 2, 2, 3), np.float32))
-    assert layer_norm(bn, x) == pytest.approx(3, rel=1e-4)  # of 1 / 0.5, 6 / 2 and 2 / 1, less a little for eps
-    assert layer_norm(nn.Normalize(0, (0.5, 0.2, 0.3)), x) == pytest.approx(5)
+    assert bn.lipschitz(x) == pytest.approx(3, rel=1e-4)  # of 1 / 0.5, 6 / 2 and 2 / 1, less a little for eps
+    assert nn.Normalize(0, (0.5, 0.2, 0.3)).lipschitz(x) == pytest.approx(5)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,96 @@ def test_a_layer_of_your_own_can_have_a_rule():
         def forward(self, x):
             return x * 0.5
 
-    layer_norm.register(Half, lambda layer, x: 0.5)
+        def lipschitz(self, x):
+            return 0.5
+
     assert lipschitz_bound(nn.Sequential(Half(), scaled(3)), (2, 2, 1)).bound == pytest.approx(1.5)
+
+
+class _Doubled(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+class _DoubledAndSaid(_Doubled):
+    def lipschitz(self, x):
+        return super().lipschitz(x)  # measured on the layer as it is
+
+
+class _Active(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.5)  # training=True, whatever the mode
+
+
+class _Detached(nn.Module):
+    def forward(self, x):
+        return md.Tensor(x.data * 2)
+
+
+class _NewLeaf(nn.Module):
+    def forward(self, x):
+        return md.Tensor(x.data * 2, requires_grad=True)
+
+
+class _DetachedInside(nn.Module):
+    def __init__(self):
+        self.inner = scaled(3)
+
+    def forward(self, x):
+        return self.inner(md.Tensor(x.data * 2)) + self.inner(x)
+
+
+def _patched():
+    layer = scaled(3)
+    layer.forward = lambda x: nn.Linear.forward(layer, x) * 2 if x.ndim == 2 else nn.Conv2d.forward(layer, x) * 2
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: nn.Sequential(nn.Flatten(), _Doubled(4, 4)), "_Doubled.*'multiply'"),
+        (lambda: nn.Sequential(_Active()), "_Active.*'dropout'.*in evaluation too"),
+        (lambda: nn.Sequential(_Detached(), nn.Flatten(), nn.Linear(4, 2)), "x.data"),
+        (lambda: nn.Sequential(_NewLeaf(), nn.ReLU()), "_NewLeaf.*new tensor"),
+        (_DetachedInside, "inner.*x.data"),
+        (lambda: nn.Sequential(_patched()), "Conv2d.*'multiply'"),
+    ],
+)
+def test_a_bound_that_would_be_too_small_is_refused(model, message):
+    with pytest.raises(NotImplementedError, match=message):
+        lipschitz_bound(model(), (2, 2, 1))
+
+
+def test_a_bound_is_that_of_the_forward_it_stands_beside():
+    """A subclass that computes something else says so; one that does not inherits what was said."""
+
+    class Named(nn.Linear):
+        pass
+
+    for kind, times in ((Named, 1), (_DoubledAndSaid, 2)):
+        layer = kind(4, 4)
+        layer.weight.data[...] = np.diag([3, 1, 1, 1])
+        bound = lipschitz_bound(nn.Sequential(nn.Flatten(), layer), (2, 2, 1)).bound
+        assert bound == pytest.approx(3 * times, rel=1e-4)
+    assert nn.Linear(2, 2).says("lipschitz")
+    assert _Doubled(2, 2).says("lipschitz") is None
+    assert nn.Module().says("lipschitz") is None
+
+
+def test_dropout_in_evaluation_passes_everything_on():
+    class Careful(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, 0.5, self.training)
+
+    assert lipschitz_bound(nn.Sequential(Careful(), nn.Dropout(), scaled(3)), (2, 2, 1)).bound == pytest.approx(3)
+
+
+def test_weights_that_are_not_finite_are_refused():
+    layer = nn.BatchNorm2d(1)
+    layer.weight.data[...] = np.nan
+    with pytest.raises(ValueError, match=r"layer '0' \(BatchNorm2d\) is nan"):
+        lipschitz_bound(nn.Sequential(layer), (2, 2, 1))
 
 
 def test_sums_that_broadcast_are_refused():
