@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
 STOPPED = "stopped: the same command goes on from here"
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
-ANSWERS = (signal.SIG_DFL, signal.default_int_handler)  # what a signal does where nobody has said otherwise
 
 
 def end_at_once(signum: int, frame: FrameType | None) -> None:
@@ -30,6 +30,8 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 def answer(handler: signal.Handlers | object) -> None:
     """Let the handler answer both signals, but for one that whoever started us has had ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        return
     for each in SIGNALS:
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, handler)  # type: ignore[arg-type]

@@ -206,10 +206,13 @@ def _checked_arrays(images: Array, labels: Array) -> Batch:
         )
     if labels.shape != images.shape[:1]:
         raise ValueError(f"every image needs one label: got labels {labels.shape} for images {images.shape}")
-    if len(images) == 0:
-        raise ValueError("there are no images to load: images has shape " + str(images.shape))
+    if 0 in images.shape:
+        raise ValueError(f"there are no images to load, or they have no pixels: images has shape {images.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integers, got {labels.dtype}: use labels.astype(np.int64)")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.int64).max:
+        raise ValueError(f"labels must be classes counted from 0, and they go from {low} to {high}")
     if images.dtype != np.uint8:
         _check_unit_range(images)
     return images, labels.astype(np.int64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .schema import Check, anything, choice, each, fields, mapping, maybe, number, text, whole
+from .schema import Check, anything, both, choice, each, fields, mapping, maybe, number, text, whole
 
 FORMAT = 2  # raised when a folder that this code writes can no longer be read by the code before it
 SEALED = 2  # from this format on a JSON file holds the checksum of the rest of it, and an attack's file whose it is
@@ -96,14 +96,17 @@ STUDY = fields(
     {
         "command": text(),
         "preset": SHORT,
-        "settings": mapping(SHORT, anything),
+        "settings": both(mapping(SHORT, anything), fields({}, {"figures": each(NAME), "seeds": each(whole())})),
         "versions": VERSIONS,
         "commit": SHORT,
         "processor": SHORT,
         "checksum": HASH,
     },
 )
-EPOCH = fields({"epoch": whole(), "val_accuracy": maybe(PART)}, {"accuracy": maybe(PART), "sparsity": maybe(PART)})
+EPOCH = both(
+    mapping(SHORT, maybe(number())),
+    fields({"epoch": whole(), "val_accuracy": maybe(PART)}, {"accuracy": maybe(PART), "sparsity": maybe(PART)}),
+)
 RUN: dict[str, Check] = {
     "format": whole(1),
     "name": NAME,

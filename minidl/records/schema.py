@@ -68,6 +68,14 @@ def maybe(there: Check) -> Check:
     return check
 
 
+def both(first: Check, second: Check) -> Check:
+    def check(value: Any, field: str) -> None:
+        first(value, field)
+        second(value, field)
+
+    return check
+
+
 def each(entry: Check, most: int = 100_000) -> Check:
     """A list, all of whose entries pass."""
 
