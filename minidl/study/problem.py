@@ -96,8 +96,8 @@ def load_problem(data: DataName, pixels: int, crop: int, root: Path | None = Non
         times, rest = divmod(pixels, 8)
         if rest or not 1 <= times <= MOST_TIMES:
             raise ValueError(
-                f"pixels is {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors, to {8 * MOST_TIMES}"
-                " at most"
+                f"pixels is {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors, to at most "
+                f"{8 * MOST_TIMES}"
             )
         train, val = (
             ImageSet(part.images.repeat(times, 1).repeat(times, 2), part.labels, part.classes)

@@ -15,21 +15,13 @@ from minidl.records.seal import checksum
 from minidl.study import Folder, made, write_report
 from tests.adversity.damage import TABLES, command
 
-DERIVED = (
-    "results.csv",
-    "claims.csv",
-    "pairs.csv",
-    "index.html",
-    "figures/figure-11.svg",
-    "figures/figure-11.png",
-    "made.json",
-)
+DERIVED = [*TABLES, "index.html", "figures/figure-11.png", "made.json"]
 
 
 def two_runs(study):
     """The folders of a dense and of a sparse run of one seed."""
-    names = [path for path in sorted((study.out / "runs").iterdir()) if "seed0" in path.name]
-    return [path for path in names if "sparsity" not in path.name][0], [p for p in names if "sparsity" in p.name][0]
+    runs = study.out / "runs"
+    return next(runs.glob("fc5-b256-digits8-seed0-*")), next(runs.glob("*-sparsity90-seed0-*"))
 
 
 def test_a_run_json_of_another_run_is_refused(study):
@@ -82,7 +74,7 @@ def test_an_attack_on_other_weights_is_done_again(study):
     assert study.read_tables() == study.tables
 
 
-@pytest.mark.parametrize("content", [b"", b"half", None])
+@pytest.mark.parametrize("content", [b"", None])
 def test_damaged_weights_are_trained_anew_where_an_attack_needs_them(study, content, capsys):
     dense, _ = two_runs(study)
     weights = dense / "weights.safetensors"
@@ -101,17 +93,24 @@ def test_damaged_weights_are_trained_anew_where_an_attack_needs_them(study, cont
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "cut", "changed"])
-@pytest.mark.parametrize("name", DERIVED)
-def test_what_is_derived_is_made_again_without_a_word(study, name, how, capsys):
-    path, content = study.out / name, study.files[name]
-    damaged = {"deleted": None, "emptied": b"", "cut": content[: len(content) // 2], "changed": b"x" + content[1:]}[how]
-    path.unlink()
-    if damaged is not None:
-        path.write_bytes(damaged)
-    os.utime(study.out / "index.html", (4e9, 4e9)) if name != "index.html" else None
+def test_what_is_derived_is_made_again_without_a_word(study, how, capsys):
+    for name in DERIVED:
+        path, content = study.out / name, study.files[name]
+        path.unlink()
+        if how != "deleted":
+            path.write_bytes({"emptied": b"", "cut": content[: len(content) // 2], "changed": b"x" + content[1:]}[how])
     assert command(study.out) is None
     assert "damaged" not in "".join(capsys.readouterr())
-    assert path.read_bytes() == content
+    for name in DERIVED:
+        assert (study.out / name).read_bytes() == study.files[name], name
+
+
+@pytest.mark.parametrize("name", [name for name in DERIVED if name != "results.csv"])
+def test_one_of_them_is_enough(study, name):
+    path = study.out / name
+    path.write_bytes(study.files[name][:-1] + b"x")
+    os.utime(study.out / "index.html", (4e9, 4e9))  # a page that is newer than all
+    assert made.why_to_make(Layout(study.out))
 
 
 def test_a_curve_is_a_copy_of_run_json(study):
@@ -120,14 +119,14 @@ def test_a_curve_is_a_copy_of_run_json(study):
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
-        assert len(report.Results.load(study.out).curve(path.parent.name)) == 2  # whatever the copy says
+        assert len(report.Results.load(study.out).curve(path.parent.name)) == 1  # whatever the copy says
         assert command(study.out) is None
         assert path.read_bytes() == study.files[path.relative_to(study.out).as_posix()]
 
 
-@pytest.mark.parametrize("when", [0, 1e9, 4e9])
+@pytest.mark.parametrize("when", [0, 4e9])
 def test_times_of_files_say_nothing(study, when):
-    """A clock that was set back, a folder copied with new times: what is up to date stays, what is not is made again."""
+    """A clock set back, a folder copied with new times: what is up to date stays, what is not is made again."""
     for path in study.out.rglob("*"):
         os.utime(path, (when, when))
     assert command(study.out) is None
@@ -137,7 +136,7 @@ def test_times_of_files_say_nothing(study, when):
         os.utime(path, (when, when))
     write_report(Folder(study.out))
     assert (study.out / "claims.csv").read_bytes() != study.tables["claims.csv"]
-    assert "3 of 4" in (study.out / "index.html").read_text()
+    assert f"1 of {len(study.runs)} networks" in (study.out / "index.html").read_text()
 
 
 def test_another_minidl_makes_the_page_again(study, monkeypatch):
@@ -170,14 +169,14 @@ def damaged_files(study):
     }
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\0"])
 @pytest.mark.parametrize("kind", ["study.json", "run.json", "attack"])
-def test_delete_it_and_run_the_study_again(study, kind, content):
+def test_delete_it_and_run_the_study_again(study, kind):
     path = damaged_files(study)[kind]
-    path.write_bytes(content)
-    said = command(study.out)
-    assert f"{path} is damaged (" in said
-    assert "delete it and run the study again" in said
+    for content in (b"", b"{", b"\xff\xfe\0"):
+        path.write_bytes(content)
+        said = command(study.out)
+        assert f"{path} is damaged (" in said
+        assert "delete it and run the study again" in said
     path.unlink()
     assert command(study.out) is None
     assert study.read_tables() == study.tables
@@ -310,6 +309,3 @@ def test_the_folders_that_are_published(tmp_path):
         assert to_csv(table(Folder(layout.path))) == (source / "results.csv").read_bytes()
         for name in ("claims.csv", "pairs.csv"):
             assert (layout.path / name).read_bytes() == (source / name).read_bytes(), name
-
-
-assert set(TABLES) <= set(DERIVED)
