@@ -303,12 +303,17 @@ def say_how_it_ended(ending: study.Ending, out: Path, total: int) -> None:
     for what, path in (("page", "index.html"), ("table", "results.csv"), ("figures", "figures")):
         if (out / path).exists():
             print(f"{what:<8} {out / path}")
-    missing = {name: study.describe(error) for name, error in ending.missing.items()}
-    if not missing:
-        return
-    sys.stdout.flush()
-    for name, why in missing.items():
-        print(f"missing: {name}: {why}", file=sys.stderr)
-    some = "; ".join(f"{name} ({why.splitlines()[0]})" for name, why in list(missing.items())[:3])
-    more = f"; and {len(missing) - 3} more" if len(missing) > 3 else ""
-    raise SystemExit(f"error: {len(missing)} networks are missing, the same command tries them again: {some}{more}")
+    if ending.missing:
+        count = len(ending.missing)
+        what = "network is" if count == 1 else "networks are"
+        why = "; ".join(_by_reason(ending.missing))
+        raise SystemExit(f"error: {count} {what} missing, and the same command tries again: {why}")
+
+
+def _by_reason(missing: Mapping[str, Exception]) -> list[str]:
+    """ "a, b, c and 35 more (the scheduler is gone)": the names, and why, in one line whatever it is."""
+    reasons: dict[str, list[str]] = {}
+    for name, error in missing.items():
+        reasons.setdefault(" ".join(study.describe(error).split())[:300], []).append(name)
+    more = {why: f" and {len(names) - 3} more" if len(names) > 3 else "" for why, names in reasons.items()}
+    return [f"{', '.join(names[:3])}{more[why]} ({why})" for why, names in reasons.items()]

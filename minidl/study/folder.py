@@ -58,15 +58,17 @@ class Folder:
         record = self.record(run)
         return record is not None and read_attack(self.layout, record, attack.name) is not None
 
-    def is_busy(self, run: Run) -> bool:
-        """Whether a process is working on the run."""
+    def is_busy(self, name: str) -> bool:
+        """Whether a process is working on the run of that name."""
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(self.run(run) / "lock", blocking=False):
+            with FileLock(self.layout.run(name) / "lock", blocking=False):
                 return False
-        except (Timeout, OSError):
-            return (self.run(run) / "lock").exists()
+        except Timeout:
+            return True
+        except OSError:  # there is no such folder yet
+            return False
 
     @contextlib.contextmanager
     def working_on(self, run: Run) -> Iterator[Path]:

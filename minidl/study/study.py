@@ -149,7 +149,7 @@ def _wait_for(
     while (left := [piece for piece in _unfinished(folder, work) if piece.run.name not in failed]) and (
         time.monotonic() < until
     ):
-        free = [piece for piece in left if not folder.is_busy(piece.run)]
+        free = [piece for piece in left if not folder.is_busy(piece.run.name)]
         if free:
             more, _ = _do_all(free, place, workers)
             failed |= more
