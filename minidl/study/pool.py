@@ -151,7 +151,11 @@ def connect(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise RuntimeError("a Dask cluster needs dask: pip install 'minidl[cluster]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said here, in one line
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if (
+            name.partition(".")[0] == "distributed"
+        ):  # forty lines of a lost connection: what matters is said here, in one
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:

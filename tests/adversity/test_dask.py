@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from minidl.study import BAD, Folder, examine
+from minidl.study import BAD, Folder, examine, pool
 from minidl.study.examine import MISSING
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,26 @@ def test_killed_at_random(tmp_path):
         assert result(out) == result(alone)
         print(f"study {study}: {len(kills)} kills {kills}, statuses of the client {statuses}")
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_scheduler_that_dies_is_one_line(tmp_path):
+    pytest.importorskip("distributed")
+    with (tmp_path / "log").open("w") as log:
+        running = Cluster(tmp_path / "study", log)
+        try:
+            for name in ("scheduler", "client"):  # without workers, so that all of it is waiting
+                running.start(name)
+            until(lambda: (tmp_path / "study" / "study.json").is_file())
+            time.sleep(1)
+            running.kill("scheduler")
+            assert running.processes["client"].wait(timeout=60) == 1
+        finally:
+            running.close()
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said[0] == "0 of 4 networks are trained and attacked"
+    assert said[-1].startswith("error: 4 networks are missing, and the same command tries again: fc5-b64-")
+    assert said[-1].endswith(f"({pool.LOST})")
+    assert not [line for line in said[1:-1] if not line.startswith(("page ", "table ", "figures "))]
 
 
 def finish_under_fire(running, rng, kills, statuses):
