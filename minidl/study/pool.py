@@ -152,9 +152,7 @@ def connect(address: str) -> Any:
     except ImportError:
         raise RuntimeError("a Dask cluster needs dask: pip install 'minidl[cluster]'") from None
     for name in ("distributed", *logging.root.manager.loggerDict):
-        if (
-            name.partition(".")[0] == "distributed"
-        ):  # forty lines of a lost connection: what matters is said here, in one
+        if name.partition(".")[0] == "distributed":  # what matters is said here, in one line of ours
             logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=PATIENCE)
