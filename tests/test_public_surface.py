@@ -12,7 +12,7 @@ import pytest
 
 import minidl as md
 from minidl import checkpoint, nn
-from minidl.backend import capacity, cuda, recording
+from minidl.backend import capacity, cuda, memory, recording
 from minidl.compress import Cost, LayerCost
 from minidl.robustness import AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary
 
@@ -22,6 +22,7 @@ MODULES = [
     capacity,
     checkpoint,
     cuda,
+    memory,
     md.compress,
     md.data,
     md.functional,

@@ -14,6 +14,8 @@ import numpy as np
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the two share one interface, not one type
 
+NO_DEVICE = 100  # cudaErrorNoDevice, which CUDA raises rather than counting 0 cards
+
 
 @functools.cache
 def card() -> ModuleType:
@@ -37,14 +39,14 @@ def card() -> ModuleType:
             "(CUDA 13) or 'minidl[gpu-cuda12]', or use device 'cpu'"
         ) from error
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
-            f"device 'gpu' was asked for, but the NVIDIA driver does not answer ({error}): "
-            "install or update the driver (see nvidia-smi), or use device 'cpu'"
-        ) from error
-    if count == 0:
-        raise RuntimeError("device 'gpu' was asked for, but this machine has no NVIDIA card: use device 'cpu'")
+        reason = (
+            "this machine has no NVIDIA card, or hides it (CUDA_VISIBLE_DEVICES)"
+            if error.status == NO_DEVICE
+            else f"the NVIDIA driver does not answer ({error}): install or update the driver (see nvidia-smi)"
+        )
+        raise RuntimeError(f"device 'gpu' was asked for, but {reason}; or use device 'cpu'") from error
     return cupy
 
 
@@ -133,12 +135,12 @@ def is_array(x: object) -> bool:
 
 
 def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
-    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision.
+    """A number, or nested lists of numbers, as an array. Arrays stay as they are, but for a foreign byte order.
 
     Parameters
     ----------
-    values : number or (nested) list
-    dtype : of the array
+    values : array, number or (nested) list
+    dtype : of the array, where the values have none of their own
 
     Raises
     ------
@@ -151,6 +153,8 @@ def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
     >>> as_array([1, 2])
     array([1., 2.], dtype=float32)
     """
+    if is_array(values):
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
     if isinstance(values, np.generic):
         return np.asarray(values)
     if values is None:  # NumPy would make it NaN

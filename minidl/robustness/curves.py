@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import Array
+from ..checks import number
 from ..nn import Module, evaluation_mode
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
@@ -104,8 +105,7 @@ def accuracy_curve(
     (array([1. , 0.5, 0. ]), array([0. , 0.5, 1. ]))
     """
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
-    count = len(images)
-    wilson_interval(0, count, confidence)  # a wrong confidence is reported before the attack, not after it
+    confidence, count = number(confidence, "confidence", "(0, 1)", "accuracy_curve"), len(images)
     clean, zero, vanished = (np.empty(count, bool) for _ in range(3))
     right = np.empty((len(sizes), count), bool)
     with evaluation_mode(model):

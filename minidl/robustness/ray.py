@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, device_of, to_device, to_numpy
-from ..backend.capacity import explained
+from ..backend.capacity import room_for
 from ..backend.recording import Replayed
 from ..checks import whole_number
 from ..nn import Module
@@ -92,12 +92,14 @@ def rays(
         return logits.data, x.grad
 
     def rehearse(part: slice, count: int) -> None:
-        climb(to_device(images[part][:count], device), labels[part][:count])
+        x, gradient_of = to_device(images[part][:count], device), Replayed(climb)
+        for _ in range(3):
+            gradient_of(x, labels[part][:count])
 
     motionless, gradient_of = 0, Replayed(climb)
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        with explained(name, len(images[part]), functools.partial(rehearse, part)):
+        with room_for(name, len(images[part]), functools.partial(rehearse, part)):
             x = to_device(images[part], device)
             logits, gradient = gradient_of(x, labels[part])
         ray = _ray(x, gradient, labels[part], _predictions(logits) != labels[part])

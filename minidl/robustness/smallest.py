@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from ..backend import Array
-from ..checks import whole_number
+from ..checks import number, whole_number
 from ..nn import Module, evaluation_mode
-from .checks import checked_epsilons, checked_images
+from .checks import checked_images
 from .ray import Ray, rays
 
 
@@ -69,12 +69,9 @@ def smallest_epsilon(
     array([0.25, 0.  ,  inf])
     """
     images = checked_images(images, "smallest_epsilon")
-    checked_epsilons(float(max_epsilon), "smallest_epsilon")
+    max_epsilon = number(max_epsilon, "max_epsilon", "(0, 1]", "smallest_epsilon", ": 8 grey levels are 8 / 255")
+    tolerance = number(tolerance, "tolerance", "(0, inf)", "smallest_epsilon")
     steps = whole_number(steps, "steps", 1, "smallest_epsilon")
-    if not max_epsilon > 0 or not tolerance > 0:
-        raise ValueError(
-            f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
-        )
     smallest = np.empty(len(images))
     with evaluation_mode(model):
         for part, ray in rays(model, images, labels, temperature, loss, batch_size, "smallest_epsilon"):
