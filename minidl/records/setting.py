@@ -6,14 +6,15 @@ import dataclasses
 import functools
 import hashlib
 import json
-import operator
 import types
 import typing
 from collections.abc import Mapping
-from numbers import Real
+from fractions import Fraction
 from typing import Any, Literal, TypeVar, Union
 
 import numpy as np
+
+from ..tools.numbers import number, whole_number
 
 Settings = TypeVar("Settings")
 
@@ -146,26 +147,23 @@ def _tuple(value: Any, of: tuple[Any, ...], where: str) -> tuple[Any, ...]:
 
 def _number(value: Any, where: str) -> float:
     """A float; one of fewer digits is what it is written as: ``np.float32(0.1)`` is 0.1."""
-    value = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{where} is {value!r}, and must be a number")
-    try:
-        short = isinstance(value, np.floating) and not isinstance(value, float)
-        return float(str(value) if short else value) + 0.0  # + 0.0: there is one zero
-    except OverflowError as error:
-        raise ValueError(f"{where} is {str(value)[:40]}..., and must be a number that a float can hold") from error
+    owner, _, name = where.partition(": ")
+    value = _item(value)
+    short = isinstance(value, np.floating) and not isinstance(value, float)
+    return number(float(str(value)) if short else value, name, "(-inf, inf)", owner)
 
 
 def _whole(value: Any, where: str) -> int:
-    value = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{where} is {value!r}, and must be a whole number")
-    if hasattr(value, "__index__"):
-        return operator.index(value)
-    number = float(value)
-    if not number.is_integer():
-        raise ValueError(f"{where} is {value!r}, and must be a whole number")
-    return int(number)
+    """An int; 20.0 is 20."""
+    owner, _, name = where.partition(": ")
+    value = _item(value)
+    if isinstance(value, float | np.floating | Fraction) and float(value).is_integer():
+        value = int(value)
+    return whole_number(value, name, None, owner)
+
+
+def _item(value: Any) -> Any:
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def _text(value: Any, where: str) -> str:

@@ -18,6 +18,8 @@ from ..records import Attack, Layout, Run, read_attack, read_run, read_study
 from ..records.seal import cannot_write, write_file
 from ..tools.files import PARTIAL
 
+LONGEST = 600  # seconds that a table and a page may take
+
 
 class BusyError(RuntimeError):
     """Another process is working on the run."""
@@ -102,11 +104,22 @@ class Folder:
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
         """What tells of all runs is written by one process at a time, so that the last one knows what is finished."""
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "lock"):
+        lock = FileLock(self.path / "lock", timeout=LONGEST)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise BusyError(
+                f"{self.path}: another process has been writing to it for {LONGEST} s: is it stopped?"
+            ) from None
+        except OSError as error:
+            raise cannot_write(self.path / "lock", 0, error) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _who_has(owner: Path) -> str:

@@ -55,8 +55,7 @@ def until(true):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("how", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
 def test_a_signal_to_all_of_its_processes_while_it_trains(tmp_path, how, workers):
     """Ctrl-C in a terminal, and what SLURM sends: the lock is given back, and the same command goes on."""
     args = [*SETTINGS, "--fc5.epochs", "100000", "--workers", workers, "--out", str(tmp_path)]
@@ -69,7 +68,7 @@ def test_a_signal_to_all_of_its_processes_while_it_trains(tmp_path, how, workers
         until(lambda name=lock.parent.name: not Folder(tmp_path).is_busy(name))
 
 
-@pytest.mark.parametrize("after", [0.1, 0.4, 0.8])
+@pytest.mark.parametrize("after", [0.1, 0.7])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_still_imports(tmp_path, how, after):
     process = start(*SETTINGS, "--fc5.epochs", "100000", "--out", str(tmp_path / "out"))
