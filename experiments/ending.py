@@ -9,7 +9,7 @@ from minidl import study
 
 
 def say_what_is_there(out: Path) -> int:
-    """Print what an examination of a results folder finds; returns the exit status, 0 if nothing is lost or damaged."""
+    """Print what an examination of a results folder finds; returns the exit status, 0 unless something is damaged."""
     findings = study.examine(study.Folder(out))
     print(study.as_table(findings))
     return int(any(finding.state in study.BAD for finding in findings))
