@@ -146,7 +146,9 @@ def test_kernels_are_chosen_by_name():
 
 
 def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=PACKAGE.parent, timeout=60
+    )
 
 
 def test_import_loads_nothing_heavy():

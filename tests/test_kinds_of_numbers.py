@@ -7,6 +7,7 @@ public surface needs its rows, or its place among those that are left out.
 """
 
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -536,7 +537,7 @@ LEFT_OUT = {
     "minidl.backend.device_of minidl.backend.to_device minidl.backend.to_numpy": "any array",
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
-    "minidl.backend.recording.compare_replays": "of a card: tests/test_card.py",
+    "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
@@ -545,6 +546,7 @@ LEFT_OUT = {
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
+    "minidl.plot.diagnosis": "pictures: tests/plot",
     "minidl.plot.feature_maps minidl.plot.graph minidl.plot.kernels minidl.plot.weights": "pictures: tests/plot",
 }
 LEFT_OUT = {place: why for places, why in LEFT_OUT.items() for place in places.split()}
@@ -557,6 +559,46 @@ SAYS = {
     "minidl.settings": ("set_num_threads",),
 }  # who refuses for it
 
+
+# Every other attack takes its arguments in the same way
+ROWS_OF = {
+    "epsilon": (number, 0.125),
+    "temperature": (number, 2),
+    "step": (number, 0.25),
+    "overshoot": (number, 0.25),
+    "theta": (number, 0.5),
+    "gamma": (number, 0.5),
+    "confidence": (number, 0.75),
+    "epsilons": (sequence, [0, 0.125]),
+    "images": (reals, IMAGES),
+    "labels": (labels, LABELS),
+    "targets": (labels, (LABELS + 1) % 3),
+    "candidates": (whole, 2),
+} | dict.fromkeys(("steps", "restarts", "seed", "batch_size", "queries"), (whole, 2))
+FEW = {"epsilons": [0.125], "epsilon": 0.125, "steps": 2, "queries": 2, "parts": ("apgd_ce",)}
+
+
+def attacked_by(f, takes, **settings):
+    if f is robustness.jsma:
+        settings = {"targets": (LABELS + 1) % 3} | settings
+        return f(**{"model": model(), "images": IMAGES} | settings)
+    network = {"a": model(), "b": model()} if f is robustness.transfer else model()
+    given = {"images": IMAGES, "labels": LABELS} | {name: FEW[name] for name in FEW if name in takes} | settings
+    return f(network, **given)
+
+
+for f in (
+    *(robustness.pgd, robustness.apgd, robustness.square, robustness.auto_attack, robustness.deepfool, robustness.fmn),
+    *(robustness.fab, robustness.jsma, robustness.transfer, robustness.diagnose, robustness.fgsm),
+):
+    takes = inspect.signature(f).parameters
+    for argument in takes.keys() & ROWS_OF.keys():
+        kinds, value = ROWS_OF[argument]
+        if f is robustness.fab and argument == "targets":  # how many
+            kinds, value = whole, 2
+        call = functools.partial(attacked_by, f, takes)
+        if f is not robustness.fgsm or argument == "targets":
+            rows(f"minidl.robustness.{f.__name__}", call, kinds, **{argument: value})
 
 # Comparing
 
@@ -603,7 +645,8 @@ def test_what_is_no_such_number_is_refused(name, argument, kinds, value, call):
             outcome(call, bad)
         message, who = str(caught.value), [name.rpartition(".")[2], *SAYS.get(name, ())]
         assert any(map(message.startswith, who)), f"{bad!r}: {message}"
-        assert argument.removesuffix("s") in message, f"{bad!r}: {message}"
+        called = "label" if argument == "targets" else argument.removesuffix("s")  # a target is a label too
+        assert called in message, f"{bad!r}: {message}"
 
 
 def test_every_function_that_takes_numbers_has_its_rows():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..tools.files import user_path
 from .archive import Archive, install
 from .cache import decoded
 from .imageset import ImageSet
@@ -169,7 +170,7 @@ def _base(root: str | os.PathLike[str] | None) -> Path:
         import pooch
 
         root = pooch.os_cache("minidl")
-    return Path(root).expanduser()
+    return user_path(root)
 
 
 def _find(base: Path, archive: Archive) -> Path | None:

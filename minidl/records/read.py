@@ -6,6 +6,7 @@ Each error names the file, the field, what was expected of it, and what to do.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -82,7 +83,7 @@ def read_run(layout: Layout, name: str) -> dict[str, Any] | None:
         curve = record.get("curve")
         if curve is not None and (len(curve) != run.epochs or curve[-1]["val_accuracy"] != record["val_accuracy"]):
             raise SchemaError("curve", len(curve), f"{run.epochs} epochs, the last with val_accuracy as here")
-        return record
+        return record | {"run": json.loads(json.dumps(dataclasses.asdict(run)))}  # defaults too, that may be left out
 
     return _read(layout.record(name), "run.json", parse)
 

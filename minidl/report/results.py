@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records import Layout, Outcome, read_attack, read_run, read_study, read_table
+from ..tools.files import user_path
 
 TABLES = ("results.csv", "claims.csv")
 
@@ -67,12 +68,12 @@ class Results:
         >>> figure = {"figure": "11", "title": "FC5", "model": "fc5", "batch_size": 64, "varied": "sparsity"}
         >>> study = {"format": 1, "figures": [figure | {"runs": ["fc5-a", "fc5-b"], "attacks": {}}]}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study))
+        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study), encoding="utf-8")
         ...     results = report.Results.load(folder)
         >>> results.missing
         {'11': ['fc5-a', 'fc5-b']}
         """
-        layout = Layout(Path(folder))
+        layout = Layout(user_path(folder))
         if not layout.path.is_dir():
             raise FileNotFoundError(
                 f"Results.load: there is no folder {folder}; expected what a study wrote to its --out"

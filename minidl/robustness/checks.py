@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .. import functional as F
 from ..backend import Array, as_array, is_array
 from ..checks import check_images, check_unit_range, number, vector
 from ..tensor import Tensor
@@ -35,21 +32,14 @@ def checked_images(images: Any, name: str) -> Array:
     return images
 
 
+RANGE = ", the range of the pixels: 8 grey levels are 8 / 255"
+
+
 def checked_epsilons(epsilons: Any, name: str) -> np.ndarray:
     """Epsilons (E,) in float64; one number counts as a sequence of one."""
-    return vector(epsilons, "epsilon", "[0, 1]", name, ", the range of the pixels: 8 grey levels are 8 / 255")
+    return vector(epsilons, "epsilon", "[0, 1]", name, RANGE)
 
 
-def checked_loss(loss: str, temperature: float, name: str) -> Callable[..., Tensor]:
-    """The function of logits and labels that the attacker climbs: cross-entropy at a temperature, or the margin."""
-    temperature = number(temperature, "temperature", "(0, inf)", name)
-    if loss == "cross_entropy":
-        return partial(F.cross_entropy, temperature=temperature)
-    if loss != "margin":
-        raise ValueError(f"{name}: unknown loss {loss!r}: choose 'cross_entropy' or 'margin'")
-    if temperature != 1:
-        raise ValueError(
-            f"{name}: temperature is {temperature}, and the margin of the logits has none: leave it out, or use "
-            "loss='cross_entropy'"
-        )
-    return F.margin_loss
+def checked_epsilon(epsilon: Any, name: str, within: str = "[0, 1]") -> float:
+    """The one epsilon of a function that takes no more: call it for each of several."""
+    return number(epsilon, "epsilon", within, name, RANGE)

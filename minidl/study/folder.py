@@ -9,6 +9,7 @@ import os
 import platform
 import socket
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 
 from ..records import Attack, Layout, Run, read_attack, read_run, read_study
 from ..records.seal import cannot_write, write_file
-from ..tools.files import PARTIAL
+from ..tools.files import PARTIAL, user_path
 
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # git's own hooks set these
 LONGEST = 600  # seconds that a table and a page may take
 
 
@@ -35,7 +37,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+        self.path = user_path(path).absolute()
         self.layout = Layout(self.path)
 
     def study(self) -> dict[str, Any] | None:
@@ -140,11 +142,24 @@ def origin() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+    """Of minidl's own repository, and of no other that it may have been installed in."""
+    here = Path(__file__)
+    with contextlib.suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
+        top = Path(_git(here.parent, "rev-parse", "--show-toplevel"))
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)  # an error for a file that git does not know
+        project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        if project["name"] == "minidl" and here.parents[1].samefile(top / "minidl"):
+            return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*")
+    return "unknown"
+
+
+def _git(folder: Path, *command: str) -> str:
+    """What git says about a folder, whatever repository the environment speaks of."""
+    outside = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *command], capture_output=True, check=True, timeout=10, env=outside
+    )
+    return done.stdout.decode().strip()
 
 
 def _processor() -> str:

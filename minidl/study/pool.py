@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from typing import Any
 
 from ..records import CannotWriteError
+from ..tools.progress import say
+from ..tools.threads import cores
 from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
@@ -114,7 +115,7 @@ class Workers:
     @property
     def threads(self) -> int | None:
         """For each run: the cores shared out; None, what the machine it comes to has."""
-        return max(1, (os.cpu_count() or 1) // self.count) if self.count > 1 else None
+        return max(1, cores() // self.count) if self.count > 1 else None
 
     @property
     def at_a_time(self) -> int:
@@ -133,11 +134,9 @@ class Workers:
             self._alone, self._speak = now, now + PATIENCE
         elif now >= self._speak:
             self._speak = now + AGAIN
-            print(
+            say(
                 f"no workers at {self.dask}, for {now - self._alone:.0f} s: waiting; start some with: dask worker "
-                f"{self.dask} --nthreads 1",
-                file=sys.stderr,
-                flush=True,
+                f"{self.dask} --nthreads 1"
             )
 
     def close(self) -> None:
@@ -185,7 +184,7 @@ def do_all(
                 if isinstance(error, CannotWriteError):
                     raise error
                 if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS:
-                    print(f"{piece.run}: its worker died; it goes on from its last checkpoint", file=sys.stderr)
+                    say(f"{piece.run}: its worker died; it goes on from its last checkpoint")
                     queue.append((piece, attempt + 1))
                 elif error is None:
                     yield piece, future.result(), None

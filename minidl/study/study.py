@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from .. import report
 from ..records import FORMAT, write_file, write_sealed
 from ..report.tables import to_csv
+from ..tools.progress import say
 from .folder import BusyError, Folder, origin
 from .made import say_made, why_to_make
 from .plan import Figure, Work, all_work, shard
@@ -125,7 +125,7 @@ def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[
             if isinstance(error, BusyError):
                 busy[piece.run.name] = error
             elif error is not None:
-                print(f"{piece.run}: {describe(error)}", file=sys.stderr)
+                say(f"{piece.run}: {describe(error)}")
                 failed[piece.run.name] = error
             elif not _is_finished(folder, piece):
                 failed[piece.run.name] = FileNotFoundError(
@@ -145,7 +145,7 @@ def _wait_for(
     folder, until = Folder(place.out), time.monotonic() + patience
     failed: dict[str, Exception] = {}
     names = ", ".join(busy)
-    print(f"waiting up to {patience:g} s for runs that other processes are working on: {names}", file=sys.stderr)
+    say(f"waiting up to {patience:g} s for runs that other processes are working on: {names}")
     while (left := [piece for piece in _unfinished(folder, work) if piece.run.name not in failed]) and (
         time.monotonic() < until
     ):

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import io
 import json
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from ..records import FORMAT, Attack, Run, hash_of, write_file, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
+from ..tools.progress import quiet, say
 from .folder import Folder, origin
 from .problem import Problem, load_problem
 from .room import check_room
@@ -70,7 +70,7 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
     if place.threads is not None:
         set_num_threads(place.threads)
     problem = load_problem(run.data, run.pixels, run.crop, place.data_root)
-    with folder.working_on(run) as path:
+    with folder.working_on(run) as path, quiet(not place.progress):
         with _at(run.precision):
             model = _trained(run, attacks, problem, folder, place)
             Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
@@ -104,7 +104,7 @@ def _trained(run: Run, attacks: Sequence[Attack], problem: Problem, folder: Fold
             load(model, path)
             return model
         except (ValueError, FileNotFoundError) as error:
-            print(f"{run}: {error}; attacks need the weights, so the network is trained anew", file=sys.stderr)
+            say(f"{run}: {error}; attacks need the weights, so the network is trained anew")
             _train(run, problem, folder, place)
     raise OSError(f"{path} cannot be read back after it was written: is the disk sound?")
 

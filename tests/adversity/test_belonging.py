@@ -36,7 +36,7 @@ def test_a_run_json_of_another_run_is_refused(study):
 def test_a_run_json_that_is_given_the_other_name_is_refused(study):
     """The fields are compared as well: their hash is the name."""
     dense, sparse = two_runs(study)
-    record = json.loads((sparse / "run.json").read_text()) | {"name": dense.name}
+    record = json.loads((sparse / "run.json").read_text(encoding="utf-8")) | {"name": dense.name}
     (dense / "run.json").write_text(json.dumps(record | {"checksum": checksum(record)}))
     assert f"the fields are of {sparse.name}" in command(study.out)
 
@@ -44,7 +44,7 @@ def test_a_run_json_that_is_given_the_other_name_is_refused(study):
 @pytest.mark.parametrize("name", ["val_accuracy", "parameters", "multiply_adds", "sparsity"])
 def test_one_changed_number_is_noticed(study, name):
     dense, _ = two_runs(study)
-    record = json.loads((dense / "run.json").read_text())
+    record = json.loads((dense / "run.json").read_text(encoding="utf-8"))
     (dense / "run.json").write_text(json.dumps(record | {name: 1}))
     assert "its checksum is not that of what it says" in command(study.out)
 
@@ -136,7 +136,7 @@ def test_times_of_files_say_nothing(study, when):
         os.utime(path, (when, when))
     write_report(Folder(study.out))
     assert (study.out / "claims.csv").read_bytes() != study.tables["claims.csv"]
-    assert f"1 of {len(study.runs)} networks" in (study.out / "index.html").read_text()
+    assert f"1 of {len(study.runs)} networks" in (study.out / "index.html").read_text(encoding="utf-8")
 
 
 def test_another_minidl_makes_the_page_again(study, monkeypatch):
@@ -199,7 +199,7 @@ def of_format_1(study):
     """Make the folder as minidl wrote it before there were checksums."""
     for path in study.out.rglob("*.json"):
         if path.name in ("run.json", "study.json"):
-            record = json.loads(path.read_text()) | {"format": 1}
+            record = json.loads(path.read_text(encoding="utf-8")) | {"format": 1}
             path.write_text(json.dumps({k: v for k, v in record.items() if k not in ("checksum", "weights", "curve")}))
     for path in study.out.rglob("*.npz"):
         with np.load(path) as file:

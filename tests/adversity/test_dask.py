@@ -112,7 +112,7 @@ def test_killed_at_random(tmp_path):
                 running.close()
         assert result(out) == result(alone)
         print(f"study {study}: {len(kills)} kills {kills}, statuses of the client {statuses}")
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_a_scheduler_that_dies_is_one_line(tmp_path):
@@ -128,7 +128,7 @@ def test_a_scheduler_that_dies_is_one_line(tmp_path):
             assert running.processes["client"].wait(timeout=60) == 1
         finally:
             running.close()
-    said = (tmp_path / "log").read_text().splitlines()
+    said = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
     assert said[0] == "0 of 4 networks are trained and attacked"
     assert said[-1].startswith("error: 4 networks are missing, and the same command tries again: fc5-b64-")
     assert said[-1].endswith(f"({pool.LOST})")

@@ -83,7 +83,7 @@ def opened(pid):
     maps = Path(f"/proc/{pid}/maps")
     if not maps.exists():
         return "interrupts"
-    return "interrupts" if "_multiarray_umath" in maps.read_text() else ""
+    return "interrupts" if "_multiarray_umath" in maps.read_text(encoding="utf-8") else ""
 
 
 # Runs that others are working on
@@ -120,7 +120,7 @@ def test_shards_say_what_they_lack_of_their_own_alone(study):
     dense = next(path for path in (study.out / "runs").iterdir() if "sparsity" not in path.name)
     (dense / "run.json").unlink()
     assert command(study.out, "--shard", "2/2") is None  # the dense run is the first part's
-    assert "1 of 2" in (study.out / "index.html").read_text()
+    assert "1 of 2" in (study.out / "index.html").read_text(encoding="utf-8")
     assert command(study.out, "--shard", "1/2") is None
     assert study.read_tables() == study.tables
 

@@ -244,7 +244,7 @@ def test_no_thread_in_the_browser(monkeypatch):
 
 def test_an_exit_in_mid_loop_is_clean():
     lesson = "from minidl.data import *; batches = iter(Loader(*digits(), 1)); next(batches)"
-    done = subprocess.run([sys.executable, "-c", lesson], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", lesson], capture_output=True, text=True, encoding="utf-8", timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
 
 
