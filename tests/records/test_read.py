@@ -158,3 +158,11 @@ def test_a_newer_format_is_left_alone(tmp_path):
     _, again = read(tmp_path, "study.json", STUDY | {"format": FORMAT + 1, "figures": "of another kind"})
     with pytest.raises(NewerFormatError, match=r"newer minidl \(format 3, this one reads formats up to 2\)"):
         again()
+
+
+def test_a_field_at_its_default_may_be_left_out(tmp_path):
+    """It has the same name, and whoever reads it finds all of the fields."""
+    record = copy.deepcopy(RECORD)
+    for name in ("temperature", "low_rank", "pruning", "precision"):
+        del record["run"][name]
+    assert read(tmp_path, "run.json", record)[1]()["run"] == json.loads(json.dumps(dataclasses.asdict(RUN)))
