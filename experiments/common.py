@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import interrupts
 import tyro
+from ending import say_how_it_ended, say_what_is_there
 
 from minidl import study
+from minidl.records.run import DataName, ModelName
 from minidl.study import Attack, Figure, Pruning, Run
-from minidl.study.run import DataName, ModelName
 
 FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c"]
 LowRank = Literal["none", "LR1", "LR2"]
@@ -133,6 +135,10 @@ class Options(Settings):
     """Do only the runs whose names begin with one of these."""
     checkpoint_share: float = 0.03
     """Part of the time that checkpoints may take; 1 writes one after each epoch."""
+    patience: float = 30
+    """Seconds to wait at the end for runs that other processes are working on."""
+    check: bool = False
+    """Train nothing: compare all files of the folder, and say what is whole, what will be made again, what is lost."""
 
 
 LAPTOP = Options(
@@ -174,9 +180,12 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
     What the user can mend ends it with the message alone, not with a traceback.
     """
     name = Path(sys.argv[0]).stem
+    interrupts.answer(interrupts.interrupt)
     try:
         options = read_options(makers, doc, args)
         out = options.out or Path("runs") / f"{name}-{options.preset}"
+        if options.check:
+            raise SystemExit(say_what_is_there(out))
         options = extended(options, study.Folder(out))
         check(options, makers)
         if options.download:  # before the runs, which look for what is there
@@ -193,14 +202,15 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
         }
         figures = [makers[figure](options, figure) for figure in options.figures]
         try:
-            outcome = study.run_study(figures, place, record, workers, options.shard, options.only)
+            shard, only, patience = options.shard, options.only, options.patience
+            ending = study.run_study(figures, place, record, workers, shard, only, patience)
         finally:
             workers.close()
-    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
-        raise SystemExit(f"error: {error}") from error
+    except (ValueError, TypeError, OSError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise SystemExit(f"error: {study.describe(error)}") from error
     except KeyboardInterrupt:
-        raise SystemExit("stopped: the same command goes on from here") from None
-    say_how_it_ended(outcome, out, sum(1 for _ in study.all_work(figures)))
+        raise SystemExit(interrupts.STOPPED) from None
+    say_how_it_ended(ending, out, len(study.all_work(figures)))
 
 
 def read_options(makers: Mapping[FigureName, Any], doc: str, args: Sequence[str] | None = None) -> Options:
@@ -246,7 +256,7 @@ def recorded(options: Settings) -> dict[str, Any]:
 
 def extended(options: Options, folder: study.Folder) -> Options:
     """The options, with the figures and seeds that the folder's study already has."""
-    found = (folder.read("study.json") or {}).get("settings", {})
+    found = (folder.study() or {}).get("settings", {})
     figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
     return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds))
@@ -272,14 +282,10 @@ def check(options: Options, makers: Mapping[FigureName, Any]) -> None:
             raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
     if not 0 < options.attack_part <= 1:
         raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
-
-
-def say_how_it_ended(outcome: study.Outcome, out: Path, total: int) -> None:
-    """The last lines of a study; its exit status says whether something failed."""
-    print(f"{outcome.finished} of {total} networks are trained and attacked")
-    print(f"page     {out / 'index.html'}\ntable    {out / 'results.csv'}\nfigures  {out / 'figures'}")
-    for error in outcome.busy.values():
-        print(f"left out: {error}")
-    if outcome.failed:
-        failed = "".join(f"\n  {name}: {error}" for name, error in outcome.failed.items())
-        raise SystemExit(f"error: {len(outcome.failed)} networks failed; the same command tries them again{failed}")
+    if not 0 < options.checkpoint_share <= 1:
+        raise ValueError(f"--checkpoint-share: {options.checkpoint_share} is not in (0, 1]")
+    if not 0 <= options.patience < float("inf"):
+        raise ValueError(f"--patience: {options.patience} is no number of seconds")
+    if options.shard == "" or "" in options.only:
+        name = "--shard" if options.shard == "" else "--only"
+        raise ValueError(f"{name} is empty (is a variable of your script not set?): leave it out to do all runs")

@@ -13,10 +13,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import interrupts  # noqa: F401  first: it says how a study is stopped
 from common import FigureName, Settings, main
 
+from minidl.records.run import ModelName
 from minidl.study import Figure
-from minidl.study.run import ModelName
 
 # the report's figures: which model, trained with which batch size
 NETWORKS: dict[FigureName, tuple[ModelName, Literal[128, 512]]] = {

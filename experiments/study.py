@@ -8,11 +8,12 @@ goes on where it was, and ends with the same numbers.
     python experiments/study.py --preset paper           Imagenette at 128 px, with the report's batch sizes
 
 Several processes share the work with --workers 4; a cluster does with --dask tcp://host:8786, or as jobs of an array
-with --shard 1/8 to --shard 8/8.
+with --shard 1/8 to --shard 8/8. --check trains nothing: it compares every file of the results with every other.
 """
 
 from __future__ import annotations
 
+import interrupts  # noqa: F401  first: it says how a study is stopped
 import low_rank
 import pruning
 import temperature

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import interrupts  # noqa: F401  first: it says how a study is stopped
 from common import FigureName, Settings, main
 
 from minidl.study import Attack, Figure

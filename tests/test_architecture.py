@@ -24,7 +24,7 @@ LAYERS = [
     {"tensor"},
     {"functional", "testing"},
     {"nn", "optim"},
-    {"models", "robustness", "compress", "data"},
+    {"models", "robustness", "compress", "data", "records"},
     {"train", "report", "summary"},
     {"checkpoint"},
     {"study", "plot"},

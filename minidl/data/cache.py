@@ -8,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
 from ..tools.files import first_writable, whole_file
 from ..tools.progress import ProgressBar
 from ..tools.threads import cores
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .picture import square
 
 FORMAT = 1  # to be raised whenever the same files and options would give other pixels
 FILTER = "bilinear, antialiased"
@@ -46,33 +44,6 @@ def decoded(paths: Sequence[Path], pixels: int, folder: Path, name: str) -> np.n
             return images
         raise
     return np.load(path, mmap_mode="r")
-
-
-def read_rgb(path: Path) -> Image.Image:
-    """Decode one image file, as RGB whatever it was."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise RuntimeError(
-            f"cannot read the image {path}: {error}. The file is damaged or missing: restore it, "
-            "or delete the folder of the dataset and install it again with download=True"
-        ) from error
-
-
-def square(path: Path, pixels: int) -> bytes:
-    """One image, its shorter side resized to ``pixels`` and its central square cut out: torchvision's way."""
-    from PIL import Image
-
-    image = read_rgb(path)
-    width, height = image.size
-    short = min(width, height)
-    width, height = int(pixels * width / short), int(pixels * height / short)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - pixels) / 2), round((height - pixels) / 2)
-    return image.crop((left, top, left + pixels, top + pixels)).tobytes()
 
 
 def _write(file: IO[bytes], paths: Sequence[Path], shape: tuple[int, ...], name: str) -> None:

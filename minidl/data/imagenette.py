@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ import numpy as np
 
 from ..tools.files import user_path
 from .archive import Archive, install
-from .cache import decoded, read_rgb
+from .cache import decoded
 from .imageset import ImageSet
+from .picture import read_rgb
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -133,7 +135,15 @@ class Imagenette:
         ------
         RuntimeError
             If an image is damaged: the message names it.
+        ValueError
+            If so many pixels would fill more than the whole disk.
         """
+        needed, disk = 3 * len(self.paths) * float(pixels) ** 2, shutil.disk_usage(self.folder).total
+        if needed > disk:
+            raise ValueError(
+                f"pixels is {pixels}: {len(self.paths)} images of that size are {needed / 1e9:.3g} GB, and the disk of "
+                f"{self.folder} holds {disk / 1e9:.3g} GB at all"
+            )
         name = f"{self.folder.name}-{self.split}"
         return decoded(self.paths, pixels, self.folder / "minidl-cache", name)
 
@@ -185,6 +195,11 @@ def _list(folder: Path, split: str, archive: Archive) -> tuple[list[Path], np.nd
     labels: list[int] = []
     for label, wnid in enumerate(CLASSES):
         files = sorted((folder / split / wnid).glob("[!.]*.JPEG"))
+        if not files:
+            raise RuntimeError(
+                f"there are no images in {folder / split / wnid} ({CLASSES[wnid]}): the copy is incomplete or altered. "
+                "Move or delete that folder, then try again with download=True"
+            )
         paths += files
         labels += [label] * len(files)
     if len(paths) != archive.counts[split]:

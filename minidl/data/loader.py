@@ -206,8 +206,10 @@ def _checked_arrays(images: Array, labels: Array) -> Batch:
         raise ValueError(
             f"Loader: images must have shape (n, H, W, C), got {images.shape}: a grey image needs images[..., None]"
         )
-    if len(images) == 0:
-        raise ValueError(f"Loader: there are no images to load: images has shape {images.shape}")
+    if 0 in images.shape:
+        raise ValueError(
+            f"Loader: there are no images to load, or they have no pixels: images has shape {images.shape}"
+        )
     if images.dtype.kind == "f":
         check_unit_range(images, "Loader")
     elif images.dtype != np.uint8:

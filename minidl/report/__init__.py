@@ -1,10 +1,11 @@
 """Tidy results to tables, figures and verdicts, and a study on one page."""
 
+from ..records import Outcome
 from .claims import claims, write_claims
 from .figures import draw_figures
 from .page import write_page
 from .pairs import pairs, write_pairs
-from .results import Outcome, Results
+from .results import Results
 from .tables import read_csv, write_csv
 from .verdict import Verdict
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..records.format import CLAIMS_TABLE
 from .evidence import Lines, MissingError, slope
-from .results import CLAIM_COLUMNS, Results
+from .results import Results
 from .tables import write_csv
 from .verdict import Part, Verdict, decide, points
 
@@ -68,7 +69,7 @@ def write_claims(folder: str | Path) -> list[Verdict]:
     FileNotFoundError, ValueError
         As ``Results.load``: when the folder is no study's, or a table in it is damaged.
     """
-    found = claims(Results.load(folder))
+    found = claims(Results.load(folder, tables=["results.csv"]))
     write_csv(Path(folder) / "claims.csv", [_row(verdict) for verdict in found])
     return found
 
@@ -99,7 +100,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
     low, high = verdict.interval or ("", "")
     effect = "" if verdict.effect is None else verdict.effect
     known = vars(verdict) | {"effect": effect, "low": low, "high": high}
-    return {name: known[name] for name in CLAIM_COLUMNS}
+    return {name: known[name] for name in CLAIMS_TABLE}
 
 
 # Which epsilons

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..records import Outcome
 from ..robustness.comparison import student_quantile
-from .results import Outcome, Results
+from .results import Results
 
 FEWEST_SEEDS = 3  # of two, the interval is 13 standard errors to either side; of one there is none
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tools.files import whole_file
+from ..records import write_file
 from .lines import Line, lines_of
 from .results import Results
 from .style import STYLES, epsilon_place, finish_epsilon_axes, own_style
@@ -178,8 +178,9 @@ def _write(figure: Figure, path: Path) -> list[Path]:
     with rc_context({"svg.hashsalt": "minidl"}):  # fixed ids and no date: the same results give the same bytes
         for name in files:
             kind = name.suffix[1:]
-            with whole_file(name) as file:
-                figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+            write_file(name, content.getvalue())
     return files
 
 

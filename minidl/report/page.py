@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import whole_file
+from ..records import write_file
 from . import wording
 from .figures import Panel, panel_svg, panels_of, sample_svg
 from .inline import inline_svg, polyline
@@ -64,8 +64,7 @@ def write_page(folder: str | Path) -> Path:
         origin=_origin(results),
         runs=[_run(results, name) for name in _names(results)],
     )
-    with whole_file(path) as file:
-        file.write(text.encode("utf-8", errors="replace"))
+    write_file(path, text.encode("utf-8", errors="replace"))
     return path
 
 

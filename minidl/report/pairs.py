@@ -27,10 +27,12 @@ def pairs(results: Results) -> list[dict[str, Any]]:
 
 
 def write_pairs(folder: str | Path) -> None:
-    """Write ``pairs`` of the study in a folder to its ``pairs.csv``, once there are any."""
-    rows = pairs(Results.load(folder))
+    """Write ``pairs`` of the study in a folder to its ``pairs.csv``; without any there is none."""
+    rows = pairs(Results.load(folder, tables=["results.csv"]))
     if rows:
         write_csv(Path(folder) / "pairs.csv", rows)
+    else:
+        Path(folder, "pairs.csv").unlink(missing_ok=True)
 
 
 def pairs_table(results: Results, figure: str) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import user_path, whole_file
+from ..records import write_file
+from ..tools.files import user_path
 
 Row = Mapping[str, Any]
 
@@ -38,8 +39,7 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     content = to_csv(rows)
     if not content:
         raise ValueError(f"write_csv: there are no rows to write to {path}")
-    with whole_file(path) as file:
-        file.write(content)
+    write_file(Path(path), content)
 
 
 def to_csv(rows: Iterable[Row]) -> bytes:

@@ -1,20 +1,23 @@
 """Studies: many networks trained and attacked, so that nothing is lost or done twice (docs/studies.md)."""
 
+from ..records import Attack, Pruning, Run
+from .examine import BAD, Finding, as_table, examine
 from .folder import BusyError, Folder
 from .plan import Figure, Work, all_work, shard
 from .pool import Workers
 from .problem import Problem, load_problem
-from .run import Attack, Pruning, Run
-from .study import Outcome, run_study, write_report
+from .study import Ending, describe, run_study, write_report
 from .training import Trained, train
 from .work import Place, finish
 
 __all__ = [
+    "BAD",
     "Attack",
     "BusyError",
+    "Ending",
     "Figure",
+    "Finding",
     "Folder",
-    "Outcome",
     "Place",
     "Problem",
     "Pruning",
@@ -23,6 +26,9 @@ __all__ = [
     "Work",
     "Workers",
     "all_work",
+    "as_table",
+    "describe",
+    "examine",
     "finish",
     "load_problem",
     "run_study",

@@ -15,11 +15,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import PARTIAL, user_path, whole_file
-from .run import Attack, Run
+from ..records import Attack, Layout, Run, read_attack, read_run, read_study
+from ..records.seal import cannot_write, write_file
+from ..tools.files import PARTIAL, user_path
 
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # git's own hooks set these
-FORMAT = 1  # raised when a folder that this code writes can no longer be read by the code before it
+LONGEST = 600  # seconds that a table and a page may take
 
 
 class BusyError(RuntimeError):
@@ -37,18 +38,41 @@ class Folder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = user_path(path).absolute()
+        self.layout = Layout(self.path)
+
+    def study(self) -> dict[str, Any] | None:
+        """study.json; None without it."""
+        return read_study(self.layout)
 
     def run(self, run: Run) -> Path:
-        return self.path / "runs" / run.name
+        return self.layout.run(run.name)
+
+    def record(self, run: Run) -> dict[str, Any] | None:
+        """run.json; None while the run is not trained."""
+        return read_run(self.layout, run.name)
 
     def is_trained(self, run: Run) -> bool:
-        return (self.run(run) / "run.json").is_file()
+        return self.record(run) is not None
 
     def attack(self, run: Run, attack: Attack) -> Path:
-        return self.run(run) / "attacks" / f"{attack.name}.npz"
+        return self.layout.attack(run.name, attack.name)
 
     def is_attacked(self, run: Run, attack: Attack) -> bool:
-        return self.attack(run, attack).is_file()
+        """Whether the weights that the run has now were attacked so."""
+        record = self.record(run)
+        return record is not None and read_attack(self.layout, record, attack.name) is not None
+
+    def is_busy(self, name: str) -> bool:
+        """Whether a process is working on the run of that name."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.layout.run(name) / "lock", blocking=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # there is no such folder yet
+            return False
 
     @contextlib.contextmanager
     def working_on(self, run: Run) -> Iterator[Path]:
@@ -62,18 +86,16 @@ class Folder:
         from filelock import FileLock, Timeout
 
         folder = self.run(run)
-        folder.mkdir(parents=True, exist_ok=True)
         lock, owner = FileLock(folder / "lock"), folder / "owner.json"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)
-        except Timeout:
-            who = "another process"
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                found = json.loads(owner.read_text(encoding="utf-8"))
-                who = f"process {found['process']} on {found['host']}"
-            raise BusyError(f"{run.name}: {who} is working on it; nothing was changed") from None
+        except OSError as error:
+            if isinstance(error, Timeout):
+                raise BusyError(f"{run.name}: {_who_has(owner)} is working on it; nothing was changed") from None
+            raise cannot_write(folder / "lock", 0, error) from error
         try:
-            write_json(owner, {"process": os.getpid(), "host": socket.gethostname()})
+            write_file(owner, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
             for partial in folder.rglob(f".*{PARTIAL}"):  # of a process that was killed while it wrote
                 partial.unlink(missing_ok=True)
             yield folder
@@ -84,33 +106,29 @@ class Folder:
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
         """What tells of all runs is written by one process at a time, so that the last one knows what is finished."""
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "lock"):
-            yield
-
-    def read(self, name: str) -> dict[str, Any] | None:
-        """A JSON file of the folder, None without it; a file of a newer format, or a damaged one, is a ValueError."""
-        path = self.path / name
-        if not path.is_file():
-            return None
+        lock = FileLock(self.path / "lock", timeout=LONGEST)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            newer = found["format"] > FORMAT
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}): delete it, and run the study again") from error
-        if newer:
-            raise ValueError(
-                f"{path} was written by a newer minidl (format {found['format']}, this one knows {FORMAT}): update "
-                "minidl, or choose another folder"
-            )
-        return found
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise BusyError(
+                f"{self.path}: another process has been writing to it for {LONGEST} s: is it stopped?"
+            ) from None
+        except OSError as error:
+            raise cannot_write(self.path / "lock", 0, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    with whole_file(path) as file:
-        file.write(json.dumps(record, indent=2, default=str).encode() + b"\n")
+def _who_has(owner: Path) -> str:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(owner.read_text(encoding="utf-8"))
+        return f"process {int(found['process'])} on {str(found['host'])[:100]}"
+    return "another process"
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .run import Attack, Run
+from ..records.run import Attack, Run
 
 IMAGES: tuple[Literal["fresh", "paired"], ...] = ("fresh", "paired")
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from typing import Any
 
+from ..records import CannotWriteError
 from ..tools.progress import say
 from ..tools.threads import cores
 from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
 LOST = "the cluster's scheduler is gone, or has cancelled it: what it was doing is in its last checkpoint"
-PATIENCE = 10  # seconds that a scheduler has to answer
+PATIENCE = 10  # seconds that a scheduler has to answer, and to find a worker before somebody is told
+LOOK = 2  # seconds between two looks at who works
+AGAIN = 60  # seconds until one who waits is told once more why
+
+
+class LostSchedulerError(ConnectionError):
+    """A run was given to a scheduler that is gone."""
 
 
 class InProcess(Executor):
@@ -67,7 +76,10 @@ class Processes(Executor):
 
 
 def _end_with(connection: Any) -> None:
-    """End this process as soon as the other end of the connection is closed; an interrupt is for the other end too."""
+    """End this process as soon as the other end of the connection is closed; signals to stop are for the other end too.
+
+    A terminal and a batch system send them to all processes, and one line shall say so.
+    """
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -75,6 +87,7 @@ def _end_with(connection: Any) -> None:
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -96,6 +109,8 @@ class Workers:
             raise ValueError(f"give either {count} workers or the Dask cluster at {dask}: the cluster has its own")
         self.count, self.dask = count, dask
         self._client: Any = None if dask is None else connect(dask)
+        self._alone = time.monotonic()  # since when no worker was seen
+        self._speak = self._alone + PATIENCE
 
     @property
     def threads(self) -> int | None:
@@ -112,6 +127,18 @@ class Workers:
             return self._client.get_executor(pure=False)
         return InProcess() if self.count == 1 else Processes()
 
+    def look(self) -> None:
+        """Say so where a cluster has had no workers for a while: what waits would wait for ever, without a word."""
+        now = time.monotonic()
+        if self._client is None or self._client.scheduler_info()["workers"]:
+            self._alone, self._speak = now, now + PATIENCE
+        elif now >= self._speak:
+            self._speak = now + AGAIN
+            say(
+                f"no workers at {self.dask}, for {now - self._alone:.0f} s: waiting; start some with: dask worker "
+                f"{self.dask} --nthreads 1"
+            )
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -123,6 +150,9 @@ def connect(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise RuntimeError("a Dask cluster needs dask: pip install 'minidl[cluster]'") from None
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":  # what matters is said here, in one line of ours
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
@@ -135,7 +165,10 @@ def connect(address: str) -> Any:
 def do_all(
     work: Sequence[Work], do: Callable[[Work], Any], workers: Workers
 ) -> Iterator[tuple[Work, Any | None, Exception | None]]:
-    """(work, result, error) of each piece as it ends. A piece whose worker dies is done again by another."""
+    """(work, result, error) of each piece as it ends. A piece whose worker dies is done again by another.
+
+    A file that cannot be written ends all of it: the next piece would be lost as well.
+    """
     queue = [(piece, 1) for piece in reversed(work)]
     executor = workers.executor()
     pending: dict[Future[Any], tuple[Work, int]] = {}
@@ -144,9 +177,12 @@ def do_all(
             while queue and len(pending) < workers.at_a_time:
                 piece, attempt = queue.pop()
                 pending[executor.submit(do, piece)] = piece, attempt
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            workers.look()
+            for future in wait(pending, LOOK, FIRST_COMPLETED).done:
                 piece, attempt = pending.pop(future)
-                error = ConnectionError(LOST) if future.cancelled() else future.exception()
+                error = LostSchedulerError(LOST) if future.cancelled() else future.exception()
+                if isinstance(error, CannotWriteError):
+                    raise error
                 if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS:
                     say(f"{piece.run}: its worker died; it goes on from its last checkpoint")
                     queue.append((piece, attempt + 1))

@@ -15,8 +15,10 @@ from ..backend import Array, streams, to_device
 from ..data import Imagenette, ImageSet, Loader, digits
 from ..nn import Module
 from ..nn.init import he_uniform
-from .run import Attack, DataName, Run, short_hash
+from ..records.run import Attack, DataName, Run
+from ..records.setting import short_hash
 
+MOST_TIMES = 64  # the digits at 512 pixels are 2 GB
 SCHEDULES = {"LR1": compress.LR1, "LR2": compress.LR2}
 
 
@@ -92,8 +94,11 @@ def load_problem(data: DataName, pixels: int, crop: int, root: Path | None = Non
     """
     if data == "digits":
         times, rest = divmod(pixels, 8)
-        if rest or times < 1:
-            raise ValueError(f"pixels is {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors")
+        if rest or not 1 <= times <= MOST_TIMES:
+            raise ValueError(
+                f"pixels is {pixels}: the digits have 8 x 8 pixels and are enlarged by whole factors, to at most "
+                f"{8 * MOST_TIMES}"
+            )
         train, val = (
             ImageSet(part.images.repeat(times, 1).repeat(times, 2), part.labels, part.classes)
             for part in (digits("train"), digits("val"))

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from ..report.wording import duration
 from ..tools.progress import is_live, say
 from .plan import Work
 
@@ -67,18 +68,3 @@ class StudyProgress:
 def _kind(piece: Work) -> Hashable:
     """Runs of one kind take about the same time."""
     return piece.run.model, piece.run.epochs, piece.run.crop, piece.run.pruning is not None, piece.run.low_rank
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    Examples
-    --------
-    >>> from minidl.study.progress import duration
-    >>> duration(42), duration(300), duration(9000)
-    ('42 s', '5 min', '2 h 30 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .. import report
+from ..records import FORMAT, write_file, write_sealed
 from ..report.tables import to_csv
-from ..tools.files import whole_file
 from ..tools.progress import say
-from .folder import FORMAT, BusyError, Folder, origin, write_json
+from .folder import BusyError, Folder, origin
+from .made import say_made, why_to_make
 from .plan import Figure, Work, all_work, shard
-from .pool import Workers, do_all
+from .pool import LostSchedulerError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
 from .table import table
@@ -26,12 +29,27 @@ EXTENDABLE = ("figures", "seeds")  # settings that say how much is done; all oth
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a study ended: what is finished, what failed and why, and what other processes are working on."""
+class Ending:
+    """How a study ended.
+
+    Attributes
+    ----------
+    finished : int
+        How many of all its runs are trained and attacked.
+    failed : dict
+        {name: why} of the chosen runs that failed.
+    busy : dict
+        {name: who} of the chosen runs that other processes are still working on.
+    """
 
     finished: int
     failed: dict[str, Exception]
     busy: dict[str, Exception]
+
+    @property
+    def missing(self) -> dict[str, Exception]:
+        """{name: why} of the chosen runs that are not finished."""
+        return {**self.failed, **self.busy}
 
 
 def run_study(
@@ -41,7 +59,8 @@ def run_study(
     workers: Workers | None = None,
     part: str | None = None,
     only: Sequence[str] = (),
-) -> Outcome:
+    patience: float = 30,
+) -> Ending:
     """Do what is missing of a study, and write its report.
 
     Parameters
@@ -57,16 +76,20 @@ def run_study(
         "i/N": only the i-th of N parts of the runs.
     only : sequence of str
         Beginnings of run names: only these.
+    patience : float
+        How many seconds to wait at the end for runs that other processes are working on.
 
     Returns
     -------
-    Outcome
+    Ending
 
     Raises
     ------
     ValueError
         When a run cannot work, no run has such a name, or the folder holds the results of other settings or of a newer
-        version. Nothing was changed.
+        version, or a damaged file. Nothing was changed.
+    CannotWriteError
+        At the first file that cannot be written, and before a training for which the disk has no room.
     """
     workers, folder = workers or Workers(), Folder(place.out)
     place = dataclasses.replace(place, out=folder.path)  # a cluster's workers have working directories of their own
@@ -77,11 +100,16 @@ def run_study(
     _write_plan(folder, figures, record)
     with folder.reporting():
         _write_table(folder)  # now, so that a damaged file is found before hours of training
-    try:
-        failed, busy = _do_all([piece for piece in chosen if not _is_finished(folder, piece)], place, workers)
-    finally:
-        write_report(folder)
-    return Outcome(sum(_is_finished(folder, piece) for piece in work), failed, busy)
+    failed, busy = _do_all(_unfinished(folder, chosen), place, workers)
+    if busy:
+        more, busy = _wait_for([piece for piece in chosen if piece.run.name in busy], busy, place, workers, patience)
+        failed |= more
+    write_report(folder)
+    for piece in _unfinished(folder, chosen):
+        if piece.run.name not in busy:
+            gone = FileNotFoundError(f"{folder.run(piece.run)} is not complete any more: something removed its files")
+            failed.setdefault(piece.run.name, gone)
+    return Ending(len(work) - len(_unfinished(folder, work)), failed, busy)
 
 
 def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[str, Exception], dict[str, Exception]]:
@@ -91,11 +119,14 @@ def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[
     folder = Folder(place.out)
     with StudyProgress(work) as progress:
         for piece, _, error in do_all(work, functools.partial(_do, place=place), workers):
+            if isinstance(error, LostSchedulerError):  # all at once: it is told of at the end, once
+                failed[piece.run.name] = error
+                continue
             if isinstance(error, BusyError):
                 busy[piece.run.name] = error
             elif error is not None:
+                say(f"{piece.run}: {describe(error)}")
                 failed[piece.run.name] = error
-                say(f"{piece.run}: {error}")
             elif not _is_finished(folder, piece):
                 failed[piece.run.name] = FileNotFoundError(
                     f"a worker did it, and {folder.run(piece.run)} is not there: every worker must see the results "
@@ -107,22 +138,46 @@ def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[
     return failed, busy
 
 
+def _wait_for(
+    work: Sequence[Work], busy: dict[str, Exception], place: Place, workers: Workers, patience: float
+) -> tuple[dict[str, Exception], dict[str, Exception]]:
+    """Wait for runs that other processes are working on, and finish those that they leave; (failed, still busy)."""
+    folder, until = Folder(place.out), time.monotonic() + patience
+    failed: dict[str, Exception] = {}
+    names = ", ".join(busy)
+    say(f"waiting up to {patience:g} s for runs that other processes are working on: {names}")
+    while (left := [piece for piece in _unfinished(folder, work) if piece.run.name not in failed]) and (
+        time.monotonic() < until
+    ):
+        free = [piece for piece in left if not folder.is_busy(piece.run.name)]
+        if free:
+            more, _ = _do_all(free, place, workers)
+            failed |= more
+        else:
+            time.sleep(0.5)
+    return failed, {piece.run.name: busy[piece.run.name] for piece in left}
+
+
+def describe(error: BaseException) -> str:
+    """An error in words: some have none of their own."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error or 'no details'}): use smaller batches, or fewer workers"
+    return str(error) or type(error).__name__
+
+
 def write_report(folder: Folder) -> None:
-    """Table, claims, paired tests, figures and page of what is finished, unless they are there and nothing is new."""
+    """Table, claims, paired tests, figures and page of what is finished, unless they are those of today's results."""
+    layout = folder.layout
     with folder.reporting():
         _write_table(folder)
-        if not _is_reported(folder):
-            report.write_claims(folder.path)
-            report.write_pairs(folder.path)
-            report.draw_figures(report.Results.load(folder.path))
-            report.write_page(folder.path)
-
-
-def _is_reported(folder: Folder) -> bool:
-    """Whether the page, which is written last, is younger than what it is made from."""
-    page, *sources = (folder.path / name for name in ("index.html", "results.csv", "study.json"))
-    times = [source.stat().st_mtime_ns for source in sources if source.is_file()]
-    return page.is_file() and all(page.stat().st_mtime_ns >= time for time in times)
+        _write_curves(folder)
+        if why_to_make(layout):
+            report.write_claims(layout.path)
+            report.write_pairs(layout.path)
+            files = report.draw_figures(report.Results.load(layout.path))
+            page = report.write_page(layout.path)
+            tables = [path for name in ("claims.csv", "pairs.csv") if (path := layout.path / name).is_file()]
+            say_made(layout, [*tables, *files, page])
 
 
 def _do(piece: Work, place: Place) -> float:
@@ -133,31 +188,50 @@ def _is_finished(folder: Folder, piece: Work) -> bool:
     return folder.is_trained(piece.run) and all(folder.is_attacked(piece.run, attack) for attack in piece.attacks)
 
 
+def _unfinished(folder: Folder, work: Sequence[Work]) -> list[Work]:
+    return [piece for piece in work if not _is_finished(folder, piece)]
+
+
 def _chosen(work: Sequence[Work], part: str | None, only: Sequence[str]) -> list[Work]:
+    if "" in only:
+        raise ValueError("only is '': give the beginnings of runs' names, or leave it out to do all of them")
     chosen = [piece for piece in work if not only or piece.run.name.startswith(tuple(only))]
     if not chosen:
         names = "\n  ".join(piece.run.name for piece in work)
         raise ValueError(f"no run's name begins with {' or '.join(only)}; they are\n  {names}")
-    return shard(chosen, part) if part else chosen
+    return shard(chosen, part) if part is not None else chosen
 
 
 def _write_table(folder: Folder) -> None:
-    """Bring ``results.csv`` up to date; one that is, is left alone."""
-    content, path = to_csv(table(folder)), folder.path / "results.csv"
-    if content != (path.read_bytes() if path.is_file() else b""):
-        with whole_file(path) as file:
-            file.write(content)
+    """Bring ``results.csv`` up to date."""
+    _write_if_new(folder.layout.results, to_csv(table(folder)))
+
+
+def _write_curves(folder: Folder) -> None:
+    """Each ``curve.csv`` is a copy of what run.json says, which is made again where it is none."""
+    results = report.Results.load(folder.path, tables=[])
+    for name, record in results.runs.items():
+        if "curve" in record:
+            _write_if_new(folder.layout.curve(name), to_csv(record["curve"]))
+
+
+def _write_if_new(path: Path, content: bytes) -> None:
+    if not content:
+        path.unlink(missing_ok=True)
+    elif content != (path.read_bytes() if path.is_file() else b""):
+        write_file(path, content)
 
 
 def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
     """Write ``study.json``, unless the folder is another study's."""
     new = {"format": FORMAT, **record, **origin(), "figures": [figure.record() for figure in figures]}
     with folder.reporting():
-        found = folder.read("study.json")
+        found = folder.study()
         if found is not None:
             check_same(found.get("settings", {}), record["settings"], folder)
+            found.pop("checksum", None)
         if found != json.loads(json.dumps(new, default=str)):
-            write_json(folder.path / "study.json", new)
+            write_sealed(folder.layout.study, new)
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
@@ -167,7 +241,8 @@ def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) 
     if names:
         changes = "; ".join(f"{name} was {found.get(name)}, now {settings[name]}" for name in names)
         raise ValueError(
-            f"{folder.path} holds the results of other settings ({changes}): choose another --out, or delete it"
+            f"{folder.path} holds the results of other settings ({changes}; in study.json): choose another --out, or "
+            "delete it"
         )
     for name in EXTENDABLE:
         more = [value for value in found.get(name, ()) if value not in settings.get(name, ())]

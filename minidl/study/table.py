@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
-from ..report import Outcome, Results
+from ..records import Attack, Outcome, read_attack
+from ..report import Results
 from ..robustness import paired_difference_interval, wilson_interval
 from .folder import Folder
 from .plan import IMAGES
@@ -18,20 +18,17 @@ def table(folder: Folder) -> list[dict[str, Any]]:
 
     The figures are those of ``study.json``: another process may have added some since this one began.
     """
-    results, rows = Results.load(folder.path), []
+    results, rows = Results.load(folder.path, tables=[]), []
     for name, figure in results.figures.items():
         for images in IMAGES:
-            for run, attack in figure["attacks"][images].items():
-                path = folder.path / "runs" / run / "attacks" / f"{attack}.npz"
-                if run in results.runs and path.is_file():
-                    outcome = results.outcome(run, attack)  # checks the file too
-                    with np.load(path) as file:
-                        how = json.loads(file["attack"].item())
-                    rows += _rows(name, results.runs[run], how, outcome)
+            for run, attack in figure["attacks"].get(images, {}).items():
+                found = read_attack(folder.layout, results.runs[run], attack) if run in results.runs else None
+                if found is not None:
+                    rows += _rows(name, results.runs[run], *found)
     return rows
 
 
-def _rows(figure: str, record: dict[str, Any], how: dict[str, Any], outcome: Outcome) -> list[dict[str, Any]]:
+def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) -> list[dict[str, Any]]:
     what = record["run"]
     about = {
         "figure": figure,
@@ -42,9 +39,9 @@ def _rows(figure: str, record: dict[str, Any], how: dict[str, Any], outcome: Out
         "low_rank": what["low_rank"],
         "temperature": what["temperature"],
         "seed": what["seed"],
-        "images": how["images"],
-        "loss": how["loss"],
-        "attack_temperature": how["temperature"],
+        "images": how.images,
+        "loss": how.loss,
+        "attack_temperature": how.temperature,
     }
     whole = {
         "zero_gradients": float(outcome.zero_gradient.mean()),

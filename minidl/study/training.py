@@ -12,10 +12,12 @@ from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
 from ..optim import SGD, one_cycle
+from ..records import Run
 from ..train import CrossEntropy, Epoch, fit
 from .problem import Problem
-from .run import Run
 from .watch import EventFile
+
+TEMPERATURES = (1e-6, 1e6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,11 @@ def check(run: Run, problem: Problem) -> None:
         raise ValueError(f"{run}: the seed is {run.seed}, and must not be negative")
     if not 0 <= run.sparsity < 1:
         raise ValueError(f"{run}: the sparsity is {run.sparsity}, and must be in [0, 1)")
-    if not 0 < run.temperature < float("inf"):
-        raise ValueError(f"{run}: the temperature is {run.temperature}, and must be above 0")
+    if not TEMPERATURES[0] <= run.temperature <= TEMPERATURES[1]:
+        raise ValueError(
+            f"{run}: the temperature is {run.temperature}, and must be above 0, from {TEMPERATURES[0]:g} to "
+            f"{TEMPERATURES[1]:g}: beyond that float32 can neither divide by it nor learn from it"
+        )
     if run.pruning is not None:
         first, last = run.pruning.between
         if not 0 <= first < last <= 1 or run.pruning.steps < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import io
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,14 @@ from ..checkpoint import Checkpoints
 from ..kernels import precision, set_num_threads, set_precision
 from ..nn import Module
 from ..nn.weights import load, save
+from ..records import FORMAT, Attack, Run, hash_of, write_file, write_sealed
+from ..records.seal import cannot_write
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
-from ..tools.files import whole_file
-from ..tools.progress import quiet
-from .folder import FORMAT, Folder, origin, write_json
+from ..tools.progress import quiet, say
+from .folder import Folder, origin
 from .problem import Problem, load_problem
-from .run import Attack, Run
+from .room import check_room
 from .training import train
 
 
@@ -61,23 +63,50 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
     ------
     BusyError
         When another process is working on it.
+    CannotWriteError
+        When the disk has no room for it, or a file could not be written.
     """
     folder = Folder(place.out)
     if place.threads is not None:
         set_num_threads(place.threads)
     problem = load_problem(run.data, run.pixels, run.crop, place.data_root)
     with folder.working_on(run) as path, quiet(not place.progress):
-        missing = [attack for attack in attacks if not folder.is_attacked(run, attack)]
         with _at(run.precision):
-            if not folder.is_trained(run) or (missing and not (path / "weights.safetensors").is_file()):
-                _train(run, problem, path, place)
+            model = _trained(run, attacks, problem, folder, place)
             Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
-            if missing:
-                model = problem.model(run).eval()
-                load(model, path / "weights.safetensors")
-                for attack in missing:
-                    measure(run, attack, model, problem, folder.attack(run, attack))
-        return float((folder.read(f"runs/{run.name}/run.json") or {}).get("seconds", 0))
+            if model is not None:
+                weights = hash_of(folder.layout.weights(run.name))
+                for attack in _missing(run, attacks, folder):
+                    measure(run, attack, model, problem, folder.attack(run, attack), weights)
+        return float((folder.record(run) or {}).get("seconds", 0))
+
+
+def _missing(run: Run, attacks: Sequence[Attack], folder: Folder) -> list[Attack]:
+    return [attack for attack in attacks if not folder.is_attacked(run, attack)]
+
+
+def _trained(run: Run, attacks: Sequence[Attack], problem: Problem, folder: Folder, place: Place) -> Module | None:
+    """The network, trained if it is not, where there is something left to attack.
+
+    Weights are needed for that alone. If they are not there, or not those that were trained, they are trained anew.
+    """
+    record = folder.record(run)
+    if record is None:
+        _train(run, problem, folder, place)
+    elif not _missing(run, attacks, folder):
+        return None
+    for _ in range(2):
+        path, model = folder.layout.weights(run.name), problem.model(run).eval()
+        expected = (folder.record(run) or {}).get("weights")
+        try:
+            if path.is_file() and expected is not None and hash_of(path) != expected:
+                raise ValueError(f"{path} is damaged (its hash is not the one in run.json)")
+            load(model, path)
+            return model
+        except (ValueError, FileNotFoundError) as error:
+            say(f"{run}: {error}; attacks need the weights, so the network is trained anew")
+            _train(run, problem, folder, place)
+    raise OSError(f"{path} cannot be read back after it was written: is the disk sound?")
 
 
 @contextlib.contextmanager
@@ -91,13 +120,18 @@ def _at(mode: str) -> Iterator[None]:
         set_precision(before)
 
 
-def _train(run: Run, problem: Problem, path: Path, place: Place) -> None:
+def _train(run: Run, problem: Problem, folder: Folder, place: Place) -> None:
     """Train the network and write what is kept of it, run.json last: its presence says that all is there."""
+    path, weights = folder.run(run), folder.layout.weights(run.name)
+    check_room(path, lambda: problem.model(run))
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     trained = train(run, problem, path, place.checkpoint_share, place.progress)
     cost = compress.cost(trained.model, (problem.crop, problem.crop, problem.train.images.shape[3]))
-    save(trained.model, path / "weights.safetensors")
-    write_csv(path / "curve.csv", trained.curve)
+    try:
+        save(trained.model, weights)
+    except OSError as error:
+        raise cannot_write(weights, sum(p.data.nbytes for p in trained.model.parameters()), error) from error
+    write_csv(folder.layout.curve(run.name), trained.curve)
     last = trained.curve[-1]
     record = {
         "format": FORMAT,
@@ -113,26 +147,32 @@ def _train(run: Run, problem: Problem, path: Path, place: Place) -> None:
         "sparsity": compress.sparsity(trained.model),
         "parameters": sum(parameter.size for parameter in trained.model.parameters()),
         "multiply_adds": cost.multiply_adds,
+        "weights": hash_of(weights),
+        "curve": trained.curve,
     }
-    write_json(path / "run.json", record)
+    write_sealed(folder.layout.record(run.name), record)
 
 
-def measure(run: Run, attack: Attack, model: Module, problem: Problem, path: Path) -> None:
-    """Attack a network, and keep what happened to each image."""
+def measure(run: Run, attack: Attack, model: Module, problem: Problem, path: Path, weights: str) -> None:
+    """Attack a network, and keep what happened to each image, and whose it is: ``weights`` is their file's hash."""
     rows, images, labels = problem.sample(run, attack)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroGradientWarning)  # which images they are is kept
         curve = accuracy_curve(
             model, images, labels, np.array(attack.epsilons) / 255, attack.temperature, loss=attack.loss
         )
-    with whole_file(path) as file:
-        np.savez_compressed(
-            file,
-            epsilons=curve.epsilons,
-            indices=rows,
-            labels=labels,
-            right=curve.right,
-            zero_gradient=curve.zero_gradient,
-            vanished_gradient=curve.vanished_gradient,
-            attack=np.array(json.dumps(dataclasses.asdict(attack))),
-        )
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        epsilons=curve.epsilons,
+        indices=rows,
+        labels=labels,
+        right=curve.right,
+        zero_gradient=curve.zero_gradient,
+        vanished_gradient=curve.vanished_gradient,
+        attack=np.array(json.dumps(dataclasses.asdict(attack))),
+        run=np.array(run.name),
+        name=np.array(attack.name),
+        weights=np.array(weights),
+    )
+    write_file(path, file.getvalue())

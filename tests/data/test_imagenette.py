@@ -219,6 +219,22 @@ def test_archive_with_too_few_images(tiny, tmp_path, monkeypatch):
     assert contents(tmp_path) == ["imagenette2-tiny.tgz"]
 
 
+def test_a_class_that_is_missing_while_the_count_is_right(tiny, tmp_path):
+    """Its images lie under another class's name."""
+    Imagenette(tmp_path, size="tiny", download=True)
+    folder = tmp_path / "imagenette2-tiny" / "val"
+    for path in (folder / "n03888257").iterdir():
+        path.rename(folder / "n01440764" / path.name)
+    with pytest.raises(RuntimeError, match=r"no images in .*n03888257 \(parachute\): the copy is incomplete"):
+        Imagenette(tmp_path, split="val", size="tiny")
+
+
+def test_a_size_that_no_disk_holds(tiny, tmp_path):
+    val = Imagenette(tmp_path, split="val", size="tiny", download=True)
+    with pytest.raises(ValueError, match=r"pixels is 10000000: 20 images of that size are 6e\+06 GB, and the disk"):
+        val.at(10_000_000)
+
+
 def test_something_in_the_way(tiny, tmp_path):
     keep = tmp_path / "imagenette2-tiny/train/mine.txt"
     keep.parent.mkdir(parents=True)

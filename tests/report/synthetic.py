@@ -6,6 +6,7 @@ Its numbers are drawn from simple curves, and say nothing about real networks.
 """
 
 import csv
+import dataclasses
 import hashlib
 import json
 import sys
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.report.results import CLAIM_COLUMNS, COLUMNS
+from minidl.records import Attack, Pruning, Run
+from minidl.records.format import CLAIMS_TABLE, RESULTS_TABLE
 from minidl.robustness import paired_difference_interval, wilson_interval
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 TEMPERATURES = (1, 20, 50, 70, 90)
-EPSILONS = np.array([0, 1, 2, 4, 8, 16, 32]) / 255
+BUDGETS = (0, 1, 2, 4, 8, 16, 32)
+EPSILONS = np.array(BUDGETS) / 255
 FIGURES = {  # model, batch size, what varies
     "8": ("resnet18", 512, "sparsity"),
     "9": ("resnet18", 128, "sparsity"),
@@ -81,13 +84,13 @@ def write_study(folder, figures=tuple(FIGURES), seeds=(0, 1, 2), images=785, unf
             "resnet18": {"epochs": 30, "lr": 0.05, "weight_decay": 0.0005},
         },
         "versions": {"minidl": "0.1.0", "numpy": "2.4.6", "numba": "0.63.1", "python": "3.11.7"},
-        "figures": entries,
+        "figures": [_names_of(entry) for entry in entries],
     }
     (folder / "study.json").write_text(json.dumps(study, indent=1), encoding="utf-8")
     if rows:
-        _write_csv(folder / "results.csv", COLUMNS, rows)
+        _write_csv(folder / "results.csv", RESULTS_TABLE, rows)
     if claims:
-        _write_csv(folder / "claims.csv", CLAIM_COLUMNS, [c for c in CLAIMS if c["figure"] in figures])
+        _write_csv(folder / "claims.csv", CLAIMS_TABLE, [c for c in CLAIMS if c["figure"] in figures])
     return folder
 
 
@@ -98,22 +101,14 @@ def _entry(figure, seeds, runs):
     names, attacks = [], {"fresh": {}, "paired": {}}
     for sparsity, low_rank, temperature in lines_of(figure):
         for seed in seeds:
-            run = {
-                "data": "imagenette",
-                "model": model,
-                "batch_size": batch_size,
-                "sparsity": sparsity,
-                "low_rank": low_rank,
-                "temperature": temperature,
-                "seed": seed,
-                "recipe": {"epochs": 30, "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005},
-            }
-            name = f"{model}-b{batch_size}-s{sparsity * 100:.0f}-{low_rank}-T{temperature}-seed{seed}-{_hash(run)}"
-            runs[name] = run
-            names.append(name)
+            pruning = Pruning(sparsity) if sparsity else None
+            settings = {"pruning": pruning, "low_rank": low_rank, "temperature": temperature, "seed": seed}
+            run = Run("imagenette", 72, 64, model, batch_size, epochs=30, lr=0.05, **settings)
+            runs[run.name] = run
+            names.append(run.name)
             attacker = temperature if figure == "13b" else 1
             for choice in attacks:
-                attacks[choice][name] = f"{choice}-{loss}-T{attacker}-{_hash([choice, loss, attacker])}"
+                attacks[choice][run.name] = Attack(BUDGETS, loss, attacker, choice)
     title = f"{TITLES[model]}, batch {batch_size}, Imagenette, 64 px"
     return {
         "figure": figure,
@@ -126,22 +121,28 @@ def _entry(figure, seeds, runs):
     }
 
 
+def _names_of(entry):
+    """The entry as study.json has it, with the attacks' names."""
+    named = {choice: {run: attack.name for run, attack in of.items()} for choice, of in entry["attacks"].items()}
+    return entry | {"attacks": named}
+
+
 def _write_run(folder, name, run, finished):
     folder.mkdir(parents=True, exist_ok=True)
-    clean, _, parameters, multiply_adds = MODELS[run["model"]]
+    clean, _, parameters, multiply_adds = MODELS[run.model]
     random = _random(name)
-    epochs = run["recipe"]["epochs"]
+    epochs = run.epochs
     curve = []
     for epoch in range(1, (epochs if finished else epochs // 2) + 1):
         done = epoch / epochs
-        val = clean * (1 - np.exp(-4 * done)) - 0.05 * run["sparsity"] * done + random.normal(0, 0.008)
+        val = clean * (1 - np.exp(-4 * done)) - 0.05 * run.sparsity * done + random.normal(0, 0.008)
         curve.append(
             {
                 "epoch": epoch,
                 "loss": 2.3 * np.exp(-3 * done),
                 "accuracy": min(1.0, val + 0.1 * done),
                 "lr": 0.05 * (1 + np.cos(np.pi * done)) / 2,
-                "sparsity": run["sparsity"] * min(1.0, max(0.0, (done - 0.2) / 0.5)),
+                "sparsity": run.sparsity * min(1.0, max(0.0, (done - 0.2) / 0.5)),
                 "images_per_second": 212.5,
                 "val_loss": 2.3 * np.exp(-2 * done),
                 "val_accuracy": val,
@@ -153,16 +154,16 @@ def _write_run(folder, name, run, finished):
     record = {
         "format": 1,
         "name": name,
-        "run": run,
+        "run": dataclasses.asdict(run),
         "versions": {"minidl": "0.1.0", "numpy": "2.4.6"},
         "commit": "329c2b1",
         "device": "cpu",
         "processor": "AMD EPYC 7B13",
-        "started": f"2026-11-23T{run['seed'] + 8:02}:00:00+00:00",
-        "seconds": 1340.5 + 10 * run["seed"],
+        "started": f"2026-11-23T{run.seed + 8:02}:00:00+00:00",
+        "seconds": 1340.5 + 10 * run.seed,
         "val_loss": curve[-1]["val_loss"],
         "val_accuracy": curve[-1]["val_accuracy"],
-        "sparsity": run["sparsity"],
+        "sparsity": run.sparsity,
         "parameters": parameters,
         "multiply_adds": multiply_adds,
     }
@@ -172,18 +173,18 @@ def _write_run(folder, name, run, finished):
 def _attack(folder, figure, choice, name, attack, run, images):
     """Write one attack's outcome, and return its rows of results.csv."""
     record = json.loads((folder / "runs" / name / "run.json").read_text(encoding="utf-8"))
-    _, median, _, _ = MODELS[run["model"]]
+    _, median, _, _ = MODELS[run.model]
     # paired images depend on the seed alone; a fresh draw also on the network and the attack
-    indices = _random("images", run["seed"], *([name, attack] if choice == "fresh" else []))
+    indices = _random("images", run.seed, *([name, attack.name] if choice == "fresh" else []))
     indices = np.sort(indices.choice(VALIDATION, images, replace=False))
-    random = _random(name, attack)
-    saturates = attack.split("-")[1] == "cross_entropy" and attack.split("-")[2] == "T1"
-    vanished = random.random(images) < 0.004 + (0.55 * (1 - 1 / run["temperature"]) if saturates else 0)
+    random = _random(name, attack.name)
+    saturates = attack.loss == "cross_entropy" and attack.temperature == 1
+    vanished = random.random(images) < 0.004 + (0.55 * (1 - 1 / run.temperature) if saturates else 0)
     zero = vanished & (random.random(images) < 0.3)
-    withstands = median * (1 - 0.5 * run["sparsity"]) * random.lognormal(0, 0.9, images)
+    withstands = median * (1 - 0.5 * run.sparsity) * random.lognormal(0, 0.9, images)
     withstands[vanished] *= 40
     right = (random.random(images) < record["val_accuracy"]) & (withstands > EPSILONS[:, None])
-    path = folder / "runs" / name / "attacks" / f"{attack}.npz"
+    path = folder / "runs" / name / "attacks" / f"{attack.name}.npz"
     path.parent.mkdir(exist_ok=True)
     np.savez(
         path,
@@ -193,7 +194,7 @@ def _attack(folder, figure, choice, name, attack, run, images):
         right=right,
         zero_gradient=zero,
         vanished_gradient=vanished,
-        attack=json.dumps({"name": attack}),
+        attack=json.dumps(dataclasses.asdict(attack)),
     )
     bands = wilson_interval(right.sum(axis=1), images)
     for e, epsilon in enumerate(EPSILONS):
@@ -201,10 +202,12 @@ def _attack(folder, figure, choice, name, attack, run, images):
         yield {
             "figure": figure,
             "run": name,
-            **{key: run[key] for key in ("model", "batch_size", "sparsity", "low_rank", "temperature", "seed")},
+            **{
+                key: getattr(run, key) for key in ("model", "batch_size", "sparsity", "low_rank", "temperature", "seed")
+            },
             "images": choice,
-            "loss": attack.split("-")[1],
-            "attack_temperature": run["temperature"] if figure == "13b" else 1,
+            "loss": attack.loss,
+            "attack_temperature": attack.temperature,
             "epsilon": epsilon,
             "count": images,
             "accuracy": right[e].mean(),
@@ -216,14 +219,14 @@ def _attack(folder, figure, choice, name, attack, run, images):
             "zero_gradients": zero.mean(),
             "vanished_gradients": vanished.mean(),
             "val_accuracy": record["val_accuracy"],
-            "achieved_sparsity": run["sparsity"],
+            "achieved_sparsity": run.sparsity,
             "parameters": record["parameters"],
             "multiply_adds": record["multiply_adds"],
         }
 
 
 def _claim(claim, figure, text, verdict, effect, low, high, reason):
-    return dict(zip(CLAIM_COLUMNS, (claim, figure, text, verdict, effect, low, high, 3, reason), strict=True))
+    return dict(zip(CLAIMS_TABLE, (claim, figure, text, verdict, effect, low, high, 3, reason), strict=True))
 
 
 CLAIMS = [

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from minidl import report
+from minidl.records import Run
 from minidl.report import wording
 from minidl.report.inline import inline_svg
 from tests.report.synthetic import FIGURES, write_study
@@ -99,7 +100,7 @@ def test_everything_is_there(full_page):
     assert "The attacker does not know T" in text
     assert "The attacker knows T" in text
     assert "Not in the report: FGSM climbs the logit margin" in text
-    assert "python experiments/study.py --preset laptop --only resnet18-b512-s0-none-T1-seed0-" in text
+    assert "python experiments/study.py --preset laptop --only resnet18-b512-imagenette64-seed0-" in text
     for word in ("resnet18.weight_decay", "329c2b1", "AMD EPYC 7B13", "2.4.6", "22 min"):
         assert word in text
 
@@ -154,28 +155,25 @@ EVIL = '<script>document.title = "pwned"</script><img src=x onerror="alert(1)">\
 def write_evil(folder):
     """A study whose every text is an attack on its page."""
     write_study(folder, figures=("12b",), seeds=(0,), images=40, settings={EVIL: {"a": EVIL, "b": [EVIL]}})
-    name = EVIL.replace("/", "")
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     entry = study["figures"][0]
     run = entry["runs"][1]
-    entry["runs"][1] = name
+    record = json.loads((folder / "runs" / run / "run.json").read_text(encoding="utf-8"))
+    record["run"]["low_rank"] = "LR" + EVIL.replace("/", "")
+    name = entry["runs"][1] = Run(**record["run"]).name  # which is part of paths, and has EVIL in it
     for attacks in entry["attacks"].values():
         attacks[name] = attacks.pop(run)
     entry["title"] = study["command"] = study["preset"] = entry["model"] = study["commit"] = EVIL
     study["versions"][EVIL] = EVIL
     (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
     (folder / "runs" / run).rename(folder / "runs" / name)
-    path = folder / "runs" / name / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record |= {"name": name, "commit": EVIL, "device": EVIL, "processor": EVIL, "started": EVIL}
-    path.write_text(json.dumps(record), encoding="utf-8")
+    record |= {"name": name, "commit": EVIL, "processor": EVIL, "versions": {EVIL: EVIL}, "card": EVIL}
+    (folder / "runs" / name / "run.json").write_text(json.dumps(record), encoding="utf-8")
     quoted = EVIL.replace('"', '""')
     table = (folder / "results.csv").read_text(encoding="utf-8").replace(run, '"' + name.replace('"', '""') + '"')
     (folder / "results.csv").write_text(table.replace(",LR1,", f',"{quoted}",'), encoding="utf-8")
     claims = (folder / "claims.csv").read_text(encoding="utf-8")
-    (folder / "claims.csv").write_text(
-        claims.replace("made up", f'"{quoted}"').replace("fails", f'"{quoted}"'), encoding="utf-8"
-    )
+    (folder / "claims.csv").write_text(claims.replace("made up", f'"{quoted}"'), encoding="utf-8")
     return folder
 
 

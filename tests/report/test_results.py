@@ -75,8 +75,8 @@ def test_a_folder_that_is_none(tmp_path):
 @pytest.mark.parametrize("name", ["study.json", "runs/{run}/run.json"])
 def test_a_newer_format(small, name):
     path = small / name.format(run=next(iter(Results.load(small).runs)))
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"format": 2}), encoding="utf-8")
-    with pytest.raises(ValueError, match="has format 2, and this minidl reads formats up to 1"):
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"format": 3}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a newer minidl \(format 3, this one reads formats up to 2\)"):
         Results.load(small)
 
 

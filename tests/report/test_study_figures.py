@@ -6,9 +6,10 @@ import re
 import pytest
 
 from minidl import report
+from minidl.records.format import RESULTS_TABLE
+from minidl.report import Results
 from minidl.report.figures import STYLES, panel_svg, panels_of, sample_svg
 from minidl.report.lines import Line, describe_bars, lines_of
-from minidl.report.results import COLUMNS, Results
 from tests.report.synthetic import write_study
 
 
@@ -129,7 +130,7 @@ def test_every_line_looks_different():
 
 
 def one_row(seed, accuracy):
-    row = dict.fromkeys(COLUMNS, 0) | {"seed": seed, "accuracy": accuracy}
+    row = dict.fromkeys(RESULTS_TABLE, 0) | {"seed": seed, "accuracy": accuracy}
     return row | {"accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.2}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from .setting import always_named, settle, short_hash
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
 DataName = Literal["digits", "imagenette"]
@@ -28,9 +27,12 @@ class Pruning:
     """
 
     sparsity: float
-    scope: Literal["layer", "global"] = "layer"
-    between: tuple[float, float] = (0.2, 0.7)
-    steps: int = 100
+    scope: Literal["layer", "global"] = always_named("layer")
+    between: tuple[float, float] = always_named((0.2, 0.7))
+    steps: int = always_named(100)
+
+    def __post_init__(self) -> None:
+        settle(self)
 
     def schedule(self, steps: int) -> tuple[int, int, int]:
         """(start, every, count) for ``compress.MagnitudePruner`` in a training of so many steps; it ends where asked.
@@ -96,8 +98,7 @@ class Run:
     precision: Literal["fast", "exact", "bfloat16"] = "fast"
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "temperature"):  # 20 and 20.0 are one temperature, and so one name
-            object.__setattr__(self, name, float(getattr(self, name)))
+        settle(self)
 
     @property
     def sparsity(self) -> float:
@@ -154,17 +155,10 @@ class Attack:
     images: Literal["fresh", "paired"] = "fresh"
     part: float = 0.2
 
+    def __post_init__(self) -> None:
+        settle(self)
+
     @property
     def name(self) -> str:
         loss = "margin" if self.loss == "margin" else f"{self.loss}-T{self.temperature:g}"
         return f"{self.images}-{loss}-{short_hash(self, 8)}"
-
-
-def short_hash(thing: Any, digits: int = 10) -> str:
-    """Of a dataclass's fields, whatever their order, that are not at their defaults.
-
-    So a field that is added later, whose default means what was always done, leaves the names of old runs alone.
-    """
-    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if getattr(thing, f.name) != f.default}
-    text = json.dumps(fields, sort_keys=True, default=dataclasses.asdict)
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,55 @@
+"""What one attack did, image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one attack did, image by image.
+
+    Attributes
+    ----------
+    epsilons : array (E,), in [0, 1] pixel units, ascending, the first is 0
+    indices : integer array (B,)
+        The attacked images' rows in the validation set, ascending.
+    labels : integer array (B,)
+    right : boolean array (E, B)
+        Whether the model was right.
+    zero_gradient, vanished_gradient : boolean array (B,)
+        Which images had a gradient of exactly 0, and which one too small for float32's full precision.
+    """
+
+    epsilons: np.ndarray
+    indices: np.ndarray
+    labels: np.ndarray
+    right: np.ndarray
+    zero_gradient: np.ndarray
+    vanished_gradient: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Shapes, kinds, ranges and order, as docs/studies.md has them; a ValueError says which of them is not so."""
+        e, b = len(np.atleast_1d(self.epsilons)), len(np.atleast_1d(self.indices))
+        expected = {
+            "epsilons": ((e,), "f"),
+            "indices": ((b,), "iu"),
+            "labels": ((b,), "iu"),
+            "right": ((e, b), "b"),
+            "zero_gradient": ((b,), "b"),
+            "vanished_gradient": ((b,), "b"),
+        }
+        for name, (shape, kinds) in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype.kind not in kinds:
+                raise ValueError(f"{name} has shape {array.shape} of {array.dtype}, expected {shape} of kind {kinds!r}")
+        epsilons, indices, labels = self.epsilons, self.indices.astype(object), self.labels.astype(object)
+        if b == 0 or e == 0 or epsilons[0] != 0 or not (np.diff(epsilons) > 0).all() or not epsilons[-1] <= 1:
+            found = epsilons[:8].tolist()
+            raise ValueError(f"epsilons are {found} on {b} images: expected 0 first, then ascending, up to 1")
+        if indices[0] < 0 or not (np.diff(indices) > 0).all():
+            raise ValueError("indices: expected rows of the validation set, ascending, each once")
+        if labels.min() < 0:
+            raise ValueError(f"labels: one is {labels.min()}, expected classes from 0")
