@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .. import functional as F
+from ..backend import Array, array_module
 from ..tensor import Tensor
+from .lines import Lines, relu_lines, s_shaped_lines
 from .module import Module
 
 
@@ -28,6 +30,9 @@ class ReLU(Module):
     def lipschitz(self, x: Tensor) -> float:
         return 1.0
 
+    def lines(self, low: Array, high: Array) -> Lines:
+        return relu_lines(low, high)
+
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x)), value by value.
@@ -48,6 +53,12 @@ class Sigmoid(Module):
     def lipschitz(self, x: Tensor) -> float:
         return 0.25  # its steepest slope, at 0
 
+    def lines(self, low: Array, high: Array) -> Lines:
+        def sigmoid(x: Array) -> Array:
+            return F.sigmoid(x).data
+
+        return s_shaped_lines(sigmoid, lambda x: sigmoid(x) * sigmoid(-x), low, high, twice=1)
+
 
 class Tanh(Module):
     """The hyperbolic tangent, value by value.
@@ -67,6 +78,10 @@ class Tanh(Module):
 
     def lipschitz(self, x: Tensor) -> float:
         return 1.0
+
+    def lines(self, low: Array, high: Array) -> Lines:
+        xp = array_module(low)
+        return s_shaped_lines(xp.tanh, lambda x: (1 - xp.tanh(x)) * (1 + xp.tanh(x)), low, high, twice=0)
 
 
 class Dropout(Module):

@@ -1,0 +1,77 @@
+"""The images that a bound speaks of: all within epsilon of one, in a norm, and within [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .program import Program
+from .rounding import UNIT, allowance
+from .steps import Box
+
+NORMS = ("inf", "2")
+
+
+class Region:
+    """B such sets, as a network sees them first: where each number depends on one pixel only (``Program.first``).
+
+    Parameters
+    ----------
+    program : Program
+    images : array (B, H, W, C) in [0, 1]
+    epsilon : float, or array (B,)
+    norm : "inf" or "2"
+
+    Notes
+    -----
+    An image in float32 that an attack moves by epsilon is rounded once more: pixels may lie outside by 2^-24, which is
+    allowed for. At epsilon 0 nobody moves anything.
+    """
+
+    def __init__(self, program: Program, images: np.ndarray, epsilon: float | np.ndarray, norm: str) -> None:
+        x, sizes = images.astype(np.float64), np.broadcast_to(epsilon, len(images)).reshape(-1, 1, 1, 1)
+        beyond = UNIT["float32"] if images.dtype == np.float32 else UNIT["float64"]
+        reach = np.where(sizes > 0, sizes + beyond, 0.0)  # (B, 1, 1, 1)
+        if norm == "2":
+            sizes = np.where(sizes > 0, sizes + beyond * np.sqrt(x[0].size), 0.0)
+        low, high = np.nextafter(x - reach, -np.inf).clip(0, 1), np.nextafter(x + reach, np.inf).clip(0, 1)
+        self.pixels: Box = (np.where(reach > 0, low, x), np.where(reach > 0, high, x))
+        at, lengths = self.pixels, np.broadcast_to(sizes, x.shape)
+        centre = x
+        for step in program.steps[1 : program.first + 1]:
+            at, lengths = step.box(at), step.carries([lengths])
+            centre = step.value(centre)
+        count = len(x)
+        self.box = at
+        self.centre, self.radius = (((a + b) / 2).reshape(count, -1) for a, b in (at, (-at[0], at[1])))
+        largest = np.maximum(abs(at[0]), abs(at[1])).reshape(count, -1)
+        self.radius = self.radius + allowance(self.radius.shape[1]) * largest
+        self.ball: tuple[np.ndarray, np.ndarray] | None = None
+        if norm == "2":
+            self.ball = centre.reshape(count, -1), lengths.reshape(count, -1)
+
+    def where_least(self, rows: np.ndarray, i: int) -> np.ndarray:
+        """(R, ...): for each combination rows (R, ...) an image of set i where it is least, as a network sees it."""
+        flat = rows.reshape(len(rows), -1)
+        at = self.centre[i] - np.sign(flat) * self.radius[i]
+        if self.ball:
+            centre, lengths = self.ball[0][i], self.ball[1][i]
+            scaled = flat * lengths
+            size = np.sqrt(np.einsum("rn,rn->r", scaled, scaled))[:, None]
+            at = centre - scaled * lengths / np.where(size > 0, size, 1)
+        return at.reshape(rows.shape)
+
+    def least(self, rows: np.ndarray, i: int) -> np.ndarray:
+        """(R,): below each of the linear combinations rows (R, ...) of any image of set i."""
+        flat = rows.reshape(len(rows), -1)
+        middle = flat @ self.centre[i]
+        from_centre = flat @ self.ball[0][i] if self.ball else None
+        sizes = np.abs(flat)
+        least = middle - sizes @ self.radius[i]
+        if self.ball:
+            lost = allowance(flat.shape[1]) * (sizes @ abs(self.ball[0][i]))
+            sizes *= self.ball[1][i]
+            length = np.sqrt(np.einsum("rn,rn->r", sizes, sizes)) * (1 + allowance(flat.shape[1]))
+            least = np.maximum(least, from_centre - length - lost)
+        return least
+
+
