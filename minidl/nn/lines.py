@@ -19,6 +19,11 @@ class Lines(NamedTuple):
     above: Array
     at_above: Array
 
+    def vanish(self) -> Array:
+        """Where both lines are 0 everywhere, as those of neurons that are off."""
+        below, at_below, above, at_above = self
+        return (below == 0) & (at_below == 0) & (above == 0) & (at_above == 0)
+
 
 def relu_lines(low: Array, high: Array) -> Lines:
     """CROWN's lines of max(x, 0): above it the secant, below it 0 or x, whichever leaves the smaller triangle.

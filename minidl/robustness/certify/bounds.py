@@ -17,6 +17,7 @@ from .program import Program
 from .region import NORMS, Region
 from .rounding import ARITHMETIC
 from .slopes import improved
+from .way import Way
 
 
 class Bounds(NamedTuple):
@@ -203,10 +204,10 @@ class Question:
         every = np.arange(self.count)
         for b, i, enclosure in self.enclosures(np.full(self.count, epsilon), every, batch_size, closely):
             rows = self.margins(self.labels[b])
-            last = len(self.program.steps) - 1
-            lower[b], upper[b] = enclosure.ends(last, rows, i) if closely else enclosure.by_boxes(rows, i)
+            way = Way(enclosure, i)
+            lower[b], upper[b] = (way.least(rows), -way.least(-rows)) if closely else enclosure.by_boxes(rows, i)
             if steps:
-                lower[b] = improved(enclosure, rows, i, steps)
+                lower[b] = np.maximum(lower[b], improved(enclosure, rows, i, steps))
         others = np.stack([np.delete(np.arange(self.kinds), label) for label in self.labels])
         return Bounds(lower, upper, self.labels, others)
 

@@ -7,10 +7,6 @@ own affine layers by their gradients, and through each activation by one of its 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from ...nn.lines import Lines
@@ -18,6 +14,7 @@ from .program import Program
 from .region import Region
 from .rounding import allowance
 from .steps import Affine, Box, Curved, Moved, Values
+from .way import Way
 
 CHUNK = 1 << 22  # numbers: how many coefficients go back at a time
 
@@ -60,9 +57,11 @@ class Enclosure:
         if not step.thin or not boxes:
             return own
         carried = step.carries([self.losses[s] for s in step.sources])
-        if isinstance(step, Curved):
-            carried = carried * np.maximum(abs(self.lines[k].below), abs(self.lines[k].above))
-        return own + carried
+        if not isinstance(step, Curved):
+            return own + carried
+        lines = self.lines[k]
+        loss = own + carried * np.maximum(abs(lines.below), abs(lines.above))
+        return np.where(lines.vanish(), 0, loss)
 
     def _is_exact(self, k: int) -> bool:
         """Whether a box can be no closer: a region that is one, then one layer at most that mixes its numbers."""
@@ -77,74 +76,41 @@ class Enclosure:
     def _look_closer(self, k: int) -> None:
         """Bring the ends of value k's doubtful numbers closer, in place."""
         low, high = self.boxes[k]
-        doubtful = np.zeros(low.shape, bool)
-        for step in self.program.bent[k]:
-            doubtful |= step.doubtful((low, high))
-        size = max(1, CHUNK // self.program.widest)
+        doubtful = self._doubtful(k, low, high)
         for i in range(len(low)):
-            numbers = np.flatnonzero(doubtful[i])
+            way, numbers = Way(self, i), np.flatnonzero(doubtful[i])
+            likely = self.region.values[k][i].ravel() >= 0  # a number above 0 for the image itself likely stays there
             lows, highs = low[i].reshape(-1), high[i].reshape(-1)  # views
-            for start in range(0, len(numbers), size):
-                part = numbers[start : start + size]
-                rows = np.zeros((len(part), *low.shape[1:]))
-                rows.reshape(len(part), -1)[np.arange(len(part)), part] = 1
-                least, most = self.ends(k, rows, i)
-                lows[part], highs[part] = np.maximum(lows[part], least), np.minimum(highs[part], most)
+            for turn in (False, True):
+                up = likely[numbers] ^ turn
+                self._raise(k, lows, numbers[up], way, 1)
+                self._raise(k, highs, numbers[~up], way, -1)
+                if not turn:
+                    numbers = np.flatnonzero(self._doubtful(k, low[i : i + 1], high[i : i + 1]))
 
-    def least(
-        self,
-        rows: Values,
-        i: int,
-        slopes: Mapping[int, Values] = MappingProxyType({}),
-        taken: dict[int, Values] | None = None,
-    ) -> np.ndarray:
-        """(R,): below each combination rows (R, classes) of the logits, for every image of region i.
+    def _doubtful(self, k: int, low: Values, high: Values) -> np.ndarray:
+        """(B, ...): the numbers of value k whose closer ends would make some step's lines closer."""
+        doubtful = np.zeros(low.shape, bool)
+        for j in self.program.bent[k]:
+            step = self.program.steps[j]
+            assert isinstance(step, Curved)
+            doubtful |= step.doubtful((low, high))
+            if step.thin and j in self.program.bent:  # such as a pooling of what an activation gives
+                doubtful |= self._doubtful(j, *step.box((low, high)))
+        return doubtful
 
-        ``slopes`` (R, ...) take the place of those below, and the coefficients on the way are left in ``taken``.
-        """
-        return self._back(len(self.program.steps) - 1, rows, i, False, slopes, taken)
-
-    def ends(self, k: int, rows: Values, i: int) -> Box:
-        """(R,) and (R,): below and above each combination rows (R, ...) of value k, for every image of region i."""
-        both = self._back(k, rows, i, True, {}, None)
-        return both[: len(rows)], -both[len(rows) :]
-
-    def _back(
-        self, k: int, rows: Values, i: int, both: bool, slopes: Mapping[int, Values], taken: dict[int, Values] | None
-    ) -> np.ndarray:
-        """Below combinations of value k; with ``both`` below their negatives too, as (2 R,)."""
-        program, waiting = self.program, {k: rows}
-        beside, lost = np.zeros(len(rows)), self._cost(k, rows, i)
-        for j in range(k, program.first, -1):
-            if j not in waiting:
-                continue
-            step, at = program.steps[j], waiting.pop(j)
-            if both and isinstance(step, Curved):  # up to here, what is above is what is below, turned round
-                at, waiting = _and_negative(at), {s: _and_negative(part) for s, part in waiting.items()}
-                beside, lost, both = _and_negative(beside), np.concatenate([lost, lost]), False
-            if isinstance(step, Curved):
-                if taken is not None:
-                    taken[j] = at
-                parts, more = self._bend(step, j, at, i, slopes.get(j))
-            else:
-                parts, more = step.back(at)
-                if j in program.charged and j < k:
-                    lost = lost + self._cost(j, at, i)
-            beside = beside + more
-            for source, part in zip(step.sources, parts, strict=True):
-                waiting[source] = waiting[source] + part if source in waiting else part
-        (at,) = waiting.values()
-        if both:
-            at, beside, lost = _and_negative(at), _and_negative(beside), np.concatenate([lost, lost])
-        if taken is not None:
-            taken[program.first] = at
-        return self.region.least(at, i) + beside - lost
+    def _raise(self, k: int, ends: Values, numbers: np.ndarray, way: Way, sign: int) -> None:
+        """Bring the lower ends of some numbers of value k closer, or for sign -1 the upper ones, in place."""
+        size = max(1, CHUNK // self.program.widest)
+        for start in range(0, len(numbers), size):
+            part = numbers[start : start + size]
+            ends[part] = sign * np.maximum(sign * ends[part], way.least_of(k, part, sign))
 
     def by_boxes(self, rows: Values, i: int) -> Box:
         """(R,) and (R,): the same of the logits from the last box alone before layers that are affine to the end."""
         k, beside, lost = len(self.program.steps) - 1, np.zeros(len(rows)), np.zeros(len(rows))
         while k > self.program.first and isinstance(self.program.steps[k], Affine | Moved):
-            lost = lost + self._cost(k, rows, i)
+            lost = lost + Way(self, i).cost(k, rows)
             (rows,), more = self.program.steps[k].back(rows)
             beside, k = beside + more, self.program.steps[k].sources[0]
         low, high = (end[i].ravel() for end in self.boxes[k])
@@ -153,28 +119,3 @@ class Enclosure:
         middle = beside + flat @ ((low + high) / 2)
         reach = lost + abs(flat) @ ((high - low) / 2 + allowance(flat.shape[1]) * largest)
         return middle - reach, middle + reach
-
-    def _cost(self, k: int, rows: Values, i: int) -> np.ndarray:
-        loss = self.losses[k]
-        if not isinstance(loss, np.ndarray):
-            return np.zeros(len(rows))
-        return np.abs(rows).reshape(len(rows), -1) @ loss[i].ravel()
-
-    def _bend(self, step: Curved, k: int, rows: Values, i: int, slope: Values | None) -> tuple[list[Values], np.ndarray]:
-        """Through an activation: positive coefficients take the line below it, negative ones the line above.
-
-        a x is at least a (mean slope) - |a| (half the difference of slopes), and likewise for the heights.
-        """
-        lines, flat = self.lines[k], (len(rows), math.prod(rows.shape[1:]))
-        below, at_below, above, at_above = (line[i] for line in lines)
-        below = below if slope is None else slope
-        sizes = np.abs(rows)
-        beside = rows.reshape(flat) @ ((at_above + at_below) / 2).ravel()
-        beside -= sizes.reshape(flat) @ ((at_above - at_below) / 2 + self.losses[k][i]).ravel()
-        sizes *= (above - below) / 2
-        rows = rows * ((above + below) / 2) - sizes
-        return [step.to_source(rows, self.boxes[step.sources[0]][0][i])], beside
-
-
-def _and_negative(rows: Values) -> Values:
-    return np.concatenate([rows, -rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class Program:
     first : the value, by its place, up to which each number depends on one pixel only: there a region is still a box
     widest : how many numbers the largest value has, of those from ``first`` on
     charged : the values whose losses by rounding no later step carries
-    bent : the values that an activation or a pooling is given, each with the steps that it is given to
+    narrow : activations between fully-connected layers alone; ``narrow_from`` has them by the layer before
+    bent : the values that an activation or a pooling is given, each with the steps that do so
     """
 
     def __init__(self, model: Module, images: Array, arithmetic: str, name: str) -> None:
@@ -53,14 +55,24 @@ class Program:
             self.first += 1
         self.widest = max(x[0].size for x in self.values(x[:1])[self.first :])
         self.charged = {s for step in self.steps if not step.thin for s in step.sources}
-        self.bent: dict[int, list[Curved]] = {}
-        for step in self.steps:
+        self.narrow_from = dict(self._between_matrices())
+        self.narrow = set(self.narrow_from.values())
+        self.bent: dict[int, list[int]] = {}
+        for k, step in enumerate(self.steps):
             if isinstance(step, Curved):
-                self.bent.setdefault(step.sources[0], []).append(step)
+                self.bent.setdefault(step.sources[0], []).append(k)
 
     def _only_use(self, k: int) -> bool:
         """Whether the step after value k is the only one that it is given to."""
         return [j for j, step in enumerate(self.steps) if k in step.sources] == [k + 1]
+
+    def _between_matrices(self) -> Iterator[tuple[int, int]]:
+        for k, step in enumerate(self.steps):
+            users = [user for user in self.steps if k in user.sources]
+            if isinstance(step, Curved) and step.thin and users and self._only_use(k - 1) and step.sources == (k - 1,):
+                around = [self.steps[k - 1], *users]
+                if all(isinstance(other, Affine) and other.matrix is not None for other in around):
+                    yield k - 1, k
 
     def values(self, x: np.ndarray) -> list[np.ndarray]:
         """Every step's value for images (B, H, W, C)."""

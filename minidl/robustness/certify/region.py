@@ -21,6 +21,11 @@ class Region:
     epsilon : float, or array (B,)
     norm : "inf" or "2"
 
+    Attributes
+    ----------
+    pixels : lower and upper ends (B, H, W, C) of the pixels
+    values : what the network makes of the images themselves, value by value
+
     Notes
     -----
     An image in float32 that an attack moves by epsilon is rounded once more: pixels may lie outside by 2^-24, which is
@@ -40,6 +45,7 @@ class Region:
         for step in program.steps[1 : program.first + 1]:
             at, lengths = step.box(at), step.carries([lengths])
             centre = step.value(centre)
+        self.values = program.values(x)
         count = len(x)
         self.box = at
         self.centre, self.radius = (((a + b) / 2).reshape(count, -1) for a, b in (at, (-at[0], at[1])))

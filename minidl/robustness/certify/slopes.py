@@ -16,13 +16,15 @@ from ...optim import Adam
 from ...tensor import Parameter
 from .enclosure import Enclosure
 from .steps import Curved, Values
+from .way import Way
 
 RATE, FADING = 0.1, 0.98  # of the climb: the authors' rate, and how it falls with each step
 
 
 def improved(known: Enclosure, rows: Values, i: int, steps: int) -> np.ndarray:
     """(R,): the best lower ends found for combinations rows (R, classes) of region i's logits, CROWN's among them."""
-    best = known.least(rows, i)
+    way = Way(known, i)
+    best = way.least(rows)
     slopes = {
         k: Parameter(np.repeat(lines.below[i][None], len(rows), axis=0))  # (R, ...)
         for k, lines in known.lines.items()
@@ -33,7 +35,7 @@ def improved(known: Enclosure, rows: Values, i: int, steps: int) -> np.ndarray:
     optimizer = Adam(slopes.values(), lr=RATE)
     for _ in range(steps):
         taken: dict[int, Values] = {}
-        best = np.maximum(best, known.least(rows, i, {k: slope.data for k, slope in slopes.items()}, taken))
+        best = np.maximum(best, way.least(rows, {k: slope.data for k, slope in slopes.items()}, taken))
         at = _least_values(known, i, slopes, taken)
         for k, slope in slopes.items():
             free = known.lines[k].below[i] != known.lines[k].above[i]
@@ -43,7 +45,7 @@ def improved(known: Enclosure, rows: Values, i: int, steps: int) -> np.ndarray:
         optimizer.lr *= FADING
         for slope in slopes.values():
             np.clip(slope.data, 0, 1, out=slope.data)
-    return np.maximum(best, known.least(rows, i, {k: slope.data for k, slope in slopes.items()}))
+    return np.maximum(best, way.least(rows, {k: slope.data for k, slope in slopes.items()}))
 
 
 def _is_free(known: Enclosure, k: int) -> bool:

@@ -19,7 +19,6 @@ from .rounding import allowance, outward
 
 Values = np.ndarray
 Box = tuple[Values, Values]
-FULL = 0.8  # with more columns than this in use, leaving out the others costs more than it spares
 
 
 class Rules(NamedTuple):
@@ -68,6 +67,12 @@ class Step:
 
     def back(self, rows: Values) -> Back:
         raise NotImplementedError
+
+    def units(self, numbers: np.ndarray, shape: tuple[int, ...]) -> Back:
+        """What becomes of single numbers of this step's value, of that shape, by their places."""
+        rows = np.zeros((len(numbers), math.prod(shape)))
+        rows[np.arange(len(numbers)), numbers] = 1
+        return self.back(rows.reshape(-1, *shape))
 
     def carries(self, losses: list[Values | float]) -> Values | float:
         """What losses of its sources come to in its own numbers, where it is thin."""
@@ -165,18 +170,13 @@ class Affine(Step):
             return self.part * (self.spread(Tensor(largest)).data + constant)
 
     def back(self, rows: Values) -> Back:
-        beside = rows.reshape(len(rows), -1) @ self.constant.ravel()
-        if self.matrix is not None and rows.ndim == 2:
-            used = np.flatnonzero(rows.any(axis=0))
-            if len(used) < FULL * rows.shape[1]:
-                return Back([np.ascontiguousarray(rows[:, used]) @ self.matrix[used]], beside)
-            return Back([rows @ self.matrix], beside)
-        return Back([self.transposed(rows)], beside)
+        return Back([self.transposed(rows)], rows.reshape(len(rows), -1) @ self.constant.ravel())
 
     @functools.cached_property
     def matrix(self) -> Values | None:
-        """(out, in) of a fully-connected layer: rows of neurons that are off are left out of products."""
-        return np.ascontiguousarray(self.layer.weight.data.T) if isinstance(self.layer, Linear) else None
+        """(out, in) of a fully-connected layer, in which those of neurons that are off are left out of products."""
+        flat = isinstance(self.layer, Linear) and self.constant.ndim == 2
+        return np.ascontiguousarray(self.layer.weight.data.T) if flat else None
 
     def carries(self, losses: list[Values | float]) -> Values | float:
         with no_grad():
