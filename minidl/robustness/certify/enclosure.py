@@ -17,6 +17,7 @@ from .steps import Affine, Box, Curved, Moved, Values
 from .way import Way
 
 CHUNK = 1 << 22  # numbers: how many coefficients go back at a time
+NEIGHBOURS = 24  # numbers of an image that do so together: the fewer, the smaller is the window around them
 
 
 class Enclosure:
@@ -102,6 +103,8 @@ class Enclosure:
     def _raise(self, k: int, ends: Values, numbers: np.ndarray, way: Way, sign: int) -> None:
         """Bring the lower ends of some numbers of value k closer, or for sign -1 the upper ones, in place."""
         size = max(1, CHUNK // self.program.widest)
+        if self.boxes[k][0].ndim == 4:
+            size = min(size, NEIGHBOURS)
         for start in range(0, len(numbers), size):
             part = numbers[start : start + size]
             ends[part] = sign * np.maximum(sign * ends[part], way.least_of(k, part, sign))
@@ -110,9 +113,12 @@ class Enclosure:
         """(R,) and (R,): the same of the logits from the last box alone before layers that are affine to the end."""
         k, beside, lost = len(self.program.steps) - 1, np.zeros(len(rows)), np.zeros(len(rows))
         while k > self.program.first and isinstance(self.program.steps[k], Affine | Moved):
-            lost = lost + Way(self, i).cost(k, rows)
-            (rows,), more = self.program.steps[k].back(rows)
-            beside, k = beside + more, self.program.steps[k].sources[0]
+            step, loss = self.program.steps[k], self.losses[k]
+            if isinstance(loss, np.ndarray):
+                lost = lost + abs(rows).reshape(len(rows), -1) @ loss[i].ravel()
+            if step.constant is not None:
+                beside = beside + rows.reshape(len(rows), -1) @ step.constant.ravel()
+            (rows,), k = step.back(rows), step.sources[0]
         low, high = (end[i].ravel() for end in self.boxes[k])
         flat = rows.reshape(len(rows), -1)
         largest = np.maximum(abs(low), abs(high))

@@ -133,7 +133,7 @@ class _Trace:
         def watched(x: Tensor, *others: Any, **settings: Any) -> Any:
             y = forward(x, *others, **settings)
             if not self.inside:  # else a step asks its layer
-                if (others or settings) and not isinstance(layer, BatchNorm2d):
+                if (others or settings) and rules.kind is not BatchNorm2d:
                     raise NotImplementedError(f"{self.name}: {title} is given more than a value, and its rule is for one")
                 self.inside = True
                 self._add(layer, rules, title, x, *others, **settings)

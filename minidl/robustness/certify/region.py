@@ -7,6 +7,7 @@ import numpy as np
 from .program import Program
 from .rounding import UNIT, allowance
 from .steps import Box
+from .windows import Rows
 
 NORMS = ("inf", "2")
 
@@ -46,38 +47,29 @@ class Region:
             at, lengths = step.box(at), step.carries([lengths])
             centre = step.value(centre)
         self.values = program.values(x)
-        count = len(x)
-        self.box = at
-        self.centre, self.radius = (((a + b) / 2).reshape(count, -1) for a, b in (at, (-at[0], at[1])))
-        largest = np.maximum(abs(at[0]), abs(at[1])).reshape(count, -1)
-        self.radius = self.radius + allowance(self.radius.shape[1]) * largest
-        self.ball: tuple[np.ndarray, np.ndarray] | None = None
-        if norm == "2":
-            self.ball = centre.reshape(count, -1), lengths.reshape(count, -1)
+        self.centre, self.radius = (at[0] + at[1]) / 2, (at[1] - at[0]) / 2
+        self.radius = self.radius + allowance(x[0].size) * np.maximum(abs(at[0]), abs(at[1]))
+        self.ball = (centre, lengths) if norm == "2" else None
 
     def where_least(self, rows: np.ndarray, i: int) -> np.ndarray:
         """(R, ...): for each combination rows (R, ...) an image of set i where it is least, as a network sees it."""
-        flat = rows.reshape(len(rows), -1)
-        at = self.centre[i] - np.sign(flat) * self.radius[i]
+        at = self.centre[i] - np.sign(rows) * self.radius[i]
         if self.ball:
             centre, lengths = self.ball[0][i], self.ball[1][i]
-            scaled = flat * lengths
-            size = np.sqrt(np.einsum("rn,rn->r", scaled, scaled))[:, None]
+            scaled = rows * lengths
+            size = np.sqrt((scaled * scaled).sum(axis=tuple(range(1, rows.ndim)), keepdims=True))
             at = centre - scaled * lengths / np.where(size > 0, size, 1)
-        return at.reshape(rows.shape)
+        return at
 
-    def least(self, rows: np.ndarray, i: int) -> np.ndarray:
-        """(R,): below each of the linear combinations rows (R, ...) of any image of set i."""
-        flat = rows.reshape(len(rows), -1)
-        middle = flat @ self.centre[i]
-        from_centre = flat @ self.ball[0][i] if self.ball else None
+    def least(self, rows: Rows, i: int) -> np.ndarray:
+        """(R,): below each of the linear combinations of any image of set i, as a network sees it."""
+        flat = rows.a.reshape(len(rows.a), -1)
         sizes = np.abs(flat)
-        least = middle - sizes @ self.radius[i]
+        least = flat @ rows.of(self.centre[i]).ravel() - sizes @ rows.of(self.radius[i]).ravel()
         if self.ball:
-            lost = allowance(flat.shape[1]) * (sizes @ abs(self.ball[0][i]))
-            sizes *= self.ball[1][i]
+            centre, lengths = (rows.of(part[i]).ravel() for part in self.ball)
+            lost = allowance(flat.shape[1]) * (sizes @ abs(centre))
+            sizes *= lengths
             length = np.sqrt(np.einsum("rn,rn->r", sizes, sizes)) * (1 + allowance(flat.shape[1]))
-            least = np.maximum(least, from_centre - length - lost)
+            least = np.maximum(least, flat @ centre - length - lost)
         return least
-
-

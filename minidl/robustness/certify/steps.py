@@ -13,31 +13,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...graph import Node
-from ...nn import AvgPool2d, BatchNorm2d, Linear, MaxPool2d, Module
+from ...nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Normalize
 from ...tensor import Tensor, no_grad
 from .rounding import allowance, outward
 
 Values = np.ndarray
 Box = tuple[Values, Values]
+KNOWN = (Linear, Conv2d, BatchNorm2d, Normalize, MaxPool2d)
 
 
 class Rules(NamedTuple):
-    """What a layer says of itself, each None where it does not; asked before anyone watches its forward."""
+    """What a layer says of itself, each None where it does not; asked before anyone watches its forward.
+
+    ``kind`` is the class of minidl's whose forward it has, which tells more than the layer does.
+    """
 
     spread: Any
     lines: Any
     multiply_adds: Any
+    kind: type[Module] | None
 
 
 def rules_of(layer: Module) -> Rules:
-    return Rules(*(layer.says(name) for name in Rules._fields))
-
-
-class Back(NamedTuple):
-    """What coefficients become: for each source those of its value, and what stands beside them, (R,)."""
-
-    parts: list[Values]
-    beside: Values | float
+    known = (kind for kind in KNOWN if isinstance(layer, kind) and type(layer).forward is kind.forward)
+    kind = None if "forward" in vars(layer) else next(known, None)
+    return Rules(layer.says("spread"), layer.says("lines"), layer.says("multiply_adds"), kind)
 
 
 class Step:
@@ -47,10 +47,12 @@ class Step:
     ----------
     sources : which values it was given, by their places in the list
     name : of the layer, for messages
+    constant : what is added, (1, ...), where it is not 0
     thin : whether each of its numbers depends on one number of each source at most
     """
 
     thin = True
+    constant: Values | None = None
 
     def __init__(self, name: str, sources: tuple[int, ...]) -> None:
         self.name, self.sources = name, sources
@@ -65,14 +67,9 @@ class Step:
         """(B, ...) or 0: by how much rounding may move each number, where it lies in these boxes."""
         return 0.0
 
-    def back(self, rows: Values) -> Back:
+    def back(self, rows: Values) -> list[Values]:
+        """For each source the coefficients of its numbers, for those of this value; ``constant`` is left beside."""
         raise NotImplementedError
-
-    def units(self, numbers: np.ndarray, shape: tuple[int, ...]) -> Back:
-        """What becomes of single numbers of this step's value, of that shape, by their places."""
-        rows = np.zeros((len(numbers), math.prod(shape)))
-        rows[np.arange(len(numbers)), numbers] = 1
-        return self.back(rows.reshape(-1, *shape))
 
     def carries(self, losses: list[Values | float]) -> Values | float:
         """What losses of its sources come to in its own numbers, where it is thin."""
@@ -96,8 +93,8 @@ class Sum(Step):
     def loss(self, *boxes: Box) -> Values:
         return allowance(0) * sum(np.maximum(abs(low), abs(high)) for low, high in boxes)
 
-    def back(self, rows: Values) -> Back:
-        return Back([rows, rows], 0.0)
+    def back(self, rows: Values) -> list[Values]:
+        return [rows, rows]
 
     def carries(self, losses: list[Values | float]) -> Values | float:
         return losses[0] + losses[1]
@@ -122,13 +119,13 @@ class Moved(Step):
     def box(self, *boxes: Box) -> Box:
         return self.value(boxes[0][0]), self.value(boxes[0][1])
 
-    def back(self, rows: Values) -> Back:
+    def back(self, rows: Values) -> list[Values]:
         flat = rows.reshape(len(rows), -1)
         if not self.kept:
             moved = np.empty_like(flat)
             moved[:, self.order] = flat
             flat = moved
-        return Back([flat.reshape(-1, *self.given)], 0.0)
+        return [flat.reshape(-1, *self.given)]
 
     def carries(self, losses: list[Values | float]) -> Values | float:
         return self.value(losses[0]) if isinstance(losses[0], np.ndarray) else losses[0]
@@ -139,11 +136,11 @@ class Affine(Step):
 
     def __init__(self, name: str, sources: tuple[int, ...], layer: Any, rules: Rules, x: Tensor, exact: bool) -> None:
         super().__init__(name, sources)
-        self.layer, (self.spread, _, weighs) = layer, rules
+        self.layer, (self.spread, _, weighs, self.kind) = layer, rules
         blank = Tensor(np.zeros((1, *x.shape[1:])), requires_grad=True)
         y = layer(blank)
         self.constant, self.transposed = y.data, _gradient(y, blank, name)  # b (1, ...)
-        self.thin = weighs is None and x.shape == y.shape and not isinstance(layer, AvgPool2d)
+        self.thin = self.kind in (BatchNorm2d, Normalize)
         terms = 1 if self.thin else weighs(blank, y) // y.size if weighs else blank.size
         self.part = allowance(max(blank.size, y.size))  # of a sum there, or back
         if not exact:
@@ -164,18 +161,18 @@ class Affine(Step):
     def loss(self, *boxes: Box) -> Values:
         low, high = boxes[0]
         largest, constant = np.maximum(abs(low), abs(high)), abs(self.constant)
-        if isinstance(self.layer, BatchNorm2d):  # its constant is beta less a mean of what it is given: their sizes
+        if self.kind is BatchNorm2d:  # its constant is beta less a mean of what it is given: their sizes
             largest = largest + 2 * abs(self.layer.running_mean)
         with no_grad():
             return self.part * (self.spread(Tensor(largest)).data + constant)
 
-    def back(self, rows: Values) -> Back:
-        return Back([self.transposed(rows)], rows.reshape(len(rows), -1) @ self.constant.ravel())
+    def back(self, rows: Values) -> list[Values]:
+        return [self.transposed(rows)]
 
     @functools.cached_property
     def matrix(self) -> Values | None:
         """(out, in) of a fully-connected layer, in which those of neurons that are off are left out of products."""
-        flat = isinstance(self.layer, Linear) and self.constant.ndim == 2
+        flat = self.kind is Linear and self.constant.ndim == 2
         return np.ascontiguousarray(self.layer.weight.data.T) if flat else None
 
     def carries(self, losses: list[Values | float]) -> Values | float:
@@ -189,7 +186,7 @@ class Curved(Step):
     def __init__(self, name: str, sources: tuple[int, ...], layer: Module, rules: Rules, exact: bool) -> None:
         super().__init__(name, sources)
         self.layer, self.lines = layer, rules.lines
-        self.thin = not isinstance(layer, MaxPool2d)
+        self.thin = rules.kind is not MaxPool2d
         self.part = allowance(0) + (0 if exact else allowance(0, "float32"))
 
     def value(self, *x: Values) -> Values:
