@@ -1,4 +1,9 @@
-"""minidl: a deep-learning engine in NumPy, small enough to read in an afternoon.
+"""minidl: a deep-learning engine in NumPy, of which the engine itself is read in an afternoon.
+
+That is ``tensor.py``, ``graph.py`` and ``checks.py``, ``functional``, ``nn`` and ``optim``: about 3,600 lines, half of
+them documentation. Begin with lesson 0 (docs/notebooks/00_engine.py), which writes the same engine in sixty lines and
+then follows one training step through these files; then ``tensor.py``. Kernels, attacks, compression and studies stand
+on it.
 
 >>> import numpy as np, minidl as md
 >>> x = md.Tensor(np.array([3.0]), requires_grad=True)
@@ -17,7 +22,7 @@ from .nn.weights import load, save
 from .settings import settings
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import evaluate, fit
+from .train import evaluate, fit, objectives
 
 if TYPE_CHECKING:
     from . import plot
@@ -40,6 +45,7 @@ __all__ = [
     "nn",
     "no_grad",
     "num_threads",
+    "objectives",
     "op",
     "optim",
     "plot",

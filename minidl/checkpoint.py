@@ -6,18 +6,18 @@ import json
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .backend import to_device, to_numpy
 from .nn import Module
 from .optim import Optimizer
 from .tools.files import whole_file
-from .train.state import masks_of
+from .train import Snapshot, State, StateError
 
+FORMAT = "2"
 KEPT = 2  # the newest, and the one before it in case the newest is damaged
 BYTES_PER_SECOND = 3e8  # how fast a disk is taken to be, until the first checkpoint has shown it
 
@@ -30,8 +30,13 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read; the training goes on, from the one before it or without."""
 
 
-def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, about: Mapping[str, Any]) -> None:
-    """Write weights, masks, the optimiser's memory and the random streams of dropout to one safetensors file.
+def save_checkpoint(
+    path: str | Path, model: Module, optimizer: Optimizer, about: Mapping[str, Any], **others: Any
+) -> None:
+    """Write all that a training is made of to one safetensors file.
+
+    Weights and masks, what the optimiser remembers and its numbers, random streams; and of the others that are given,
+    the loader's position, and what the objective and what follows a step have of numbers, arrays and random streams.
 
     Parameters
     ----------
@@ -41,6 +46,8 @@ def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, about
     optimizer : optim.Optimizer
     about : mapping
         Whatever else the training wants to find again; it must be possible to write it as JSON.
+    **others : objects
+        ``batches``, ``objective`` and ``after_step``, as ``fit`` was given them.
 
     Examples
     --------
@@ -55,39 +62,34 @@ def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, about
     """
     from safetensors.numpy import save as to_bytes
 
-    tensors = dict(_tensors(model, optimizer))
-    settings = {
-        name: value
-        for name, value in vars(optimizer).items()
-        if isinstance(value, int | float) and not name.startswith("_")
-    }
-    rest = {
-        "about": dict(about),
-        "optimizer": settings,
-        "generators": [g.bit_generator.state for g in _generators(model)],
-    }
-    metadata = {"rest": json.dumps(rest)}
+    snapshot = State(model, optimizer, **others).capture()
+    # safetensors writes the memory of an array whatever its strides
+    tensors = {name: np.asarray(array, order="C") for name, array in snapshot.arrays.items()}
+    metadata = {"format": FORMAT, "rest": json.dumps({**snapshot.rest, "about": dict(about)}, default=_as_json)}
     metadata["checksum"] = _checksum(tensors, metadata["rest"])
     content = to_bytes(tensors, metadata)
     with whole_file(path) as file:
         file.write(content)
 
 
-def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Put a model and its optimiser back to where ``save_checkpoint`` found them; returns ``about``.
+def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer, **others: Any) -> dict[str, Any]:
+    """Put a training back to where ``save_checkpoint`` found it; returns ``about``.
 
     Parameters
     ----------
     path : str or Path
-    model, optimizer : Module and Optimizer
-        Made as those that were saved.
+    model : Module
+    optimizer : optim.Optimizer
+    **others : objects
+        ``batches``, ``objective`` and ``after_step``. All must be made as those that were saved.
 
     Raises
     ------
     DamagedCheckpointError
-        When the file's checksum, or its form, is wrong. Model and optimiser are left as they were.
+        When the file's checksum, or its form, is wrong.
     ValueError
-        When the file is of another model.
+        When the file is of another training, or of another version of minidl: with all differences. In both cases
+        everything is left as it was.
 
     Examples
     --------
@@ -102,29 +104,15 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     >>> bool((first.weight.data == second.weight.data).all())
     True
     """
-    tensors, rest = _read(path)
-    state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
-    parameters = dict(model.named_parameters())
-    old = masks_of(model)
-    for name, parameter in parameters.items():
-        mask = tensors.get(f"mask/{name}")
-        parameter.mask = None if mask is None else to_device(mask, parameter.device)
+    snapshot = _read(path)
     try:
-        model.load_state_dict(state)
-    except ValueError as error:
-        for parameter, mask in zip(parameters.values(), old, strict=True):
-            parameter.mask = mask
+        State(model, optimizer, **others).restore(snapshot)
+    except StateError as error:
         raise ValueError(
-            f"the checkpoint {path} is of another model, or of another version of minidl: go on with what wrote it, or "
-            f"delete it to train from the start: {error}"
+            f"the checkpoint {path} is of another training: give what it was made of, or delete it to train from the "
+            f"start; {error}"
         ) from error
-    for i, parameter in enumerate(optimizer.parameters):
-        count = sum(name.startswith(f"optimizer/{i}/") for name in tensors)
-        optimizer.state[i] = [to_device(tensors[f"optimizer/{i}/{j}"], parameter.device) for j in range(count)]
-    vars(optimizer).update(rest["optimizer"])
-    for generator, state_of_it in zip(_generators(model), rest["generators"], strict=True):
-        generator.bit_generator.state = state_of_it
-    return rest["about"]
+    return snapshot.rest["about"]
 
 
 class Checkpoints:
@@ -157,18 +145,19 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """The checkpoints there are, the newest first."""
-        return sorted(self.folder.glob("epoch-*.safetensors"), reverse=True)
+        found = {path: path.stem.removeprefix("epoch-") for path in self.folder.glob("epoch-*.safetensors")}
+        return sorted((path for path, epoch in found.items() if epoch.isdecimal()), key=_epoch_of, reverse=True)
 
-    def resume(self, model: Module, optimizer: Optimizer) -> dict[str, Any] | None:
+    def resume(self, model: Module, optimizer: Optimizer, **others: Any) -> dict[str, Any] | None:
         """Put everything back to the newest checkpoint that is whole, and return its ``about``; None without one."""
         for path in self.files():
             try:
-                return load_checkpoint(path, model, optimizer)
+                return load_checkpoint(path, model, optimizer, **others)
             except (DamagedCheckpointError, OSError) as error:
                 warnings.warn(f"{error}; going back to the checkpoint before it", CheckpointWarning, stacklevel=2)
         return None
 
-    def save(self, epochs: int, model: Module, optimizer: Optimizer, about: Mapping[str, Any]) -> bool:
+    def save(self, epochs: int, model: Module, optimizer: Optimizer, about: Mapping[str, Any], **others: Any) -> bool:
         """Write a checkpoint after so many epochs, if its time has come; whether one was written.
 
         A disk that is full, or refuses, is reported, and the training goes on.
@@ -178,7 +167,7 @@ class Checkpoints:
         if self.share < 1 and (now - self._last) * self.share < cost:
             return False
         try:
-            save_checkpoint(self.folder / f"epoch-{epochs:04d}.safetensors", model, optimizer, about)
+            save_checkpoint(self.folder / f"epoch-{epochs:04d}.safetensors", model, optimizer, about, **others)
         except OSError as error:
             warnings.warn(
                 f"no checkpoint could be written after {epochs} epochs ({error}): the training goes on, and a stop now "
@@ -199,21 +188,15 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
 
-def _tensors(model: Module, optimizer: Optimizer) -> Iterator[tuple[str, np.ndarray]]:
-    for name, value in model.state_dict().items():
-        yield f"model/{name}", value
-    for name, parameter in model.named_parameters():
-        if parameter.mask is not None:
-            yield f"mask/{name}", np.ascontiguousarray(to_numpy(parameter.mask))
-    for i, arrays in enumerate(optimizer.state):
-        for j, array in enumerate(arrays):
-            yield f"optimizer/{i}/{j}", np.ascontiguousarray(to_numpy(array))
+def _epoch_of(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch-"))
 
 
-def _generators(model: Module) -> list[np.random.Generator]:
-    """The random streams that the modules hold, each once."""
-    found = [value for module in model.modules() for value in vars(module).values()]
-    return list(dict.fromkeys(value for value in found if isinstance(value, np.random.Generator)))
+def _as_json(value: Any) -> Any:
+    """Arrays within the state of a random generator as lists, which it takes back."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"a checkpoint's about holds {value!r}, which cannot be written as JSON")
 
 
 def _size(model: Module, optimizer: Optimizer) -> int:
@@ -228,8 +211,8 @@ def _checksum(tensors: Mapping[str, np.ndarray], rest: str) -> str:
     return f"{total:08x}"
 
 
-def _read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(tensors, the rest) of a checkpoint that is what was written."""
+def _read(path: str | Path) -> Snapshot:
+    """What was written, when that is what the file holds."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -240,4 +223,9 @@ def _read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise DamagedCheckpointError(f"the checkpoint {path} is damaged ({error})") from error
     if metadata.get("checksum") != _checksum(tensors, metadata.get("rest", "")):
         raise DamagedCheckpointError(f"the checkpoint {path} is damaged: its checksum is wrong")
-    return tensors, json.loads(metadata["rest"])
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"the checkpoint {path} was written by another version of minidl, whose trainings had other parts: "
+            "go on with that version, or delete the file to train from the start"
+        )
+    return Snapshot(tensors, json.loads(metadata["rest"]))

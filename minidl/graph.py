@@ -211,8 +211,8 @@ def _owner(array: Array) -> int:
     return id(array)
 
 
-def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:
-    """The nodes to visit, last computed first, and every node and leaf that shall receive a gradient."""
+def reachable_from(root: Vertex) -> set[Vertex]:
+    """The root, and every node and leaf that it was computed from."""
     reachable: set[Vertex] = {root}
     stack: list[Vertex] = [root]
     while stack:
@@ -220,6 +220,12 @@ def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[
         new = {s for s in getattr(vertex, "sources", ()) if s is not None} - reachable
         reachable |= new
         stack.extend(new)
+    return reachable
+
+
+def _plan(root: Vertex, inputs: Sequence[Leaf] | None) -> tuple[list[Node], set[Vertex]]:
+    """The nodes to visit, last computed first, and every node and leaf that shall receive a gradient."""
+    reachable = reachable_from(root)
     nodes = sorted((v for v in reachable if isinstance(v, Node)), key=lambda node: node.order)
     if inputs is None:
         return nodes[::-1], reachable

@@ -257,7 +257,10 @@ class Parameter(Tensor):
     Attributes
     ----------
     mask : boolean array of the parameter's shape, or None
-        False marks pruned weights: setting it zeroes them, optimisers keep them so. It changes in place: keep a copy.
+        False marks pruned weights: setting it zeroes them, optimisers keep them so. It changes in place: keep a copy,
+        and set it anew rather than write into it.
+    pruned : int
+        How many weights the mask hides.
 
     Examples
     --------
@@ -268,11 +271,12 @@ class Parameter(Tensor):
     array([0., 4.], dtype=float32)
     """
 
-    __slots__ = ("_mask",)
+    __slots__ = ("_mask", "_pruned")
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
         self._mask: Array | None = None
+        self._pruned: int | None = 0  # None: not counted since the mask was set
 
     @property
     def mask(self) -> Array | None:
@@ -286,4 +290,11 @@ class Parameter(Tensor):
             mask = new if mask is None else mask
             mask[...] = new  # in place, where a recorded step goes on reading it
             self.data[~new] = 0
-        self._mask = mask
+        self._mask, self._pruned = mask, None
+
+    @property
+    def pruned(self) -> int:
+        """How many weights the mask hides; counted once for each mask that is set."""
+        if self._pruned is None:
+            self._pruned = 0 if self._mask is None else self.size - int(self._mask.sum())
+        return self._pruned

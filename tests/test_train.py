@@ -269,7 +269,7 @@ def test_epochs_are_records():
 
 def test_an_optimiser_of_another_model_is_noticed():
     optimizer = optim.SGD(small_model().parameters(), 0.1)
-    with pytest.raises(ValueError, match="none of this model's parameters"):
+    with pytest.raises(ValueError, match="4 are not this model's"):
         md.fit(small_model(), md.data.Loader(*two_blobs(), 16), optimizer, 1, progress=False)
 
 

@@ -1,28 +1,29 @@
 """Which array library holds an array, where it lies, and random streams; and all that minidl knows of a card.
 
-``arrays`` is what everything above uses; ``cuda``, ``recording`` and ``capacity`` are about a card alone.
+``arrays`` and ``random`` are what everything above uses; ``cuda``, ``recording`` and ``capacity`` are about a card.
 """
 
+from .arrays import Array as Array
 from .arrays import (
-    STREAMS,
+    address_of,
     array_module,
     as_array,
     card,
     check_device,
-    default_rng,
     device_of,
     gpu_available,
     is_array,
+    is_at_hand,
     is_gpu_array,
-    manual_seed,
-    streams,
     to_device,
     to_numpy,
 )
-from .arrays import Array as Array
+from .random import STREAMS, default_rng, manual_seed, streams
+from .random import Seed as Seed
 
 __all__ = [
     "STREAMS",
+    "address_of",
     "array_module",
     "as_array",
     "card",
@@ -31,6 +32,7 @@ __all__ = [
     "device_of",
     "gpu_available",
     "is_array",
+    "is_at_hand",
     "is_gpu_array",
     "manual_seed",
     "streams",

@@ -1,4 +1,4 @@
-"""Which array library holds an array, moving arrays between devices, and random streams.
+"""Which array library holds an array, and moving arrays between devices.
 
 This is the only file that imports CuPy. Everything above it asks ``array_module(x)`` and then writes the same
 NumPy-style code for both devices.
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the two share one interface, not one type
-
-STREAMS = ("init", "shuffle", "augmentation", "dropout", "attack")
 
 
 @functools.cache
@@ -80,6 +78,41 @@ def is_gpu_array(x: object) -> bool:
     False
     """
     return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def is_at_hand(x: object) -> bool:
+    """Whether to look at a number costs nothing: it is no result that a card may still be computing.
+
+    Parameters
+    ----------
+    x : object
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import is_at_hand
+    >>> is_at_hand(np.ones(1)), is_at_hand(1.0)
+    (True, True)
+    """
+    return not is_gpu_array(x)
+
+
+def address_of(x: Array) -> int:
+    """Where in the memory of its device an array begins.
+
+    Parameters
+    ----------
+    x : array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.backend import address_of
+    >>> x = np.zeros(3)
+    >>> address_of(x[1:]) - address_of(x)
+    8
+    """
+    return x.data.ptr if is_gpu_array(x) else x.ctypes.data
 
 
 def is_array(x: object) -> bool:
@@ -224,60 +257,3 @@ def to_numpy(x: Array) -> np.ndarray:
     array([1.])
     """
     return x.get() if is_gpu_array(x) else np.asarray(x)
-
-
-def streams(seed: int) -> dict[str, np.random.Generator]:
-    """One independent random stream for each purpose in ``STREAMS``, all spawned from one seed.
-
-    A stream each means that, say, a model with dropout sees the same shuffling as one without.
-
-    Parameters
-    ----------
-    seed : int
-
-    Examples
-    --------
-    >>> from minidl.backend import streams
-    >>> sorted(streams(0))
-    ['attack', 'augmentation', 'dropout', 'init', 'shuffle']
-    """
-    children = np.random.SeedSequence(seed).spawn(len(STREAMS))
-    return {name: np.random.Generator(np.random.PCG64(child)) for name, child in zip(STREAMS, children, strict=True)}
-
-
-_default = streams(0)
-
-
-def manual_seed(seed: int) -> None:
-    """Reset the default random streams, which layers use when they are given no generator of their own.
-
-    Parameters
-    ----------
-    seed : int
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> md.manual_seed(0); a = md.nn.Linear(3, 2).weight.data
-    >>> md.manual_seed(0); b = md.nn.Linear(3, 2).weight.data
-    >>> bool((a == b).all())
-    True
-    """
-    _default.update(streams(seed))
-
-
-def default_rng(stream: str) -> np.random.Generator:
-    """The default generator of a stream; ``manual_seed`` resets it.
-
-    Parameters
-    ----------
-    stream : one of ``STREAMS``
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> md.manual_seed(0)
-    >>> 0 <= md.backend.default_rng("init").random() < 1
-    True
-    """
-    return _default[stream]

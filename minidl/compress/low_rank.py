@@ -183,6 +183,11 @@ def _one_each(model: Module, ranks: Any) -> list[Any]:
 def _checked(name: str, layer: Conv2d, rank: Any) -> int:
     """The rank, for a layer that can be replaced."""
     where = f"low_rank: {name or type(layer).__name__}"
+    if type(layer).forward is not Conv2d.forward or "forward" in vars(layer):
+        raise ValueError(
+            f"{where} is a {type(layer).__name__} with a forward of its own, which a pair of convolutions cannot stand "
+            "for: leave it dense (None)"
+        )
     if layer.weight.mask is not None:
         raise ValueError(
             f"{where} is pruned, and a low-rank pair would fill its zeros again: call low_rank first and prune the "

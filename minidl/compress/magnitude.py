@@ -119,8 +119,6 @@ class MagnitudePruner:
             raise ValueError(f"{name}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
         self.scope = scope
         self.weights = _without(dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude))
-        self._done = -1  # the pruning steps behind us; the one at ``start`` is number 0
-        self._pruned = {name: _count_pruned(weight) for name, weight in self.weights.items()}
 
     @property
     def last_step(self) -> int:
@@ -130,11 +128,15 @@ class MagnitudePruner:
     @property
     def sparsity(self) -> float:
         """The part of the prunable weights that are pruned now."""
-        return sum(self._pruned.values()) / sum(weight.size for weight in self.weights.values())
+        return sum(weight.pruned for weight in self.weights.values()) / sum(w.size for w in self.weights.values())
 
     def layer_sparsity(self) -> dict[str, float]:
         """The pruned part of each layer, by the layer's name."""
-        return {name: self._pruned[name] / weight.size for name, weight in self.weights.items()}
+        return {name: weight.pruned / weight.size for name, weight in self.weights.items()}
+
+    def figures(self) -> dict[str, str]:
+        """What ``fit`` shows beside the bar."""
+        return {"sparsity": f"{self.sparsity:.1%}"}
 
     def check(self, total_steps: int) -> None:
         """Raise a ValueError unless the schedule ends within iterations 0 to total_steps - 1."""
@@ -147,30 +149,33 @@ class MagnitudePruner:
             )
 
     def step(self, t: int) -> None:
-        """Prune, if a pruning step has come since the last call; to be called once in each training iteration.
+        """Prune where fewer weights are pruned than the schedule has it; to be called in each training iteration.
+
+        How many are pruned is read off the masks, and nowhere else: a pruning step that was jumped over, the last one
+        too, is made up for, and so is one that was undone, as by a checkpoint that was loaded.
 
         Parameters
         ----------
         t : int
-            The training iteration, counted from 0. A pruning step that was jumped over, the last one too, is made up
-            for; a model whose training is taken up again gets back the masks that its zeros imply.
-        """
-        done = _pruning_steps(
-            whole_number(t, "t", 0, "MagnitudePruner.step", "training iterations"), self.start, self.every, self.count
-        )
-        if done > self._done:
-            self._done = done
-            self._prune(cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count))
+            The training iteration, counted from 0.
 
-    def _prune(self, sparsity: float) -> None:
-        together = self.scope == "global"
-        groups = [list(self.weights)] if together else [[name] for name in self.weights]
-        for names in groups:
-            size = sum(self.weights[name].size for name in names)
+        Raises
+        ------
+        ValueError
+            When weights that have to be ordered by size are NaN: their layers are named, and nothing is pruned.
+        """
+        t = whole_number(t, "t", 0, "MagnitudePruner.step", "training iterations")
+        sparsity = cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count)
+        groups = [self.weights] if self.scope == "global" else [{name: w} for name, w in self.weights.items()]
+        behind = []
+        for group in groups:
+            size = sum(weight.size for weight in group.values())
             goal = min(round(sparsity * size), size - 1)  # a layer without any weight would cut the network in two
-            if goal > sum(self._pruned[name] for name in names):
-                _mask_smallest([self.weights[name] for name in names], goal)
-        self._pruned = {name: _count_pruned(weight) for name, weight in self.weights.items()}
+            if goal > sum(weight.pruned for weight in group.values()):
+                behind.append((group, goal))
+        _check_ordered([group for group, _ in behind])
+        for group, goal in behind:
+            _mask_smallest(list(group.values()), goal)
 
 
 def sparsity(model: Module) -> float:
@@ -216,8 +221,14 @@ def _mask_smallest(weights: list[Parameter], count: int) -> None:
         weight.mask, start = mask.reshape(weight.shape), stop
 
 
-def _count_pruned(weight: Parameter) -> int:
-    return 0 if weight.mask is None else int((~weight.mask).sum())
+def _check_ordered(groups: list[dict[str, Parameter]]) -> None:
+    """NaN is neither smaller nor larger than other weights."""
+    lost = [name for group in groups for name, w in group.items() if bool(array_module(w.data).isnan(w.data).any())]
+    if lost:
+        raise ValueError(
+            f"MagnitudePruner: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
+            "weights that are finite, with a lower learning rate"
+        )
 
 
 def _pruning_steps(t: int, start: int, every: int, count: int) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, array_module, device_of, is_gpu_array, to_device, to_numpy
+from ..backend import Array, Seed, array_module, device_of, is_gpu_array, streams, to_device, to_numpy
 from .ahead import run_ahead
 
 Batch = tuple[Array, np.ndarray]
@@ -51,7 +51,7 @@ class Loader:
     drop_last : bool
         Leave out the last batch of an epoch when it is smaller than the others.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
-        From a generator the loader takes a stream of its own, leaving the generator's numbers alone.
+        Of the streams "shuffle" and "augmentation", as ``backend.streams`` takes it.
     prefetch : int
         How many batches a background thread keeps ready. With 0, in the browser and on a card there is no thread.
 
@@ -87,7 +87,7 @@ class Loader:
         pad: int = 0,
         flip: bool = False,
         drop_last: bool = False,
-        seed: int | np.random.SeedSequence | np.random.Generator = 0,
+        seed: Seed = 0,
         prefetch: int = 2,
     ) -> None:
         self.images, self.labels = _checked_arrays(images, labels)
@@ -101,8 +101,8 @@ class Loader:
         no_thread = sys.platform == "emscripten" or is_gpu_array(images)
         self.prefetch = 0 if no_thread else _checked_count("prefetch", prefetch, least=0)
         self.next_epoch = 0
-        # Spawned, to stay apart from any other use of the same seed, and draws none from a generator.
-        self._key = int(np.random.default_rng(seed).spawn(1)[0].integers(2**63))
+        drawn = streams(seed)
+        self._keys = {purpose: int(drawn[purpose].integers(2**63)) for purpose in ("shuffle", "augmentation")}
         if len(self) == 0:
             raise ValueError(
                 f"drop_last leaves nothing: {len(self.labels)} images do not fill one batch of {batch_size}"
@@ -126,18 +126,35 @@ class Loader:
     def _plan(self, epoch: int) -> Plan:
         n = len(self.labels)
         (H, W), (h, w) = self.images.shape[1:3], self.crop
-        rows = self._stream(0, epoch).permutation(n) if self.shuffle else np.arange(n)
+        rows = self._stream("shuffle", epoch).permutation(n) if self.shuffle else np.arange(n)
         if not self.augment:
             return Plan(rows, np.full(n, (H - h) // 2), np.full(n, (W - w) // 2), np.zeros(n, bool))
-        rng = self._stream(1, epoch)
+        rng = self._stream("augmentation", epoch)
         tops = rng.integers(H + 2 * self.pad - h, size=n, endpoint=True)
         lefts = rng.integers(W + 2 * self.pad - w, size=n, endpoint=True)
         flips = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
         return Plan(rows, tops, lefts, flips)
 
-    def _stream(self, purpose: int, epoch: int) -> np.random.Generator:
-        """Random numbers for one purpose (0 shuffling, 1 augmentation) in one epoch, whatever ran before."""
-        return np.random.default_rng([self._key, purpose, epoch])
+    def _stream(self, purpose: str, epoch: int) -> np.random.Generator:
+        """Random numbers for one purpose in one epoch, whatever ran before."""
+        return np.random.default_rng([self._keys[purpose], epoch])
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the loader is: what ``set_state``, of a loader made like this one, goes on from."""
+        return {"next_epoch": self.next_epoch, "batches": len(self), "keys": dict(self._keys)}
+
+    def state_problems(self, state: dict[str, Any]) -> list[str]:
+        """Why ``set_state`` of a state would not go on with the same batches, a line each."""
+        ours = self.get_state()
+        return [
+            f"{name}: {state.get(name)!r} there, {ours[name]!r} here: images, batch size and seed must be the same"
+            for name in ("batches", "keys")
+            if state.get(name) != ours[name]
+        ]
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where ``get_state`` was."""
+        self.next_epoch = state["next_epoch"]
 
     def _batches(self, plan: Plan) -> Iterator[Batch]:
         there = Plan(*(to_device(column, device_of(self.images)) for column in plan))

@@ -31,7 +31,8 @@ def _scaled(logits: Array, temperature: float, name: str) -> Array:
         raise TypeError(
             f"{name}: logits must be an array of real numbers (B, classes), and are {kind}: they come before the labels"
         )
-    return (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
+        return (logits - logits.max(axis=-1, keepdims=True)) / temperature
 
 
 @op

@@ -242,7 +242,8 @@ def adam_step(
 ) -> None:
     """One step of Adam (Kingma and Ba 2015, algorithm 1), in place; ``step`` counts from 1.
 
-    Decay is added to the gradient, as in PyTorch's Adam. A weight whose mask is False is exactly zero.
+    Decay is added to the gradient, as in PyTorch's Adam. A weight whose mask is False is exactly zero, as are its
+    means.
     """
     for place in np.ndindex(weight.shape):
         slope = grad[place] + weight_decay * weight[place]
@@ -251,4 +252,4 @@ def adam_step(
         scale = np.sqrt(square[place] / (1 - beta2**step)) + eps
         weight[place] -= lr * mean[place] / (1 - beta1**step) / scale
         if mask is not None and not mask[place]:
-            weight[place] = 0
+            weight[place] = mean[place] = square[place] = 0

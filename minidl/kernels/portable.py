@@ -202,4 +202,5 @@ def adam_step(
     scale = (square / (1 - beta2**step)) ** 0.5 + eps
     weight -= lr / (1 - beta1**step) * mean / scale
     if mask is not None:
-        weight[~mask] = 0
+        for array in (weight, mean, square):
+            array[~mask] = 0

@@ -4,7 +4,8 @@ from . import init
 from .activation import Dropout, ReLU, Sigmoid, Tanh
 from .layers import Conv2d, Flatten, Linear
 from .low_rank import LowRankConv2d
-from .module import Module, evaluation_mode
+from .modes import evaluation_mode, is_minidls_own
+from .module import Module
 from .normalization import BatchNorm2d, LocalResponseNorm, Normalize
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .sequential import Sequential
@@ -28,4 +29,5 @@ __all__ = [
     "Tanh",
     "evaluation_mode",
     "init",
+    "is_minidls_own",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -71,8 +70,13 @@ class Module:
         return None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse what would silently not be trained: an array in a parameter's place, layers in a list."""
+        """Refuse what would silently not be trained: an array in a parameter's place, layers in a list, lost names."""
         kind = f"{type(self).__name__}: {name} is"
+        if isinstance(value, Module | Parameter) and (hasattr(Module, name) or "." in name):
+            raise ValueError(
+                f"{type(self).__name__}: a layer or parameter cannot be called {name!r}: "
+                + ("a dot divides names" if "." in name else "every Module has this name already; give it another")
+            )
         if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Tensor | None):
             raise TypeError(
                 f"{kind} a Parameter, and cannot become a {type(value).__name__}: write into it, {name}.data[...] = "
@@ -117,15 +121,17 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter) of all parameters, in order of assignment."""
+        """(dotted name, parameter) of all parameters, in order of assignment; one that has two names comes once."""
+        seen = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, Parameter):
+                if isinstance(value, Parameter) and value not in seen:
+                    seen.add(value)
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters; one that has two names comes once."""
-        return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
+        return (parameter for _, parameter in self.named_parameters())
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, as an optimiser's ``zero_grad`` does for its own."""
@@ -148,9 +154,8 @@ class Module:
         for module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
-                    mask, value._mask = value._mask, None
                     value.data, value.grad = to_device(value.data, device), None
-                    value._mask = None if mask is None else to_device(mask, device)
+                    value._mask = None if value._mask is None else to_device(value._mask, device)
                 elif name in module.buffers:
                     setattr(module, name, to_device(value, device))
         return self
@@ -217,6 +222,22 @@ class Module:
         ValueError
             Lists every missing, unknown, misshapen and unreadable entry; the model is left as it was.
         """
+        new, problems = self._fitting(state, strict)
+        if problems:
+            raise ValueError(
+                f"{type(self).__name__}: the state does not fit, and nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        for owner, attribute, value in new:
+            self._set_state(owner, attribute, value)
+
+    def state_problems(self, state: Mapping[str, Any]) -> list[str]:
+        """Why ``load_state_dict`` would refuse a state, an entry a line; empty where it would not."""
+        return self._fitting(state, True)[1]
+
+    def _fitting(
+        self, state: Mapping[str, Any], strict: bool
+    ) -> tuple[list[tuple[Module, str, np.ndarray]], list[str]]:
+        """What is to be set where, and what is wrong with a state."""
         new: list[tuple[Module, str, np.ndarray]] = []
         missing, problems = [], []
         unknown = dict.fromkeys(state)
@@ -242,12 +263,7 @@ class Module:
                 new.append((owner, attribute, np.array(value, dtype=array.dtype, order="C")))
         if strict:
             problems = missing + [f"unknown: {name} {np.shape(state[name])}" for name in unknown] + problems
-        if problems:
-            raise ValueError(
-                f"{type(self).__name__}: the state does not fit, and nothing was loaded:\n  " + "\n  ".join(problems)
-            )
-        for owner, attribute, value in new:
-            self._set_state(owner, attribute, value)
+        return new, problems
 
     @staticmethod
     def _set_state(owner: Module, attribute: str, value: np.ndarray) -> None:
@@ -257,32 +273,3 @@ class Module:
         array[...] = to_device(value, "gpu") if not isinstance(array, np.ndarray) else value
         if isinstance(current, Parameter):
             current.mask = current.mask  # pruned weights stay pruned
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: Module) -> Iterator[None]:
-    """Within the block every module is in evaluation mode; after it each is back in its own, whatever happened.
-
-    Parameters
-    ----------
-    model : Module
-
-    Examples
-    --------
-    >>> from minidl import nn
-    >>> model = nn.Dropout()
-    >>> with nn.evaluation_mode(model):
-    ...     print(model.training)
-    False
-    >>> model.training
-    True
-    """
-    if not isinstance(model, Module):
-        raise TypeError(f"the model must be a minidl.nn.Module, whose mode can be set, and is a {type(model).__name__}")
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

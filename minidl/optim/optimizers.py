@@ -18,8 +18,8 @@ from ..tensor import Parameter
 class Optimizer:
     """What SGD and Adam share: the parameters, their state, and which of them decay.
 
-    A method of your own is a subclass with an ``_update``, which moves one parameter in place, keeping its masked
-    weights at zero.
+    A method of your own is a subclass with an ``_update``, which moves one parameter in place. Masked weights, and what
+    is remembered of them, are put to zero after it.
 
     Parameters
     ----------
@@ -35,6 +35,9 @@ class Optimizer:
         May be changed between steps, as a schedule does.
     parameters : list of Parameter
     state : for each parameter, the list of arrays that the method remembers from step to step.
+    memory : the names of these arrays.
+    changing : the names of attributes that change from step to step, such as ``lr``: a step that a card recorded reads
+        them anew each time, and is recorded anew when any other attribute changes.
 
     Raises
     ------
@@ -57,7 +60,9 @@ class Optimizer:
     array([ 0.75, -1.75])
     """
 
-    recordable: ClassVar[bool] = False  # whether a step does the same each time, but for fresh numbers (``replay``)
+    memory: ClassVar[tuple[str, ...]] = ()
+    changing: ClassVar[tuple[str, ...]] = ("lr",)
+    transient: ClassVar[tuple[str, ...]] = ("parameters", "state", "_lr", "_step")  # known by name, or of one step only
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
         name = type(self).__name__
@@ -94,15 +99,33 @@ class Optimizer:
             raise RuntimeError(
                 f"{type(self).__name__}: no parameter has a gradient: call loss.backward() before step()"
             )
+        self._begin()
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 _check_shapes(parameter, type(self).__name__)
                 decays = self.decay_all or parameter.ndim > 1  # biases and BatchNorm's parameters have one axis
                 self._update(parameter, state, self.weight_decay if decays else 0.0)
+                if parameter.mask is not None and not self.is_minidls_own():
+                    _hold_masked(parameter.mask, [parameter.data, *state])
                 mark_spent(parameter.grad)
+
+    def is_minidls_own(self) -> bool:
+        """Whether the step is one of minidl's: it keeps masked weights at zero, and does the same each time."""
+        kind = type(self)
+        return all(getattr(kind, name).__module__ == __name__ for name in ("step", "_begin", "_update", "zero_grad"))
+
+    def _begin(self) -> None:
+        """What precedes the updates of a step: numbers that are the same for all parameters."""
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         raise TypeError(f"{type(self).__name__} does not say how to update a parameter")
+
+
+def _hold_masked(mask: Array, arrays: list[Array]) -> None:
+    """Masked weights are zero, and so is what an optimiser remembers of them, whatever its update did."""
+    for array in arrays:
+        if getattr(array, "shape", None) == mask.shape:
+            array[~mask] = 0
 
 
 def _check_shapes(parameter: Parameter, name: str) -> None:
@@ -140,7 +163,7 @@ class SGD(Optimizer):
     array([0.8])
     """
 
-    recordable = True
+    memory = ("velocity",)
 
     def __init__(
         self,
@@ -159,9 +182,8 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov=True needs a momentum above 0")
         self.momentum, self.nesterov = momentum, nesterov
 
-    def step(self) -> None:
+    def _begin(self) -> None:
         self._lr = fresh(lambda: self.lr, np.float64, self.parameters[0].data)
-        super().step()
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         w, g = parameter.data, parameter.grad
@@ -198,7 +220,8 @@ class Adam(Optimizer):
     array([0.9])
     """
 
-    recordable = True
+    memory = ("mean", "square")
+    changing = ("lr", "steps")
 
     def __init__(
         self,
@@ -220,10 +243,9 @@ class Adam(Optimizer):
             raise ValueError(f"Adam: betas are {betas!r}, and must be two numbers in [0, 1)")
         self.betas, self.eps, self.steps = betas, eps, 0
 
-    def step(self) -> None:
+    def _begin(self) -> None:
         like = self.parameters[0].data
         self._lr, self._step = fresh(lambda: self.lr, np.float64, like), fresh(self._count, np.float64, like)
-        super().step()
 
     def _count(self) -> int:
         self.steps += 1

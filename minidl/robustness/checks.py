@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import functional as F
 from ..backend import Array, array_module, is_array
 from ..checks import check_images
 from ..tensor import Tensor
@@ -58,17 +56,3 @@ def checked_epsilons(epsilons: float | Sequence[float] | np.ndarray, name: str) 
                 "8 / 255"
             )
     return values
-
-
-def checked_loss(loss: str, temperature: float, name: str) -> Callable[..., Tensor]:
-    """The function of logits and labels that the attacker climbs: cross-entropy at a temperature, or the margin."""
-    if loss == "cross_entropy":
-        return partial(F.cross_entropy, temperature=temperature)
-    if loss != "margin":
-        raise ValueError(f"{name}: unknown loss {loss!r}: choose 'cross_entropy' or 'margin'")
-    if temperature != 1:
-        raise ValueError(
-            f"{name}: temperature is {temperature}, and the margin of the logits has none: leave it out, or use "
-            "loss='cross_entropy'"
-        )
-    return F.margin_loss

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..backend import Array
-from ..nn import Module, evaluation_mode
+from ..nn import Module
+from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
+from .attacks.ray import CAUSES, rays
+from .attacks.victim import attacked, warn_of_zeros
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
-from .ray import rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +36,7 @@ class AccuracyCurve:
     clean_accuracy : float
         At epsilon 0, measured whether or not 0 is among the epsilons.
     zero_gradients : float
-        The part of the images that FGSM cannot move: where it is not small, the curve flatters the model.
+        The part of the images that the attack cannot move: where it is not small, the curve flatters the model.
     vanished_gradients : float
         The part whose gradient is below the smallest normal number of its precision, zeros included: where it is much
         larger than ``zero_gradients``, signs are being lost too, and the curve flatters the model as well.
@@ -67,8 +72,9 @@ def accuracy_curve(
     loss: str = "cross_entropy",
     batch_size: int = 64,
     confidence: float = 0.95,
+    attack: Callable[..., Attack | WorstCase] | None = None,
 ) -> AccuracyCurve:
-    """Accuracy under FGSM at each epsilon, over all images: one that is wrong from the start is broken at epsilon 0.
+    """Accuracy under attack at each epsilon, over all images: one that is wrong from the start is broken at epsilon 0.
 
     Parameters
     ----------
@@ -76,6 +82,10 @@ def accuracy_curve(
         As for ``fgsm``. The adversarial images are not kept: memory grows with batch_size alone.
     confidence : float in (0, 1)
         Of the bands, at each epsilon by itself.
+    attack : callable, optional
+        FGSM by default; or ``pgd``, ``apgd``, ``square`` or ``auto_attack``, or one of these with settings:
+        ``partial(pgd, steps=40, stop_early=True)``. It is asked, from the smallest epsilon up, only about images that
+        stand.
 
     Returns
     -------
@@ -84,7 +94,8 @@ def accuracy_curve(
     Raises
     ------
     TypeError, ValueError
-        As ``fgsm``; when confidence is not within (0, 1).
+        As the attack; when confidence is not within (0, 1), or a loss or temperature is given that the attack does
+        not know.
 
     Warns
     -----
@@ -106,14 +117,13 @@ def accuracy_curve(
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
     count = len(images)
     wilson_interval(0, count, confidence)  # a wrong confidence is reported before the attack, not after it
-    clean, zero, vanished = (np.empty(count, bool) for _ in range(3))
-    right = np.empty((len(sizes), count), bool)
-    with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "accuracy_curve"):
-            clean[part] = ~ray.wrong
-            zero[part], vanished[part] = ray.zero_gradient, ray.vanished_gradient
-            for e, epsilon in enumerate(sizes):
-                right[e, part] = ~ray.misclassified(model, epsilon)
+    if attack is None or attack is fgsm:
+        clean, right, zero, vanished = _on_the_ray(model, images, labels, sizes, temperature, loss, batch_size)
+    else:
+        climbed: dict[str, Any] = {"temperature": temperature} if temperature != 1 else {}
+        climbed |= {"loss": loss} if loss != "cross_entropy" else {}
+        attack = partial(attack, batch_size=batch_size, **climbed)
+        clean, right, zero, vanished = _under(attack, model, images, labels, sizes, batch_size)
     accuracy, clean_accuracy = right.mean(axis=1), float(clean.mean())
     return AccuracyCurve(
         epsilons=sizes,
@@ -130,6 +140,44 @@ def accuracy_curve(
         count=count,
         confidence=confidence,
     )
+
+
+Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # clean (B,), right (E, B), zero, vanished (B,)
+
+
+def _on_the_ray(
+    model: Module, images: Array, labels: Any, sizes: np.ndarray, temperature: float, loss: str, batch_size: int
+) -> Measured:
+    """FGSM, of whose images only the answers are kept."""
+    clean, right = np.empty(len(images), bool), np.empty((len(sizes), len(images)), bool)
+    with attacked("accuracy_curve", model, images, labels) as victim:
+        for index, ray in rays(victim, loss, temperature, batch_size):
+            clean[index] = ~ray.fallen
+            for e, epsilon in enumerate(sizes):
+                right[e, index] = ~ray.succeeds(epsilon)
+        warn_of_zeros("accuracy_curve", victim.zero, CAUSES[loss], stacklevel=4)
+    return clean, right, victim.zero, victim.vanished
+
+
+def _under(
+    attack: Callable[..., Any], model: Module, images: Array, labels: Any, sizes: np.ndarray, batch_size: int
+) -> Measured:
+    """Another attack, at each epsilon on the images that the smaller ones left standing."""
+    with attacked("accuracy_curve", model, images, labels) as victim:
+        clean = np.concatenate([~victim.falls_for(x, index) for index, x in victim.batches(batch_size)])
+    right = np.broadcast_to(clean, (len(sizes), len(images))).copy()
+    standing, zero, vanished = clean.copy(), np.zeros(len(images), bool), np.zeros(len(images), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZeroGradientWarning)  # for each batch anew: all of them are told of once
+        for e in np.argsort(sizes, kind="stable"):
+            for index, x in victim.batches(batch_size, among=np.flatnonzero(standing & (sizes[e] > 0))):
+                found = attack(model, x, victim.labels[index], float(sizes[e]))
+                standing[index] = ~np.atleast_2d(found.success)[0]
+                zero[index] |= found.zero_gradient
+                vanished[index] |= found.vanished_gradient
+            right[e] = standing
+    warn_of_zeros("accuracy_curve", zero, "Ask robustness.diagnose why", stacklevel=4)
+    return clean, right, zero, vanished
 
 
 def _drop_band(epsilons: np.ndarray, clean: np.ndarray, right: np.ndarray, confidence: float) -> np.ndarray:

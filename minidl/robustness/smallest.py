@@ -1,16 +1,21 @@
-"""The smallest epsilon that changes the class, along the FGSM ray (report, eq. (10))."""
+"""The smallest epsilon that changes the class, along the FGSM ray or by a search (report, eq. (10))."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..backend import Array
 from ..checks import whole_number
-from ..nn import Module, evaluation_mode
-from .checks import checked_epsilons, checked_images
-from .ray import Ray, rays
+from ..nn import Module
+from .attacks import Smallest, deepfool, fab, fmn
+from .attacks.ray import CAUSES, Ray, rays
+from .attacks.victim import attacked
+from .checks import checked_epsilons
 
 
 def smallest_epsilon(
@@ -23,12 +28,14 @@ def smallest_epsilon(
     temperature: float = 1.0,
     loss: str = "cross_entropy",
     batch_size: int = 64,
+    method: str = "ray",
 ) -> np.ndarray:
-    """How far each image lies from another class, in the direction in which its loss grows fastest.
+    """How far each image lies from another class: an upper bound, by one of four ways to search.
 
-    The report's eq. (10) asks for the smallest perturbation of all. As there, epsilon is raised along the gradient's
-    fixed sign instead: first over a grid, as success need not grow with epsilon, until the class changes; then the
-    last step is halved until it is known to ``tolerance``.
+    The report's eq. (10) asks for the smallest perturbation of all. As there, the ray raises epsilon along the
+    gradient's fixed sign instead: first over a grid, as success need not grow with epsilon, until the class changes;
+    then the last step is halved until it is known to ``tolerance``. The other methods choose a direction anew at every
+    step, and find smaller ones.
 
     Parameters
     ----------
@@ -40,6 +47,9 @@ def smallest_epsilon(
         Of the grid between 0 and max_epsilon. A class that changes and changes back within one step may be missed.
     tolerance : float > 0
         How much smaller than the answer the true epsilon may be, within the step in which the class first changed.
+    method : {"ray", "deepfool", "fmn", "fab"}
+        All but the ray are the functions of these names in the norm "inf", and know neither steps, tolerance,
+        temperature nor loss: what they find beyond the budget counts as nothing.
 
     Returns
     -------
@@ -50,7 +60,8 @@ def smallest_epsilon(
     Raises
     ------
     TypeError, ValueError
-        As ``fgsm``; when max_epsilon is outside (0, 1], steps below 1, or tolerance not above 0.
+        As ``fgsm``; when max_epsilon is outside (0, 1], steps below 1, tolerance not above 0, the method unknown, or a
+        setting given that the method does not know.
 
     Warns
     -----
@@ -68,35 +79,54 @@ def smallest_epsilon(
     >>> robustness.smallest_epsilon(model, images, np.array([0, 0, 0]), max_epsilon=0.4).round(2)
     array([0.25, 0.  ,  inf])
     """
-    images = checked_images(images, "smallest_epsilon")
     checked_epsilons(float(max_epsilon), "smallest_epsilon")
     steps = whole_number(steps, "steps", 1, "smallest_epsilon")
     if not max_epsilon > 0 or not tolerance > 0:
         raise ValueError(
             f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
         )
-    smallest = np.empty(len(images))
-    with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "smallest_epsilon"):
-            step, first = _first_on_grid(model, ray, max_epsilon, steps)
-            smallest[part] = _bisect(model, ray, first, step, tolerance)
+    if method != "ray":
+        given = {"steps": steps, "tolerance": tolerance, "temperature": temperature, "loss": loss}
+        distance = _searcher(method, given)(model, images, labels, batch_size=batch_size).distance
+        return np.where(distance <= max_epsilon, distance, math.inf)
+    with attacked("smallest_epsilon", model, images, labels) as victim:
+        smallest = np.empty(len(victim.images))
+        for index, ray in rays(victim, loss, temperature, batch_size):
+            step, first = _first_on_grid(ray, max_epsilon, steps)
+            smallest[index] = _bisect(ray, first, step, tolerance)
+        victim.warn_of_zeros(CAUSES[loss])
     return smallest
 
 
-def _first_on_grid(model: Module, ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
+def _searcher(method: str, given: dict[str, Any]) -> Callable[..., Smallest]:
+    """The attack of this name, when nothing was asked for that only the ray knows."""
+    methods: dict[str, Callable[..., Smallest]] = {"deepfool": deepfool, "fmn": fmn, "fab": fab}
+    if method not in methods:
+        raise ValueError(f"smallest_epsilon: unknown method {method!r}: choose 'ray', 'deepfool', 'fmn' or 'fab'")
+    parameters = inspect.signature(smallest_epsilon).parameters
+    changed = [name for name, value in given.items() if value != parameters[name].default]
+    if changed:
+        raise ValueError(
+            f"smallest_epsilon: method={method!r} does not know {', '.join(changed)}, which belong to the ray: leave "
+            f"them out, or call robustness.{method} with its own settings"
+        )
+    return methods[method]
+
+
+def _first_on_grid(ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
     """The grid's step, and for each image (B,) the first point of the grid that breaks it."""
     grid = np.linspace(0, max_epsilon, steps + 1)
-    first = np.where(ray.wrong, 0.0, math.inf)
+    first = np.where(ray.fallen, 0.0, math.inf)
     for epsilon in grid[1:]:
         standing = np.flatnonzero(np.isinf(first))  # what fell needs no further trial: most of the work is saved here
         if len(standing) == 0:
             break
-        fell = ray.take(standing).misclassified(model, epsilon)
+        fell = ray.take(standing).succeeds(epsilon)
         first[standing[fell]] = epsilon
     return float(grid[1]), first
 
 
-def _bisect(model: Module, ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.ndarray:
+def _bisect(ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.ndarray:
     """Halve (high - step, high], all images at once; high is broken throughout, and stays so."""
     open_ = np.flatnonzero(np.isfinite(high) & (high > 0))
     if len(open_) == 0:
@@ -105,7 +135,7 @@ def _bisect(model: Module, ray: Ray, high: np.ndarray, step: float, tolerance: f
     bottom = top - step
     for _ in range(math.ceil(max(0.0, math.log2(step / tolerance)))):
         middle = (bottom + top) / 2
-        broken = ray.misclassified(model, middle)
+        broken = ray.succeeds(middle)
         bottom, top = np.where(broken, bottom, middle), np.where(broken, middle, top)
     high[open_] = top
     return high

@@ -12,7 +12,7 @@ from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
 from ..optim import SGD, one_cycle
-from ..train import Epoch, fit
+from ..train import CrossEntropy, Epoch, fit
 from .problem import Problem
 from .run import Run
 from .watch import EventFile
@@ -32,20 +32,24 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
     model, batches = problem.model(run), problem.batches(run)
     steps = run.epochs * len(batches)
     optimizer = SGD(model.parameters(), run.lr, momentum=0.9, weight_decay=run.weight_decay, nesterov=True)
-    checkpoints = Checkpoints(folder, checkpoint_share)
-    done = checkpoints.resume(model, optimizer) or {"epochs": 0, "curve": [], "seconds": 0.0}
-    # made after the masks are back: it counts them
     pruner = None
     if run.pruning is not None:
         pruner = MagnitudePruner(model, run.sparsity, *run.pruning.schedule(steps), scope=run.pruning.scope)
-    batches.next_epoch, curve, started = done["epochs"], done["curve"], time.monotonic()
+    parts: dict[str, Any] = {
+        "objective": CrossEntropy(run.temperature),
+        "after_step": [pruner] if pruner else [],
+        "batches": batches,
+    }
+    checkpoints = Checkpoints(folder, checkpoint_share)
+    done = checkpoints.resume(model, optimizer, **parts) or {"epochs": 0, "curve": [], "seconds": 0.0}
+    curve, started = done["curve"], time.monotonic()
     events = EventFile(folder, done["epochs"])
 
     def on_epoch(epoch: Epoch) -> None:
         curve.append(dataclasses.asdict(epoch))
         events.add(epoch, pruner)
         so_far = {"epochs": len(curve), "curve": curve, "seconds": done["seconds"] + time.monotonic() - started}
-        checkpoints.save(len(curve), model, optimizer, so_far)
+        checkpoints.save(len(curve), model, optimizer, so_far, **parts)
 
     try:
         if len(curve) < run.epochs:
@@ -56,8 +60,8 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
                 run.epochs,
                 schedule=one_cycle(run.lr, steps),
                 validation=problem.validation(run),
-                temperature=run.temperature,
-                pruner=pruner,
+                objective=parts["objective"],
+                after_step=parts["after_step"],
                 progress=progress,
                 on_epoch=on_epoch,
                 first_epoch=len(curve),

@@ -1,6 +1,22 @@
 """Training a network, and measuring it."""
 
 from .evaluate import Score, evaluate
-from .fit import Batches, Epoch, NonFiniteLossError, Pruner, fit
+from .fit import Epoch, fit
+from .loop import AfterStep, Batches, NonFiniteLossError
+from .objectives import CrossEntropy, Objective
+from .state import Snapshot, State, StateError
 
-__all__ = ["Batches", "Epoch", "NonFiniteLossError", "Pruner", "Score", "evaluate", "fit"]
+__all__ = [
+    "AfterStep",
+    "Batches",
+    "CrossEntropy",
+    "Epoch",
+    "NonFiniteLossError",
+    "Objective",
+    "Score",
+    "Snapshot",
+    "State",
+    "StateError",
+    "evaluate",
+    "fit",
+]

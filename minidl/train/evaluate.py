@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Sized
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, device_of, is_array, is_gpu_array, to_device
+from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
 from ..backend.capacity import explained
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
@@ -35,14 +36,18 @@ class Tally:
         self.count = 0
         self._loss: Any = 0.0
         self._right: Any = 0
+        self._lost: Any = 0
         self._started, self._seconds = time.perf_counter(), 0.0
 
     def add(self, loss: Array, logits: Array, labels: Array) -> None:
         count = len(labels)
         self.count += count
         self._loss = self._loss + loss.astype(np.float64) * count
-        right = logits.argmax(axis=1) == array_module(logits).asarray(labels)  # report, eq. (8)
+        xp = array_module(logits)
+        known = xp.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
+        right = (logits.argmax(axis=1) == xp.asarray(labels)) & known  # report, eq. (8)
         self._right = self._right + right.sum()
+        self._lost = self._lost + (~known).sum()
         self._seconds = time.perf_counter() - self._started
 
     @property
@@ -54,13 +59,18 @@ class Tally:
         return int(self._right) / self.count
 
     @property
+    def not_finite(self) -> int:
+        """How many images' logits are NaN or infinite: they count as wrong."""
+        return int(self._lost)
+
+    @property
     def images_per_second(self) -> float:
         """Up to the last batch that was added, or to ``wait``."""
         return self.count / max(self._seconds, 1e-9)
 
     def wait(self) -> None:
         """Until a card has done what was asked of it: that is when its time ends."""
-        if is_gpu_array(self._loss):
+        if not is_at_hand(self._loss):
             float(self._loss)
             self._seconds = time.perf_counter() - self._started
 
@@ -91,6 +101,11 @@ def evaluate(
     ValueError
         When there are no batches.
 
+    Warns
+    -----
+    RuntimeWarning
+        When logits are NaN or infinite, of how many images: they count as wrong.
+
     Examples
     --------
     >>> import minidl as md
@@ -100,20 +115,37 @@ def evaluate(
     >>> 0 <= score.accuracy <= 1
     True
     """
-    tally = Tally()
     check_batches(batches, "evaluate")
     total = len(batches) if isinstance(batches, Sized) else None
-    with ProgressBar(total, "evaluate", progress) as bar, evaluation_mode(model), no_grad():
+    with ProgressBar(total, "evaluate", progress) as bar:
+        tally = measure(model, batches, temperature, bar)
+        if not tally.count:
+            raise ValueError("evaluate: there are no batches to evaluate on")
+        bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
+    if tally.not_finite:
+        warnings.warn(
+            f"evaluate: the model's logits are NaN or infinite for {tally.not_finite} of {tally.count} images, which "
+            "count as wrong: look at its weights, which training may have lost",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return Score(tally.mean_loss, tally.accuracy)
+
+
+def measure(
+    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, bar: ProgressBar | None = None
+) -> Tally:
+    """Losses and right answers over batches, in evaluation mode, without a word about them."""
+    tally = Tally()
+    with evaluation_mode(model), no_grad():
         for images, labels in batches:
             x = as_input(images, model)
             with explained("evaluate", len(labels), partial(_forward, model, x.data)):
                 logits = model(x)
             tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
-            bar.advance()
-        if not tally.count:
-            raise ValueError("evaluate: there are no batches to evaluate on")
-        bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
-    return Score(tally.mean_loss, tally.accuracy)
+            if bar is not None:
+                bar.advance()
+    return tally
 
 
 def _forward(model: Module, images: Array, count: int) -> None:

@@ -1,23 +1,291 @@
-"""A training between two steps."""
+"""All that a training is made of, between two of its steps: taken down, put back whole or not at all, and compared.
+
+It is what a failed epoch goes back to, what a checkpoint's file holds, what a study goes on from, and what tells that a
+step which a card has recorded must be recorded anew. Everything has a name: parameters that of the model, what an
+optimiser remembers of them the names in its ``memory``, other things those of their attributes.
+"""
 
 from __future__ import annotations
 
-from ..backend import Array
+import copy
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import Array, address_of, default_rng, device_of, is_array, to_device, to_numpy
+from ..kernels import precision
 from ..nn import Module
+from ..optim import Optimizer
+
+DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
 
-def masks_of(model: Module) -> list[Array | None]:
-    """Copies of the parameters' masks: the masks themselves change in place.
+class StateError(ValueError):
+    """What was taken down is not of this training: every difference, a line each. Nothing was changed."""
+
+
+class Snapshot(NamedTuple):
+    """A state as it was, by names.
+
+    Attributes
+    ----------
+    arrays : {name: NumPy array}
+        "model/conv1.weight", "mask/conv1.weight", "memory/conv1.weight/velocity", "objective/centre" ...
+    rest : {name: what JSON can hold, but for tuples}
+        "optimizer", "objective", "after_step/0" ...: the kind, numbers and texts of each; "streams": random generators.
+    """
+
+    arrays: dict[str, np.ndarray]
+    rest: dict[str, Any]
+
+
+class State:
+    """A training's model with its masks, its optimiser, objective, what follows its steps, batches and random streams.
+
+    Of the objective and of what follows a step, all attributes that are numbers, texts, truth values, arrays, random
+    generators, or lists and dictionaries of these, belong to the state; so do the optimiser's. Batches do that have
+    ``get_state`` and ``set_state``, as ``data.Loader`` has.
 
     Parameters
     ----------
     model : Module
-
-    Examples
-    --------
-    >>> import minidl as md
-    >>> from minidl.train.state import masks_of
-    >>> masks_of(md.nn.Linear(3, 2))
-    [None, None]
+    optimizer : optim.Optimizer
+    objective : object, optional
+    after_step : sequence of objects
+    batches : iterable, optional
     """
-    return [None if parameter.mask is None else parameter.mask.copy() for parameter in model.parameters()]
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        objective: Any = None,
+        after_step: Sequence[Any] = (),
+        batches: Any = None,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        parts = {"optimizer": optimizer, "objective": objective}
+        parts |= {f"after_step/{i}": follower for i, follower in enumerate(after_step)}
+        parts["batches"] = batches if hasattr(batches, "get_state") else None
+        self._parts = {name: part for name, part in parts.items() if part is not None}
+
+    def capture(self) -> Snapshot:
+        """Copies of everything, on the CPU."""
+        arrays = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            if parameter.mask is not None:
+                arrays[f"mask/{name}"] = to_numpy(parameter.mask).copy()
+        for name, array in self._memory():
+            arrays[f"memory/{name}"] = to_numpy(array).copy()
+        rest: dict[str, Any] = {"streams": {name: g.bit_generator.state for name, g in self._streams().items()}}
+        for name, part in self._parts.items():
+            if hasattr(part, "get_state"):
+                rest[name] = {"kind": type(part).__name__, "state": part.get_state()}
+                continue
+            values = dict(_values(part))
+            arrays |= {f"{name}/{key}": to_numpy(value).copy() for key, value in values.items() if is_array(value)}
+            plain = {key: copy.deepcopy(value) for key, value in values.items() if not is_array(value)}
+            rest[name] = {"kind": type(part).__name__, "values": plain, "attributes": sorted(_attributes(part))}
+        rest["optimizer"]["parameters"] = list(self._names())
+        return Snapshot(arrays, rest)
+
+    def problems(self, snapshot: Snapshot) -> list[str]:
+        """Why ``restore`` would refuse, a difference a line; empty where it would not."""
+        problems = self.model.state_problems(_within("model/", snapshot.arrays))
+        parameters = dict(self.model.named_parameters())
+        for name, mask in _within("mask/", snapshot.arrays).items():
+            if name not in parameters:
+                problems.append(f"unknown: the mask of {name}")
+            elif mask.shape != parameters[name].shape or mask.dtype != bool:
+                problems.append(f"wrong: the mask of {name} is {mask.dtype} of shape {mask.shape}")
+        problems += self._memory_problems(snapshot)
+        for name, part in self._parts.items():
+            there = snapshot.rest.get(name)
+            if not isinstance(there, dict) or there.get("kind") != type(part).__name__:
+                kind = there.get("kind", "damaged") if isinstance(there, dict) else "nothing"
+                problems.append(f"{name}: {kind} there, {type(part).__name__} here")
+            elif hasattr(part, "get_state"):
+                problems += [f"{name}: {problem}" for problem in part.state_problems(there.get("state", {}))]
+            else:
+                problems += [f"{name}.{line}" for line in _value_problems(part, there)]
+        for name, generator in self._streams().items():
+            try:
+                type(generator.bit_generator)().state = snapshot.rest["streams"][name]
+            except (KeyError, TypeError, ValueError) as error:
+                problems.append(f"random stream {name}: {type(error).__name__} {error}")
+        return problems
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put everything back to where ``capture`` found it; arrays in place, where recorded steps read them.
+
+        Raises
+        ------
+        StateError
+            When the snapshot is of another training; nothing is then changed.
+        """
+        problems = self.problems(snapshot)
+        if problems:
+            raise StateError("\n  ".join(["the states differ, and nothing was changed:", *problems]))
+        for name, parameter in self.model.named_parameters():
+            parameter.mask = snapshot.arrays.get(f"mask/{name}")
+        self.model.load_state_dict(_within("model/", snapshot.arrays))
+        self._restore_memory(snapshot)
+        for name, part in self._parts.items():
+            there = snapshot.rest[name]
+            if hasattr(part, "set_state"):
+                part.set_state(copy.deepcopy(there["state"]))
+                continue
+            arrays = {key: value for key, value in _within(f"{name}/", snapshot.arrays).items() if "/" not in key}
+            for key in [key for key, _ in _values(part) if key not in there["attributes"]]:
+                delattr(part, key)  # it came later
+            for key, value in {**there["values"], **arrays}.items():
+                _set(part, key, value)
+        for name, generator in self._streams().items():
+            generator.bit_generator.state = snapshot.rest["streams"][name]
+
+    def reads(self) -> tuple[Hashable, ...]:
+        """What a step computes with besides what it is given: where this differs, a recording of it no longer holds."""
+        found: list[Hashable] = [precision()]
+        for part in (self.optimizer, self._parts.get("objective"), *self.model.modules()):
+            changing = getattr(part, "changing", ()) + getattr(part, "transient", ())
+            for name, value in _attributes(part).items():
+                if name not in changing:
+                    found.append((name, _identity(value)))
+        for parameter in self.model.parameters():
+            found += [parameter.requires_grad, _identity(parameter.data), _identity(parameter.mask)]
+        return (*found, *(_identity(array) for _, array in self._memory()))
+
+    def _names(self) -> dict[str, int]:
+        """{name of a parameter: its place in the optimiser}."""
+        known = {parameter: name for name, parameter in self.model.named_parameters()}
+        return {known.get(p, f"parameter {i}"): i for i, p in enumerate(self.optimizer.parameters)}
+
+    def _memory(self) -> Iterator[tuple[str, Array]]:
+        """(parameter's name/kind, array) of what the optimiser remembers."""
+        kinds = self.optimizer.memory
+        for name, i in self._names().items():
+            for j, array in enumerate(self.optimizer.state[i]):
+                yield f"{name}/{kinds[j] if j < len(kinds) else j}", array
+
+    def _place_of(self, kind: str) -> int:
+        kinds = self.optimizer.memory
+        return kinds.index(kind) if kind in kinds else int(kind)
+
+    def _memory_problems(self, snapshot: Snapshot) -> list[str]:
+        there = snapshot.rest.get("optimizer")
+        names = list(there.get("parameters", ())) if isinstance(there, dict) else []
+        ours = self._names()
+        if sorted(names) != sorted(ours):
+            only_there, only_here = sorted({*names} - {*ours}), sorted({*ours} - {*names})
+            return [
+                f"optimizer: made of {len(names)} parameters there and of {len(ours)} here; only there: "
+                f"{', '.join(only_there[:5]) or 'none'}; only here: {', '.join(only_here[:5]) or 'none'}"
+            ]
+        problems = []
+        for key, array in _within("memory/", snapshot.arrays).items():
+            name, _, kind = key.rpartition("/")
+            if name not in ours:
+                problems.append(f"unknown: the optimiser's {kind} of {name}")
+                continue
+            shape = self.optimizer.parameters[ours[name]].shape
+            if kind in self.optimizer.memory and array.shape != shape:
+                problems.append(f"wrong shape: the optimiser's {kind} of {name} is {array.shape}, and must be {shape}")
+        return problems
+
+    def _restore_memory(self, snapshot: Snapshot) -> None:
+        for name, i in self._names().items():
+            parameter, state = self.optimizer.parameters[i], self.optimizer.state[i]
+            by_kind = _within(f"memory/{name}/", snapshot.arrays)
+            there = [by_kind[kind] for kind in sorted(by_kind, key=self._place_of)]  # not the order of the alphabet
+            del state[len(there) :]
+            for j, array in enumerate(there):
+                if j < len(state) and is_array(state[j]) and state[j].shape == array.shape:
+                    state[j][...] = to_device(array, parameter.device)
+                else:
+                    state[j:] = [to_device(array.copy(), parameter.device)]
+
+    def _streams(self) -> dict[str, np.random.Generator]:
+        """The random generators that the training draws from, by name."""
+        found = {name: default_rng(name) for name in DRAWN_FROM}
+        owners = [*self.model.named_modules("model"), *self._parts.items()]
+        for prefix, owner in owners:
+            for name, value in _attributes(owner).items():
+                if isinstance(value, np.random.Generator) and not hasattr(owner, "get_state"):
+                    found[f"{prefix}.{name}"] = value
+        return found
+
+
+def _within(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _attributes(part: Any) -> dict[str, Any]:
+    return getattr(part, "__dict__", {})
+
+
+def _values(part: Any) -> Iterator[tuple[str, Any]]:
+    """(name, value) of the attributes that belong to the state; NumPy's numbers become Python's."""
+    for name, value in _attributes(part).items():
+        value = value.item() if isinstance(value, np.generic) else value
+        if name not in getattr(part, "transient", ()) and (is_array(value) or _is_plain(value)):
+            yield name, value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _value_problems(part: Any, saved: dict[str, Any]) -> list[str]:
+    """Saved attributes that cannot be what they are here: a number must be one, and that of an optimiser finite."""
+    values, attributes = saved.get("values"), saved.get("attributes")
+    if not isinstance(values, dict) or not isinstance(attributes, list):
+        return ["values: missing"]
+    problems = [f"{name}: missing there" for name in getattr(part, "changing", ()) if name not in values]
+    for name, ours in _values(part):
+        there = values.get(name)
+        if isinstance(part, Optimizer) and name in values and isinstance(ours, Real):
+            if not isinstance(there, Real) or not math.isfinite(there):
+                problems.append(f"{name}: {there!r} there, and must be a finite number")
+        elif there is not None and ours is not None and _kind(there) != _kind(ours):
+            problems.append(f"{name}: {there!r} there, and a {_kind(ours)} here")
+    return problems
+
+
+def _kind(value: Any) -> str:
+    kinds = {Real: "number", str: "text", dict: "dictionary", list: "list", tuple: "list"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), type(value).__name__)
+
+
+def _set(part: Any, name: str, value: Any) -> None:
+    current: Any = getattr(part, name, None)
+    if is_array(value):
+        if is_array(current) and current.shape == value.shape:
+            current[...] = to_device(value, device_of(current))
+            return
+        value = value.copy()
+    elif isinstance(current, tuple):
+        value = tuple(value)
+    setattr(part, name, copy.deepcopy(value))
+
+
+def _identity(value: Any) -> Hashable:
+    """What changes when a recorded step would compute with something else, or find it elsewhere."""
+    if is_array(value):
+        where: Hashable = address_of(value)
+        if device_of(value) == "cpu" and value.size <= 4096:  # numbers that are sent to the card as they are
+            where = value.tobytes()
+        return where, value.shape, value.dtype.str
+    if isinstance(value, str | bytes | int | float | complex | np.generic | None):
+        return type(value).__name__, value
+    if isinstance(value, list | tuple):
+        return tuple(map(_identity, value))
+    if isinstance(value, dict):
+        return tuple((str(key), _identity(part)) for key, part in value.items())
+    return id(value)

@@ -1,12 +1,26 @@
 """Accuracy curves and their bands: known numbers, the meaning of the drop, and coverage."""
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import nn
-from minidl.robustness import ZeroGradientWarning, accuracy_curve, fgsm, paired_difference_interval, wilson_interval
+from minidl.robustness import (
+    ZeroGradientWarning,
+    accuracy_curve,
+    apgd,
+    auto_attack,
+    fgsm,
+    paired_difference_interval,
+    pgd,
+    square,
+    wilson_interval,
+)
+from tests.robustness.twins import digits_cnn
 
 
 def brighter_first(margins):
@@ -171,3 +185,50 @@ def test_paired_interval_is_narrower_than_that_of_two_samples():
     low, high = paired_difference_interval(before, after)
     z, p, q = 1.96, before.mean(), after.mean()
     assert high - low < 2 * z * np.sqrt((p * (1 - p) + q * (1 - q)) / 150)
+
+
+# Other attacks than FGSM
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        partial(pgd, steps=5, stop_early=True),
+        partial(apgd, steps=5),
+        partial(square, queries=20),
+        partial(auto_attack, parts=("apgd_ce", "square"), steps=5, queries=20),
+    ],
+    ids=["pgd", "apgd", "square", "auto_attack"],
+)
+def test_the_curve_of_another_attack_is_what_it_breaks(attack):
+    model, images, labels = digits_cnn(40, np.float32)
+    labels = np.where(np.arange(40) < 3, (labels + 1) % 10, labels)
+    epsilons = [0.15, 0, 0.08]
+    curve = accuracy_curve(model, images, labels, epsilons, attack=attack, batch_size=15)
+    for e, epsilon in enumerate(epsilons):
+        alone = attack(model, images, labels, epsilon)
+        np.testing.assert_array_equal(curve.right[e], ~np.atleast_2d(alone.success)[0])
+    assert curve.clean_accuracy == curve.accuracy[1] == 37 / 40
+    assert curve.accuracy[0] < curve.accuracy[2] <= curve.accuracy[1]
+    assert curve.zero_gradients == 0
+
+
+def test_fgsm_by_name_is_fgsm():
+    model, images, labels = digits_cnn(20, np.float32)
+    curves = [accuracy_curve(model, images, labels, [0.1], attack=a) for a in (None, fgsm)]
+    np.testing.assert_array_equal(curves[0].right, curves[1].right)
+
+
+def test_the_loss_goes_to_the_attack():
+    model, images, labels = digits_cnn(30, np.float32)
+    hot = copy.deepcopy(model)
+    hot[8].weight.data *= 90
+    with pytest.warns(ZeroGradientWarning, match=r"accuracy_curve: .* for \d+ of 30 images") as caught:
+        by_entropy = accuracy_curve(hot, images, labels, 0.1, attack=partial(pgd, steps=4), batch_size=8)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    by_margin = accuracy_curve(hot, images, labels, 0.1, loss="margin", attack=partial(pgd, steps=4))
+    assert by_margin.accuracy[0] < by_entropy.accuracy[0]
+    assert by_entropy.vanished_gradients >= by_entropy.zero_gradients > 0.5
+    with pytest.raises(TypeError, match="loss"):
+        accuracy_curve(hot, images, labels, 0.1, loss="margin", attack=square)

@@ -60,8 +60,8 @@ def _adam(start, stop, weight, grad, mean, square, mask, lr, rest1, rest2, eps, 
     for i in range(start * PART, min(stop * PART, weight.size)):
         keep = True if mask is None else kept[i] != 0
         slope = g[i] + weight_decay * w[i]
-        m[i] += rest1 * (slope - m[i])
-        s[i] += rest2 * (slope * slope - s[i])
+        m[i] = m[i] + rest1 * (slope - m[i]) if keep else np.float32(0)
+        s[i] = s[i] + rest2 * (slope * slope - s[i]) if keep else np.float32(0)
         step = lr * m[i] / (np.sqrt(s[i] * correction) + eps)
         w[i] = w[i] - step if keep else np.float32(0)
 

@@ -55,8 +55,8 @@ extern "C" __global__ void adam_step(
     for (long long i = thread_number(); i < count; i += threads()) {
         bool keep = !mask || mask[i];
         REAL slope = grad[i] + (REAL)weight_decay * weight[i];
-        mean[i] += rest1 * (slope - mean[i]);
-        square[i] += rest2 * (slope * slope - square[i]);
+        mean[i] = keep ? mean[i] + rest1 * (slope - mean[i]) : (REAL)0;
+        square[i] = keep ? square[i] + rest2 * (slope * slope - square[i]) : (REAL)0;
         REAL change = lr * mean[i] / (sqrt(square[i] * correction) + (REAL)eps);
         weight[i] = keep ? weight[i] - change : (REAL)0;
     }

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import Array, array_module, device_of, to_device
-from ..nn import Module, evaluation_mode
-from .checks import checked_epsilons, checked_images
-from .ray import rays
-
-
-class Attack(NamedTuple):
-    """What ``fgsm`` found, for E epsilons and B images.
-
-    Attributes
-    ----------
-    adversarial : array (E, B, H, W, C)
-        The moved images, in [0, 1], of the images' precision and on their device.
-    success : boolean NumPy array (E, B)
-        Whether the model takes the moved image for another class than its label. An image that is wrong from the
-        start succeeds at epsilon 0; ``1 - success.mean(axis=1)`` is the accuracy over all images.
-    zero_gradient : boolean NumPy array (B,)
-        The images that FGSM cannot move, as no pixel changes their loss.
-    vanished_gradient : boolean NumPy array (B,)
-        The images whose largest pixel gradient, in absolute value, is below the smallest normal number of its
-        precision, zeros included: its digits, and soon its signs, are gone, and the attack on them is weaker than FGSM.
-    epsilons : NumPy array (E,)
-    """
-
-    adversarial: Array
-    success: np.ndarray
-    zero_gradient: np.ndarray
-    vanished_gradient: np.ndarray
-    epsilons: np.ndarray
+from ...backend import Array, array_module, device_of, to_device
+from ...nn import Module
+from ..checks import checked_epsilons
+from .fixed import Attack
+from .ray import CAUSES, rays
+from .victim import attacked
 
 
 def fgsm(
@@ -46,6 +22,7 @@ def fgsm(
     temperature: float = 1.0,
     loss: str = "cross_entropy",
     batch_size: int = 64,
+    targets: Array | None = None,
 ) -> Attack:
     """Move every pixel by epsilon, up or down, whichever raises the loss; for all epsilons from one gradient.
 
@@ -70,6 +47,9 @@ def fgsm(
         also moves the images of which the model is so sure that the gradient of the cross-entropy is lost.
     batch_size : int
         How many images to attack at a time: bounds the memory, not the result.
+    targets : integer array (B,), optional
+        Lead each image to this class, another than its label, instead of merely away from its label: the loss of the
+        target is climbed down, and only an image that is taken for its target counts as a success.
 
     Returns
     -------
@@ -81,7 +61,7 @@ def fgsm(
     ------
     TypeError, ValueError
         When images are not real numbers in [0, 1], labels not classes, epsilon outside [0, 1], temperature not above
-        0, the loss unknown, a temperature given for the margin, or the model's logits not finite.
+        0, the loss unknown, a temperature given for the margin, a target the label, or the model's logits not finite.
 
     Warns
     -----
@@ -114,14 +94,14 @@ def fgsm(
     >>> attack.success.ravel()
     array([False, False,  True])
     """
-    images, sizes = checked_images(images, "fgsm"), checked_epsilons(epsilons, "fgsm")
-    adversarial = array_module(images).empty((len(sizes), *images.shape), images.dtype)
-    success = np.empty((len(sizes), len(images)), bool)
-    zero, vanished = np.empty(len(images), bool), np.empty(len(images), bool)
-    with evaluation_mode(model):
-        for part, ray in rays(model, images, labels, temperature, loss, batch_size, "fgsm"):
-            zero[part], vanished[part] = ray.zero_gradient, ray.vanished_gradient
+    with attacked("fgsm", model, images, labels, targets) as victim:
+        sizes = checked_epsilons(epsilons, "fgsm")
+        images = victim.images
+        adversarial = array_module(images).empty((len(sizes), *images.shape), images.dtype)
+        success = np.empty((len(sizes), len(images)), bool)
+        for index, ray in rays(victim, loss, temperature, batch_size):
             for e, epsilon in enumerate(sizes):
-                adversarial[e, part] = to_device(ray.at(epsilon), device_of(images))
-                success[e, part] = ray.misclassified(model, epsilon)
-    return Attack(adversarial, success, zero, vanished, sizes)
+                adversarial[e, index[0] : index[-1] + 1] = to_device(ray.at(epsilon), device_of(images))
+                success[e, index] = ray.succeeds(epsilon)
+        victim.warn_of_zeros(CAUSES[loss])
+    return Attack(adversarial, success, victim.zero, victim.vanished, sizes)

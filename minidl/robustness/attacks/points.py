@@ -1,0 +1,85 @@
+"""Where an attack may go, and the best that it has found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backend import Array, array_module, is_gpu_array, to_numpy
+
+
+def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
+    """The least and the most that each pixel may become: within epsilon of the image, and within [0, 1]."""
+    return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
+
+
+def each(values: np.ndarray, like: Array) -> Array:
+    """One number for each image, (B, 1, 1, 1), to be broadcast over the pixels of ``like``."""
+    return array_module(like).asarray(np.asarray(values)[:, None, None, None], like.dtype)
+
+
+def take(array: Array, where: np.ndarray) -> Array:
+    """Some of the images, by index or by a boolean array (B,) on the CPU."""
+    return array[array_module(array).asarray(where)]
+
+
+def put(array: Array, where: np.ndarray, values: Array) -> None:
+    """Write into some of the images, by index or by a boolean array (B,) on the CPU."""
+    array[array_module(array).asarray(where)] = values
+
+
+def uniform(streams: Sequence[np.random.Generator], like: Array) -> Array:
+    """Numbers between -1 and 1, each image's from its own stream, of the shape, precision and device of ``like``."""
+    return array_module(like).asarray(
+        np.stack([stream.uniform(-1, 1, like.shape[1:]) for stream in streams]), like.dtype
+    )
+
+
+def norms(delta: Array, norm: str) -> np.ndarray:
+    """(B,): the length of each perturbation; norm is "inf", "2", "1", or "0", the number of values that change."""
+    flat = delta.reshape(len(delta), -1)
+    if norm == "0":
+        return to_numpy((flat != 0).sum(axis=1)).astype(float)
+    if norm == "inf":
+        return to_numpy(abs(flat).max(axis=1))
+    return to_numpy(abs(flat).sum(axis=1) if norm == "1" else array_module(flat).sqrt((flat * flat).sum(axis=1)))
+
+
+def standing(done: np.ndarray, like: Array) -> np.ndarray | None:
+    """The places (b,) of the images to go on with; None where nothing is gained by leaving some behind.
+
+    On a card steps are recorded by their shape, so that a batch only ever shrinks to a power of two: some images that
+    are done go on with the others.
+    """
+    count = int((~done).sum())
+    if is_gpu_array(like) and count:
+        count = 1 << (count - 1).bit_length()
+    return None if count >= len(done) else np.sort(np.argsort(done, kind="stable")[:count])
+
+
+class Best:
+    """For each image of a batch the best point so far: success counts first, then the loss.
+
+    Attributes
+    ----------
+    x : array (B, H, W, C)
+    loss : NumPy array (B,); -infinity before the first offer
+    success : boolean NumPy array (B,)
+    """
+
+    def __init__(self, images: Array) -> None:
+        self.x = images.copy()
+        self.loss, self.success = np.full(len(images), -np.inf), np.zeros(len(images), bool)
+
+    def offer(
+        self, at: np.ndarray, x: Array, loss: np.ndarray, success: np.ndarray, newer_wins: bool = False
+    ) -> np.ndarray:
+        """Take the points of the images ``at`` (b,) that are better, or as good and newer; says which they were."""
+        tie = (success == self.success[at]) & (newer_wins | (loss > self.loss[at]))
+        better = (success & ~self.success[at]) | tie
+        chosen = at[better]
+        put(self.x, chosen, take(x, better))
+        self.loss[chosen], self.success[chosen] = loss[better], success[better]
+        return better

@@ -1,0 +1,180 @@
+"""A model as its attacker sees it: what it answers, and whither the pixels must go; always in evaluation mode."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import functional as F
+from ...backend import Array, array_module, device_of, to_device, to_numpy
+from ...backend.capacity import explained
+from ...backend.recording import Replayed
+from ...checks import whole_number
+from ...graph import reachable_from
+from ...nn import Module, evaluation_mode
+from ...tensor import Tensor, no_grad
+from ..checks import checked_images
+from .losses import Loss
+from .points import take
+
+
+class ZeroGradientWarning(UserWarning):
+    """The gradient of some images is exactly zero: FGSM cannot move them, and the model only looks robust."""
+
+
+@contextlib.contextmanager
+def attacked(name: str, model: Module, images: Any, labels: Any, targets: Any = None) -> Iterator[Victim]:
+    """The model, held in evaluation mode, with images that are fit to be attacked; ``name`` starts every message."""
+    images = checked_images(images, name)
+    with evaluation_mode(model):
+        yield Victim(name, model, images, labels, targets)
+
+
+class Victim:
+    """A model, N images and their labels. Images are known by their index (B,), wherever in a batch they stand.
+
+    Attributes
+    ----------
+    images : array (N, H, W, C), where the caller has them
+    labels, targets : integer NumPy array (N,); targets are None unless the model is to be led to a class
+    classes : int
+    zero, vanished : boolean NumPy array (N,)
+        Whose first gradient was zero at every pixel, or below the smallest normal number of its precision.
+    """
+
+    def __init__(self, name: str, model: Module, images: Array, labels: Any, targets: Any) -> None:
+        self.name, self.model, self.images = name, model, images
+        self.device = next((parameter.device for parameter in model.parameters()), device_of(images))
+        first = Tensor(to_device(images[:1], self.device), requires_grad=True)
+        logits = model(first)  # says how many classes there are, and whether a gradient leads back to the pixels
+        self.classes, self._differentiable = logits.shape[-1], _depends(logits, first)
+        self.labels = to_numpy(F.check_labels(labels, len(images), self.classes, name))
+        self.targets = None if targets is None else self._checked_targets(targets)
+        self.zero, self.vanished, self._felt = (np.zeros(len(images), bool) for _ in range(3))
+
+    def _checked_targets(self, targets: Any) -> np.ndarray:
+        targets = to_numpy(F.check_labels(targets, len(self.images), self.classes, f"{self.name}: targets"))
+        same = np.flatnonzero(targets == self.labels)
+        if len(same):
+            raise ValueError(
+                f"{self.name}: the target of image {same[0]} is its own label, {targets[same[0]]}, and so for "
+                f"{len(same)} of {len(targets)}: a target is another class, such as (labels + 1) % {self.classes}"
+            )
+        return targets
+
+    def batches(self, batch_size: int, among: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Array]]:
+        """(index (B,), images (B, H, W, C) on the model's device), batch by batch: of all images, or ``among`` some."""
+        batch_size = whole_number(batch_size, "batch_size", 1, self.name)
+        chosen = np.arange(len(self.images)) if among is None else among
+        for start in range(0, len(chosen), batch_size):
+            index = chosen[start : start + batch_size]
+            yield index, to_device(take(self.images, index), self.device)
+
+    def noise(self, index: np.ndarray, seed: int, run: int = 0) -> list[np.random.Generator]:
+        """A stream for each image, named by its own pixels: the same beside whatever other images it is attacked."""
+        seed = whole_number(seed, "seed", 0, self.name)
+        pixels = [to_numpy(self.images[i]).astype(np.float32).tobytes() for i in index]
+        return [np.random.default_rng((seed, run, zlib.crc32(p))) for p in pixels]
+
+    def logits(self, x: Array) -> Array:
+        """(B, classes), which must be finite."""
+        with no_grad(), self._explained(x, lambda few: self.model(Tensor(few))):
+            return finite(self.model(Tensor(x)).data, "the model's logits")
+
+    def fooled(self, logits: Array, index: np.ndarray) -> np.ndarray:
+        """(B,): whether these answers are what the attacker wants: not the label, or, where there are targets, those.
+
+        The answer is the class of the largest logit, counted from 0 (report, eq. (8)).
+        """
+        answers = to_numpy(logits.argmax(axis=-1))
+        return answers != self.labels[index] if self.targets is None else answers == self.targets[index]
+
+    def falls_for(self, x: Array, index: np.ndarray) -> np.ndarray:
+        """(B,): whether the model's answers to these images are what the attacker wants."""
+        return self.fooled(self.logits(x), index)
+
+    def look(self, loss: Loss, x: Array, aim: Sequence[np.ndarray]) -> tuple[Array, np.ndarray]:
+        """The logits (B, classes) and each image's loss (B,), without a gradient."""
+        logits = self.logits(x)
+        with no_grad():
+            return logits, to_numpy(loss(Tensor(logits), *aim).data)
+
+    def slope(self, loss: Loss) -> Callable[..., tuple[Array, np.ndarray, Array]]:
+        """The function (x, index, aim) -> logits (B, classes), each image's loss (B,), its gradient by the pixels.
+
+        ``aim`` is what the loss takes after the logits, (B,) each; by default the labels, or the targets.
+        """
+
+        def climb(pixels: Array, *aim: Array) -> tuple[Array, Array, Array]:
+            x = Tensor(pixels, requires_grad=True)
+            logits = self.model(x)
+            each = loss(logits, *aim)
+            if not self._differentiable:
+                return logits.data, each.data, array_module(pixels).zeros_like(pixels)
+            # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
+            each.sum().backward(inputs=[x])
+            return logits.data, each.data, x.grad
+
+        recorded = Replayed(climb)
+
+        def slope(x: Array, index: np.ndarray, aim: Sequence[np.ndarray] | None = None) -> Any:
+            aim = self.aim(index) if aim is None else aim
+            with self._explained(x, lambda few: climb(few, *(a[: len(few)] for a in aim))):
+                logits, each, gradient = recorded(x, *aim)
+            finite(logits, "the model's logits")
+            self._feel(gradient, index)
+            return logits, to_numpy(each), gradient
+
+        return slope
+
+    def aim(self, index: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What a loss of one class is about: the targets, or else the labels."""
+        return ((self.labels if self.targets is None else self.targets)[index],)
+
+    def _feel(self, gradient: Array, index: np.ndarray) -> None:
+        """Note, the first time that an image is met, whether its gradient is there."""
+        finite(array_module(gradient).sign(gradient), "the loss's gradient by the pixels")
+        if not self._felt[index].all():
+            largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
+            new = ~self._felt[index]
+            self.zero[index[new]] = largest[new] == 0
+            self.vanished[index[new]] = largest[new] < np.finfo(largest.dtype).tiny
+            self._felt[index] = True
+
+    def _explained(self, x: Array, again: Callable[[Array], object]) -> contextlib.AbstractContextManager[None]:
+        return explained(self.name, len(x), functools.partial(lambda count: again(x[:count])))
+
+    def warn_of_zeros(self, cause: str) -> None:
+        """Called by a function that the user called."""
+        warn_of_zeros(self.name, self.zero, cause, stacklevel=4)
+
+
+def warn_of_zeros(name: str, zero: np.ndarray, cause: str, stacklevel: int) -> None:
+    """Say how many images no gradient could move; ``stacklevel`` counts from here to the user."""
+    if zero.any():
+        warnings.warn(
+            f"{name}: the gradient is exactly zero for {zero.sum()} of {len(zero)} images, which {name} cannot move: "
+            f"they say nothing about robustness. {cause}",
+            ZeroGradientWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _depends(result: Tensor, leaf: Tensor) -> bool:
+    """Whether a gradient leads from the result back to the leaf; not so where the model rounds, or reads x.data."""
+    return result._node is not None and leaf in reachable_from(result._node)
+
+
+def finite(values: Array, what: str) -> Array:
+    """The values. NaN compares as not equal to any label: an attack on a broken model would seem to succeed."""
+    if not bool(array_module(values).isfinite(values).all()):
+        raise ValueError(
+            f"attack: {what} are NaN or infinite: look at the model's weights, which training may have lost"
+        )
+    return values

@@ -1,0 +1,73 @@
+"""A model as NumPy functions: its logits, its gradients, and foolbox attacking it through them."""
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl.robustness import as_callable, pgd
+from tests.robustness.twins import answers, digits_cnn
+
+
+def test_logits_and_gradient_are_the_models():
+    model, _, labels = digits_cnn(6)
+    images = np.random.default_rng(2).random((6, 8, 8, 1))  # without the digits' equal pixels, where max pooling bends
+    model.train()
+    logits, gradient = as_callable(model)
+    x = md.Tensor(images, requires_grad=True)
+    model.eval()
+    expected = model(x)
+    md.functional.cross_entropy(expected, labels, reduction="sum").backward(inputs=[x])
+    model.train()
+    np.testing.assert_array_equal(logits(images), expected.data)
+    np.testing.assert_array_equal(gradient(images, labels), x.grad)
+    assert all(m.training for m in model.modules())
+    weights = np.random.default_rng(0).standard_normal((6, 10))
+    step = 1e-6 * np.random.default_rng(1).standard_normal(images.shape)
+    slope = ((logits(images + step) - logits(images - step)) * weights).sum() / 2
+    assert (gradient(images, weights) * step).sum() == pytest.approx(slope, rel=1e-4)
+
+
+def test_channels_come_first_where_they_are_wanted():
+    model, _, _ = digits_cnn(1)
+    colour = md.models.resnet18(seed=0)
+    images = np.random.default_rng(0).random((2, 16, 16, 3)).astype(np.float32)
+    last, first = as_callable(colour), as_callable(colour, channels="first")
+    turned = images.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(first.logits(turned), last.logits(images))
+    np.testing.assert_array_equal(first.gradient(turned, [0, 1]).transpose(0, 2, 3, 1), last.gradient(images, [0, 1]))
+    with pytest.raises(ValueError, match="unknown channels 'middle'"):
+        as_callable(model, channels="middle")
+    with pytest.raises(TypeError, match="function"):
+        as_callable(lambda x: x)
+
+
+def test_foolbox_attacks_a_minidl_model():
+    """The page docs/attacks.md shows this: its PGD through our functions finds our PGD's images."""
+    torch, foolbox = pytest.importorskip("torch"), pytest.importorskip("foolbox")
+    model, images, labels = digits_cnn(12)
+    logits, gradient = as_callable(model, channels="first")
+
+    class Through(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return torch.from_numpy(logits(x.detach().numpy()))
+
+        @staticmethod
+        def backward(context, weights):
+            (x,) = context.saved_tensors
+            return torch.from_numpy(gradient(x.detach().numpy(), weights.numpy()))
+
+    class Network(torch.nn.Module):
+        def forward(self, x):
+            return Through.apply(x)
+
+    theirs = foolbox.PyTorchModel(Network().eval(), bounds=(0, 1), device="cpu")
+    x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=0.03, steps=5, random_start=False)
+    _, moved, success = attack(theirs, x, torch.from_numpy(labels), epsilons=0.1)
+    ours = pgd(model, images, labels, 0.1, steps=5, step=0.03, start="image")
+    same = success.numpy() == ours.success[0]
+    np.testing.assert_allclose(moved.numpy().transpose(0, 2, 3, 1)[same], ours.adversarial[0][same], atol=1e-9)
+    assert same.mean() > 0.9
+    assert (answers(model, moved.numpy().transpose(0, 2, 3, 1)) != labels).any()
