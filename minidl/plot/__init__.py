@@ -4,6 +4,7 @@ matplotlib is imported with the first of them, not with minidl.
 """
 
 from .adversary import adversary
+from .band import band
 from .curve import accuracy
 from .decision import decision
 from .graph import graph
@@ -11,4 +12,4 @@ from .mosaic import feature_maps, kernels
 from .picture import Picture
 from .weights import weights
 
-__all__ = ["Picture", "accuracy", "adversary", "decision", "feature_maps", "graph", "kernels", "weights"]
+__all__ = ["Picture", "accuracy", "adversary", "band", "decision", "feature_maps", "graph", "kernels", "weights"]

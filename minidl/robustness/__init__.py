@@ -18,6 +18,16 @@ from .attacks import (
     square,
 )
 from .callables import Callables, as_callable
+from .certify import (
+    Bounds,
+    BrokenCertificateError,
+    Certificate,
+    TwoSided,
+    certified,
+    certified_epsilon,
+    interval_bounds,
+    linear_bounds,
+)
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .doctor import Diagnosis, diagnose
@@ -29,7 +39,10 @@ from .transfer import TransferMatrix, transfer
 __all__ = [
     "AccuracyCurve",
     "Attack",
+    "Bounds",
+    "BrokenCertificateError",
     "Callables",
+    "Certificate",
     "Diagnosis",
     "Flag",
     "LayerBound",
@@ -38,18 +51,23 @@ __all__ = [
     "SeedSummary",
     "Smallest",
     "TransferMatrix",
+    "TwoSided",
     "WorstCase",
     "ZeroGradientWarning",
     "accuracy_curve",
     "apgd",
     "as_callable",
     "auto_attack",
+    "certified",
+    "certified_epsilon",
     "deepfool",
     "diagnose",
     "fab",
     "fgsm",
     "fmn",
+    "interval_bounds",
     "jsma",
+    "linear_bounds",
     "lipschitz_bound",
     "mcnemar",
     "over_seeds",
