@@ -100,45 +100,40 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def both_sides(every: Sequence[Run], count: int, out: Path) -> R.TwoSided | None:
-    """Of several networks' images together; None until all are done."""
+def both_sides(every: Sequence[Run], count: int, out: Path) -> R.TwoSided:
+    """Of several networks' images together."""
     found = [read(out / "bands" / f"{run.name}.npz") for run in every]
-    if not all(each["certified"].shape[1] >= count for each in found):
-        return None
-    verified, standing = (np.concatenate([e[name][:, :count] for e in found], axis=1) for name in ("certified", "standing"))
+    verified, standing = (
+        np.concatenate([each[name][:, :count] for each in found], axis=1) for name in ("certified", "standing")
+    )
     band = R.wilson_interval(verified.sum(axis=1), verified.shape[1])
-    epsilons = found[0]["epsilons"]
-    return R.TwoSided(R.Certificate(epsilons, verified, verified.mean(axis=1), band, "inf", 0.95), standing)
+    certificate = R.Certificate(found[0]["epsilons"], verified, verified.mean(axis=1), band, "inf", 0.95)
+    return R.TwoSided(certificate, standing)
 
 
 def report(every: Sequence[Run], count: int, out: Path) -> None:
-    """The table, a row for each network and epsilon that is known, and the picture of what all finished seeds show."""
-    rows, several, dense = [], {}, {}
-    for sparsity in dict.fromkeys(run.sparsity for run in every):
-        finished = []
-        for run in (run for run in every if run.sparsity == sparsity):
-            both = both_sides([run], count, out)
-            if both is None:
-                continue
-            finished.append(run)
-            dense.setdefault(run.seed, both)
-            verdicts = both.verdicts(dense[run.seed]) if sparsity else [""] * len(both.epsilons)
-            seconds = float(read(out / "bands" / f"{run.name}.npz")["seconds"])
-            rows += [
-                {
-                    "network": run.name, "sparsity": sparsity, "seed": run.seed, "images": count,
-                    "epsilon": round(255 * float(epsilon), 4), "certified": round(float(both.lower[e]), 4),
-                    "attacked": round(float(both.upper[e]), 4), "more robust than dense": verdicts[e],
-                    "seconds of all certificates": round(seconds, 1),
-                }
-                for e, epsilon in enumerate(both.epsilons)
-            ]  # fmt: skip
-        if finished:
-            name = f"{sparsity:.0%} pruned, {len(finished)} seeds" if sparsity else f"dense, {len(finished)} seeds"
-            several[name] = both_sides(finished, count, out)
-    if rows:
-        write_csv(out / "band.csv", rows)
-        plot.band(several).savefig(out / "band.png", dpi=150)
+    """The table, a row for each finished network and epsilon, and the picture of what all finished seeds show."""
+    done = [run for run in every if read(out / "bands" / f"{run.name}.npz")["certified"].shape[1] >= count]
+    dense = {run.seed: both_sides([run], count, out) for run in done if not run.sparsity}
+    rows: list[dict] = []
+    for run in done:
+        both = both_sides([run], count, out)
+        verdicts = both.verdicts(dense[run.seed]) if run.sparsity else [""] * len(both.epsilons)
+        rows += [
+            {
+                "network": run.name, "sparsity": run.sparsity, "seed": run.seed, "images": count,
+                "epsilon": round(255 * float(epsilon), 4), "certified": round(float(both.lower[e]), 4),
+                "attacked": round(float(both.upper[e]), 4), "more robust than dense": verdicts[e],
+            }
+            for e, epsilon in enumerate(both.epsilons)
+        ]  # fmt: skip
+    several = {}
+    for sparsity in dict.fromkeys(run.sparsity for run in done):
+        same = [run for run in done if run.sparsity == sparsity]
+        name = f"{sparsity:.0%} pruned" if sparsity else "dense"
+        several[f"{name}, {len(same)} seed{'s' * (len(same) > 1)}"] = both_sides(same, count, out)
+    write_csv(out / "band.csv", rows)
+    plot.band(several).savefig(out / "band.png", dpi=150)
 
 
 if __name__ == "__main__":

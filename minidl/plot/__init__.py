@@ -4,7 +4,7 @@ matplotlib is imported with the first of them, not with minidl.
 """
 
 from .adversary import adversary
-from .band import band
+from .sides import band
 from .curve import accuracy
 from .decision import decision
 from .graph import graph

@@ -22,16 +22,19 @@ from .certify import (
     Bounds,
     BrokenCertificateError,
     Certificate,
+    SmoothedCertificate,
     TwoSided,
     certified,
     certified_epsilon,
+    certify_smoothed,
     interval_bounds,
     linear_bounds,
+    smooth,
 )
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .doctor import Diagnosis, diagnose
-from .intervals import paired_difference_interval, wilson_interval
+from .intervals import clopper_pearson_lower, paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
 from .smallest import smallest_epsilon
 from .transfer import TransferMatrix, transfer
@@ -50,6 +53,7 @@ __all__ = [
     "McNemar",
     "SeedSummary",
     "Smallest",
+    "SmoothedCertificate",
     "TransferMatrix",
     "TwoSided",
     "WorstCase",
@@ -60,6 +64,8 @@ __all__ = [
     "auto_attack",
     "certified",
     "certified_epsilon",
+    "certify_smoothed",
+    "clopper_pearson_lower",
     "deepfool",
     "diagnose",
     "fab",
@@ -74,6 +80,7 @@ __all__ = [
     "paired_difference_interval",
     "pgd",
     "smallest_epsilon",
+    "smooth",
     "spectral_norm",
     "square",
     "transfer",

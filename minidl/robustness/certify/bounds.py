@@ -71,11 +71,11 @@ def interval_bounds(
     >>> import numpy as np
     >>> from minidl import nn, robustness
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False)).eval()
-    >>> model[1].weight.data[...], model[3].weight.data[...] = [[1, 1], [0, 1]], [[1, 0], [0, -1]]
+    >>> model[1].weight.data[...], model[3].weight.data[...] = [[1, 1], [0, 1]], [[1, 0], [0, 1]]
     >>> image = np.array([0.5, 0.5], np.float32).reshape(1, 1, 2, 1)
-    >>> bounds = robustness.interval_bounds(model, image, 0.25, labels=np.array([0]))
+    >>> bounds = robustness.interval_bounds(model, image, 0.25, labels=np.array([1]))
     >>> bounds.lower.round(4), bounds.upper.round(4)
-    (array([[0.75]]), array([[2.25]]))
+    (array([[-0.25]]), array([[1.25]]))
     """
     question = Question("interval_bounds", model, images, labels, "inf", "exact")
     return question.bounds(_one_epsilon(epsilon, "interval_bounds"), batch_size, closely=False)
@@ -148,11 +148,11 @@ def linear_bounds(
     >>> import numpy as np
     >>> from minidl import nn, robustness
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False)).eval()
-    >>> model[1].weight.data[...], model[3].weight.data[...] = [[1, 1], [0, 1]], [[1, 0], [0, -1]]
+    >>> model[1].weight.data[...], model[3].weight.data[...] = [[1, 1], [0, 1]], [[1, 0], [0, 1]]
     >>> image = np.array([0.5, 0.5], np.float32).reshape(1, 1, 2, 1)
-    >>> bounds = robustness.linear_bounds(model, image, 0.25, labels=np.array([0]))
+    >>> bounds = robustness.linear_bounds(model, image, 0.25, labels=np.array([1]))
     >>> bounds.lower.round(4), bounds.upper.round(4)
-    (array([[1.]]), array([[2.]]))
+    (array([[0.25]]), array([[0.75]]))
     """
     question = Question("linear_bounds", model, images, labels, norm, arithmetic)
     steps = whole_number(steps, "steps", 0, "linear_bounds")

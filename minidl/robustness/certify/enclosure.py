@@ -13,7 +13,7 @@ from ...nn.lines import Lines
 from .program import Program
 from .region import Region
 from .rounding import allowance
-from .steps import Affine, Box, Curved, Moved, Values
+from .steps import Affine, Box, Curved, Loss, Moved, Values
 from .way import Way
 
 CHUNK = 1 << 22  # numbers: how many coefficients go back at a time
@@ -41,7 +41,7 @@ class Enclosure:
         self.program, self.region = program, region
         self.boxes: list[Box] = []
         self.lines: dict[int, Lines] = {}
-        self.losses: list[Values | float] = []
+        self.losses: list[Loss] = []
         for k, step in enumerate(program.steps):
             boxes = [self.boxes[s] for s in step.sources]
             self.boxes.append(step.box(*boxes) if boxes else region.pixels)
@@ -51,7 +51,7 @@ class Enclosure:
             if closely and k in program.bent and not isinstance(step, Curved) and not self._is_exact(k):
                 self._look_closer(k)
 
-    def _loss(self, k: int, boxes: list[Box]) -> Values | float:
+    def _loss(self, k: int, boxes: list[Box]) -> Loss:
         """A step's own, and where it is thin that of its sources too, which then need not be asked again."""
         step = self.program.steps[k]
         own = step.loss(*boxes) if boxes else 0.0

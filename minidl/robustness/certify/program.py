@@ -43,7 +43,7 @@ class Program:
 
     def __init__(self, model: Module, images: Array, arithmetic: str, name: str) -> None:
         self.name = name
-        _check_model(model, name)
+        check_model(model, name)
         self.model = copy.deepcopy(model).to("cpu").astype(np.float64)
         x = to_numpy(images).astype(np.float64)
         self.steps = _Trace(self.model, x[:1], arithmetic == "exact", name).steps
@@ -95,7 +95,8 @@ class Program:
             )
 
 
-def _check_model(model: Any, name: str) -> None:
+def check_model(model: Any, name: str) -> None:
+    """A proof is of one function: of a module in evaluation mode whose numbers are finite."""
     if not isinstance(model, Module):
         raise TypeError(f"{name}: the model must be a minidl.nn.Module, and is a {type(model).__name__}")
     for where, module in model.named_modules():
@@ -134,7 +135,9 @@ class _Trace:
             y = forward(x, *others, **settings)
             if not self.inside:  # else a step asks its layer
                 if (others or settings) and rules.kind is not BatchNorm2d:
-                    raise NotImplementedError(f"{self.name}: {title} is given more than a value, and its rule is for one")
+                    raise NotImplementedError(
+                        f"{self.name}: {title} is given more than a value, and its rule is for one"
+                    )
                 self.inside = True
                 self._add(layer, rules, title, x, *others, **settings)
                 self.inside = False
@@ -193,6 +196,6 @@ class _Trace:
                 return Moved(title, places, node, shape[1:])
             return self._curve(node.name, title, *places)
         raise NotImplementedError(
-            f"{self.name}: {where} uses the operation {node.name!r}, for which no bounds are known. A layer of your own "
-            "says them in a method beside its forward: spread(radius), or lines(low, high)"
+            f"{self.name}: {where} uses the operation {node.name!r}, for which no bounds are known. A layer of your "
+            "own says them in a method beside its forward: spread(radius), or lines(low, high)"
         )

@@ -41,7 +41,7 @@ class Region:
             sizes = np.where(sizes > 0, sizes + beyond * np.sqrt(x[0].size), 0.0)
         low, high = np.nextafter(x - reach, -np.inf).clip(0, 1), np.nextafter(x + reach, np.inf).clip(0, 1)
         self.pixels: Box = (np.where(reach > 0, low, x), np.where(reach > 0, high, x))
-        at, lengths = self.pixels, np.broadcast_to(sizes, x.shape)
+        at, lengths = self.pixels, np.array(np.broadcast_to(sizes, x.shape))
         centre = x
         for step in program.steps[1 : program.first + 1]:
             at, lengths = step.box(at), step.carries([lengths])

@@ -19,6 +19,7 @@ from .rounding import allowance, outward
 
 Values = np.ndarray
 Box = tuple[Values, Values]
+Loss = Any  # an array (B, ...), or 0.0
 KNOWN = (Linear, Conv2d, BatchNorm2d, Normalize, MaxPool2d)
 
 
@@ -63,7 +64,7 @@ class Step:
     def box(self, *boxes: Box) -> Box:
         raise NotImplementedError
 
-    def loss(self, *boxes: Box) -> Values | float:
+    def loss(self, *boxes: Box) -> Loss:
         """(B, ...) or 0: by how much rounding may move each number, where it lies in these boxes."""
         return 0.0
 
@@ -71,7 +72,7 @@ class Step:
         """For each source the coefficients of its numbers, for those of this value; ``constant`` is left beside."""
         raise NotImplementedError
 
-    def carries(self, losses: list[Values | float]) -> Values | float:
+    def carries(self, losses: list[Loss]) -> Loss:
         """What losses of its sources come to in its own numbers, where it is thin."""
         return losses[0]
 
@@ -96,7 +97,7 @@ class Sum(Step):
     def back(self, rows: Values) -> list[Values]:
         return [rows, rows]
 
-    def carries(self, losses: list[Values | float]) -> Values | float:
+    def carries(self, losses: list[Loss]) -> Loss:
         return losses[0] + losses[1]
 
 
@@ -105,9 +106,10 @@ class Moved(Step):
 
     def __init__(self, name: str, sources: tuple[int, ...], node: Node, shape: tuple[int, ...]) -> None:
         super().__init__(name, sources)
-        assert node.vjp is not None and node.vjp[0] is not None
         count = math.prod(shape)
-        places = node.vjp[0](np.arange(count, dtype=float).reshape(1, *shape))  # for each number where it goes to
+        (gradient,) = node.vjp or ()
+        assert gradient is not None
+        places = gradient(np.arange(count, dtype=float).reshape(1, *shape))  # for each number where it goes to
         self.given, self.shape = places.shape[1:], shape
         self.order = np.argsort(places, axis=None)
         self.kept = bool((self.order == np.arange(count)).all())
@@ -127,12 +129,14 @@ class Moved(Step):
             flat = moved
         return [flat.reshape(-1, *self.given)]
 
-    def carries(self, losses: list[Values | float]) -> Values | float:
+    def carries(self, losses: list[Loss]) -> Loss:
         return self.value(losses[0]) if isinstance(losses[0], np.ndarray) else losses[0]
 
 
 class Affine(Step):
     """A layer A x + b: forward as itself, back as its own gradient by its input, which is A transposed."""
+
+    constant: Values
 
     def __init__(self, name: str, sources: tuple[int, ...], layer: Any, rules: Rules, x: Tensor, exact: bool) -> None:
         super().__init__(name, sources)
@@ -175,7 +179,7 @@ class Affine(Step):
         flat = self.kind is Linear and self.constant.ndim == 2
         return np.ascontiguousarray(self.layer.weight.data.T) if flat else None
 
-    def carries(self, losses: list[Values | float]) -> Values | float:
+    def carries(self, losses: list[Loss]) -> Loss:
         with no_grad():
             return self.spread(Tensor(losses[0])).data if isinstance(losses[0], np.ndarray) else losses[0]
 
@@ -215,6 +219,7 @@ class Curved(Step):
             return rows
         ends = Tensor(np.broadcast_to(low, (len(rows), *low.shape)), requires_grad=True)
         self.layer(ends).backward(rows, inputs=[ends])
+        assert ends.grad is not None
         return ends.grad
 
     def at_source(self, x: Values, low: Values) -> Values:
@@ -233,7 +238,9 @@ def _gradient(y: Tensor, x: Tensor, name: str) -> Any:
     chain, at = [], y._node
     while at is not None and at is not x:
         if not isinstance(at, Node) or at.vjp is None or at.vjp[0] is None:
-            raise NotImplementedError(f"bounds: {name} is no chain of operations on its input, and nobody can follow it")
+            raise NotImplementedError(
+                f"bounds: {name} is no chain of operations on its input, and nobody can follow it"
+            )
         chain.append(at.vjp[0])
         at = at.sources[0]
 

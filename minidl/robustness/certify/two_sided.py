@@ -125,7 +125,7 @@ def _check_nothing_broke(certificate: Certificate, standing: np.ndarray) -> None
     if broken.any():
         e, b = np.argwhere(broken)[0]
         raise BrokenCertificateError(
-            f"an attack broke what was certified: image {b} at epsilon {certificate.epsilons[e]:g}, and it is certified "
+            f"an attack broke what was certified: image {b} at epsilon {certificate.epsilons[e]:g}, and it is proved "
             f"up to {proved[b]:g} ({int(broken.sum())} such in all). Are both of the same network, images and labels? "
             "If so, a bound is wrong, and no certificate of this network counts"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Way:
     def _back(
         self,
         waiting: dict[int, Rows],
-        beside: Values | float = 0.0,
+        beside: Any = 0.0,
         slopes: Mapping[int, Values] = NONE,
         taken: Taken | None = None,
     ) -> np.ndarray:
@@ -97,7 +97,7 @@ class Way:
         loss = self.known.losses[k]
         return np.abs(_flat(rows.a)) @ rows.of(loss[self.i]).ravel() if isinstance(loss, np.ndarray) else 0.0
 
-    def _straight(self, step: Step, j: int, rows: Rows) -> tuple[list[Rows], Values | float]:
+    def _straight(self, step: Step, j: int, rows: Rows) -> tuple[list[Rows], Any]:
         """Back through a step that is no curved one, and what is left beside."""
         if isinstance(step, Affine) and step.matrix is not None:
             return self._between_neurons(step, j, rows.a)
@@ -108,7 +108,7 @@ class Way:
             return [Rows(part, rows.corner) for part in step.back(rows.a)], more
         return [Rows(part) for part in step.back(rows.full(self.known.boxes[j][0].shape[1:]))], more
 
-    def _between_neurons(self, step: Affine, j: int, rows: Values) -> tuple[list[Rows], Values]:
+    def _between_neurons(self, step: Affine, j: int, rows: Values) -> tuple[list[Rows], Any]:
         """Back through a fully-connected layer, from and to the neurons that are on where only those are carried."""
         assert step.matrix is not None
         constant, into = step.constant[0], self._on.get(step.sources[0])
@@ -118,7 +118,7 @@ class Way:
             self._cut[j, out is None] = cut[:, into] if out is None and into is not None else cut
         return [Rows(rows @ self._cut[j, out is None])], rows @ (constant if out is None else constant[out])
 
-    def _bend(self, step: Curved, k: int, rows: Rows, slope: Values | None) -> tuple[list[Rows], Values]:
+    def _bend(self, step: Curved, k: int, rows: Rows, slope: Values | None) -> tuple[list[Rows], Any]:
         """Through an activation: positive coefficients take the line below it, negative ones the line above.
 
         a x is at least a (mean slope) - |a| (half the difference of slopes), and likewise for the heights.

@@ -51,8 +51,9 @@ def band(both: TwoSided | Mapping[str, TwoSided]) -> Picture:
         style = STYLES[i % len(STYLES)]
         x = [epsilon_place(epsilon) for epsilon in each.epsilons]
         axes.fill_between(x, 100 * each.lower, 100 * each.upper, color=style["color"], alpha=0.15, lw=0)
-        axes.plot(x, 100 * each.lower, **{**style, "linestyle": "-"}, lw=1.4, ms=4, label=label, clip_on=False, zorder=3)
-        axes.plot(x, 100 * each.upper, **{**style, "linestyle": "--"}, lw=1, ms=3, clip_on=False, zorder=3)
+        plain = {key: value for key, value in style.items() if key != "linestyle"} | {"clip_on": False, "zorder": 3}
+        axes.plot(x, 100 * each.lower, "-", lw=1.4, ms=4, label=label, **plain)
+        axes.plot(x, 100 * each.upper, "--", lw=1, ms=3, **plain)
     finish_epsilon_axes(
         axes, "images that stay right (%)", sorted({float(e) for each in several.values() for e in each.epsilons})
     )
