@@ -4,12 +4,12 @@ matplotlib is imported with the first of them, not with minidl.
 """
 
 from .adversary import adversary
-from .sides import band
 from .curve import accuracy
 from .decision import decision
 from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
+from .sides import band
 from .weights import weights
 
 __all__ = ["Picture", "accuracy", "adversary", "band", "decision", "feature_maps", "graph", "kernels", "weights"]

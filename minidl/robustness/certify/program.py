@@ -18,6 +18,7 @@ from .steps import Affine, Curved, Moved, Rules, Start, Step, Sum, rules_of
 
 _CURVES = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}  # what a model may do between its layers
 _MOVES = ("flatten", "reshape", "transpose")
+ALONE = 3  # images drawn at random, and of the given ones, that are tried one by one
 AGREES = 1e-9  # of the largest logit: how close the steps come to the model, both in float64
 
 
@@ -83,9 +84,10 @@ class Program:
 
     def _check(self, x: np.ndarray) -> None:
         """A forward that looks at its numbers may do to others what it did not do to the first image."""
-        tries = np.concatenate([x, np.random.default_rng(0).random((4, *x.shape[1:]))])
+        tries = np.concatenate([np.random.default_rng(0).random((ALONE, *x.shape[1:])), x])
         with no_grad():
             logits = self.model(Tensor(tries)).data
+            logits[: 2 * ALONE] = np.concatenate([self.model(Tensor(image[None])).data for image in tries[: 2 * ALONE]])
         if not np.isfinite(logits).all():
             raise ValueError(f"{self.name}: the model's logits are NaN or infinite: look at its weights and statistics")
         if abs(self.values(tries)[-1] - logits).max() > AGREES * max(1.0, abs(logits).max()):

@@ -1,5 +1,7 @@
 """Exact margins of tiny networks, by mixed-integer programming (Tjeng et al. 2019), and networks worth proving."""
 
+import itertools
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -9,7 +11,7 @@ from minidl import nn
 def perceptron(sizes, rng, scale=1.0):
     """Linear layers with ReLUs between them, on images (1, sizes[0], 1), with random weights and biases."""
     layers = [nn.Flatten()]
-    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+    for n, m in itertools.pairwise(sizes):
         layer = nn.Linear(n, m)
         layer.weight.data[...] = scale * rng.standard_normal((n, m)) / np.sqrt(n)
         layer.bias.data[...] = 0.2 * rng.standard_normal(m)

@@ -5,6 +5,7 @@ import numpy as np
 from minidl import nn
 
 SHAPE = (6, 6, 1)
+IMAGES = np.random.default_rng(1).random((2, *SHAPE)).astype(np.float32)
 
 
 class Block(nn.Module):

@@ -1,5 +1,7 @@
 """Bounds of margins: below the exact ones, around every point there is, and what they are where that is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -10,11 +12,10 @@ from minidl.nn import activation
 from minidl.nn.lines import relu_lines
 
 from .exact import least_margin, margins, nearby, perceptron
-from .networks import SHAPE, networks
+from .networks import IMAGES, networks
 
 NETWORKS = networks()
 each = pytest.mark.parametrize("name", NETWORKS)
-IMAGES = np.random.default_rng(1).random((2, *SHAPE)).astype(np.float32)
 
 
 def assert_no_point_lies_outside(model, images, epsilon, norm="inf", count=2500, **settings):
@@ -86,7 +87,7 @@ def test_better_slopes_help():
 
 def test_more_steps_are_never_worse():
     lowers = [R.linear_bounds(NETWORKS["residual"], IMAGES, 0.2, steps=steps).lower for steps in (0, 1, 5, 20)]
-    assert all((later >= earlier).all() for earlier, later in zip(lowers[:-1], lowers[1:], strict=True))
+    assert all((later >= earlier).all() for earlier, later in itertools.pairwise(lowers))
 
 
 @each
@@ -104,7 +105,7 @@ def test_at_epsilon_0_the_bound_is_the_margin(name, norm):
 @each
 def test_bounds_fall_with_epsilon(name):
     lowers = [R.linear_bounds(NETWORKS[name], IMAGES, epsilon).lower.min(axis=1) for epsilon in (0, 0.02, 0.1, 0.3)]
-    assert all((later < earlier).all() for earlier, later in zip(lowers[:-1], lowers[1:], strict=True))
+    assert all((later < earlier).all() for earlier, later in itertools.pairwise(lowers))
 
 
 @each
