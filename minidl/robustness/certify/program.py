@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,20 +153,20 @@ class _Trace:
         self, layer: Module, rules: Rules, title: str, x: Tensor, residual: Tensor | None = None, relu: bool = False
     ) -> None:
         """Steps of a layer; a batch normalisation may have a sum and a ReLU in the same pass."""
-        source = self.place(x, title)
+        source, count = self.place(x, title), math.prod(x.shape[1:])
         shortcut = None if residual is None else self.place(residual, title)
         if rules.spread is not None:
             self.steps.append(Affine(title, (source,), layer, rules, x, self.exact))
         else:
-            self.steps.append(Curved(title, (source,), layer, rules, self.exact))
+            self.steps.append(Curved(title, (source,), layer, rules, count, self.exact))
         if shortcut is not None:
             self.steps.append(Sum(title, (len(self.steps) - 1, shortcut)))
         if relu:
-            self.steps.append(self._curve("relu", title, len(self.steps) - 1))
+            self.steps.append(self._curve("relu", title, len(self.steps) - 1, count))
 
-    def _curve(self, name: str, title: str, source: int) -> Curved:
+    def _curve(self, name: str, title: str, source: int, count: int) -> Curved:
         layer = _CURVES[name]()
-        return Curved(title, (source,), layer, rules_of(layer), self.exact)
+        return Curved(title, (source,), layer, rules_of(layer), count, self.exact)
 
     def place(self, value: Any, where: str) -> int:
         """Which step a value is of; those of the operations between it and the layers before are added."""
@@ -196,7 +197,7 @@ class _Trace:
                 return Sum(title, places)
             if node.name in _MOVES:
                 return Moved(title, places, node, shape[1:])
-            return self._curve(node.name, title, *places)
+            return self._curve(node.name, title, *places, math.prod(shape[1:]))
         raise NotImplementedError(
             f"{self.name}: {where} uses the operation {node.name!r}, for which no bounds are known. A layer of your "
             "own says them in a method beside its forward: spread(radius), or lines(low, high)"

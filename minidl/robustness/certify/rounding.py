@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
-FEW = 16  # operations on each number beside the sum itself
+FEW = {"float64": 64, "float32": 16}  # operations on each number beside the sum itself: as many as steps add up
 ARITHMETIC = ("exact", "float32")
 
 
 def allowance(terms: int, precision: str = "float64") -> float:
     """The part of a sum's size by which ``terms`` terms may be off, twice over: of the sum, and of the size itself."""
-    count = (terms + FEW) * UNIT[precision]
+    count = (terms + FEW[precision]) * UNIT[precision]
     if not count < 0.25:
         raise ValueError(f"sums of {terms} terms are not to be trusted in {precision}")
     return 2 * count / (1 - count)

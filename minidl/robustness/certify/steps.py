@@ -187,11 +187,13 @@ class Affine(Step):
 class Curved(Step):
     """Any other layer of one value, none of whose numbers falls where one of its source's rises."""
 
-    def __init__(self, name: str, sources: tuple[int, ...], layer: Module, rules: Rules, exact: bool) -> None:
+    def __init__(
+        self, name: str, sources: tuple[int, ...], layer: Module, rules: Rules, count: int, exact: bool
+    ) -> None:
         super().__init__(name, sources)
         self.layer, self.lines = layer, rules.lines
         self.thin = rules.kind is not MaxPool2d
-        self.part = allowance(0) + (0 if exact else allowance(0, "float32"))
+        self.part = allowance(count) + (0 if exact else allowance(0, "float32"))  # its lines' heights are summed up
 
     def value(self, *x: Values) -> Values:
         with no_grad():
