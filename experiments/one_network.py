@@ -10,21 +10,24 @@ networks, and lose nothing when they are stopped.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import minidl as md
 
-options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-options.add_argument("--data", choices=("digits", "imagenette"), default="digits")
-options.add_argument("--sparsity", type=float, default=0.9, help="the part of the weights that become zero")
-options.add_argument("--temperature", type=float, default=1.0, help="T of the loss that is minimised")
-options.add_argument("--epochs", type=int, default=20)
-options.add_argument("--seed", type=int, default=0)
-options.add_argument("--out", type=Path, default=Path("runs/one-network"))
-options = options.parse_args()
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--data", choices=("digits", "imagenette"), default="digits")
+parser.add_argument("--sparsity", type=float, default=0.9, help="the part of the weights that become zero")
+parser.add_argument("--temperature", type=float, default=1.0, help="T of the loss that is minimised")
+parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--out", type=Path, default=Path("runs/one-network"))
+options = parser.parse_args()
 
 # Images (count, height, width, channels) and labels, and a fresh network for them
+model: md.nn.Module
+augment: dict[str, Any]
 if options.data == "digits":
     train, val = md.data.digits("train"), md.data.digits("val")
     augment = {"pad": 1}  # shift each image by up to a pixel
@@ -36,8 +39,8 @@ else:
 md.manual_seed(options.seed)
 
 # Train: stochastic gradient descent, whose rate goes up and down once, and pruning between 20 and 70 % of the way
-batches = md.data.Loader(*train, batch_size=128, drop_last=True, seed=options.seed, **augment)
-validation = md.data.Loader(*val, 256, crop=augment.get("crop"), shuffle=False)
+batches = md.data.Loader(train.images, train.labels, 128, drop_last=True, seed=options.seed, **augment)
+validation = md.data.Loader(val.images, val.labels, 256, crop=augment.get("crop"), shuffle=False)
 steps = options.epochs * len(batches)
 optimizer = md.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 pruner = md.compress.MagnitudePruner(model, options.sparsity, start=steps // 5, every=1, count=steps // 2)

@@ -12,9 +12,22 @@ import pytest
 
 import minidl as md
 from minidl import checkpoint, nn
-from minidl.backend import capacity, cuda, recording
+from minidl.backend import capacity, cuda, memory, recording
 from minidl.compress import Cost, LayerCost
-from minidl.robustness import AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary
+from minidl.robustness import (
+    AccuracyCurve,
+    Attack,
+    Callables,
+    Diagnosis,
+    Flag,
+    LayerBound,
+    LipschitzBound,
+    McNemar,
+    SeedSummary,
+    Smallest,
+    TransferMatrix,
+    WorstCase,
+)
 
 # Not minidl.study and minidl.report, which a command runs: docs/studies.md and docs/statistics.md tell of them.
 MODULES = [
@@ -22,6 +35,7 @@ MODULES = [
     capacity,
     checkpoint,
     cuda,
+    memory,
     md.compress,
     md.data,
     md.functional,
@@ -35,7 +49,10 @@ MODULES = [
     md.robustness,
     md.testing,
 ]
-RESULTS = (Cost, LayerCost, AccuracyCurve, Attack, LayerBound, LipschitzBound, McNemar, SeedSummary)
+RESULTS = (
+    *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
+    *(SeedSummary, Smallest, TransferMatrix, WorstCase),
+)
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "
     "optimiser pair parameter path pruner sequence sequential str string tensor accuracycurve"

@@ -101,19 +101,19 @@ def passes(batch: int) -> Iterator[Kernel]:
         yield f"moments {size:3} px {c:3}", lambda x=x: k.moments(x), one, 0.0
         yield (
             "  normalize, residual, ReLU",
-            lambda x=x, y=y, m=mean, v=var, g=gamma: k.normalize(x, m, v, g, g, 1e-5, y, True),
+            lambda x=x, y=y, m=mean, v=var, g=gamma: k.batch_norm(x, m, v, g, g, 1e-5, y, True),
             3 * one,
             0.0,
         )
         yield (
             "  its gradient",
-            lambda dy=dy, x=x, y=y, m=mean, v=var, g=gamma: k.normalize_grad(dy, x, y, m, v, g, 1e-5, True, True),
+            lambda dy=dy, x=x, y=y, m=mean, v=var, g=gamma: k.batch_norm_grad(dy, x, y, m, v, g, 1e-5, True, True),
             7 * one,
             0.0,
         )
         yield (
             "  its gradient, fixed",
-            lambda dy=dy, y=y, v=var, g=gamma: k.normalize_grad_fixed(dy, y, v, g, 1e-5, True, False),
+            lambda dy=dy, y=y, v=var, g=gamma: k.batch_norm_grad_fixed(dy, y, v, g, 1e-5, True, False),
             3 * one,
             0.0,
         )

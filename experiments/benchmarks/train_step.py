@@ -69,6 +69,7 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
     from minidl import functional as F
     from minidl.backend import to_device
     from minidl.backend.recording import Replayed
+    from minidl.train.state import State
 
     md.set_num_threads(how.threads)
     md.set_precision(how.precision)
@@ -92,7 +93,8 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
         F.cross_entropy(model(x), labels, reduction="sum").backward(inputs=[x])
         return [x.grad]
 
-    down, up = Replayed(go_down), Replayed(climb)
+    state = State(model, optimizer)
+    down, up = Replayed(go_down, state.reads, writes=state.writes), Replayed(climb)
 
     def training_step() -> None:
         model.train()
@@ -190,7 +192,7 @@ def peak_memory(library: str, device: str) -> float:
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if library == "minidl":
-        from minidl.backend.recording import card_memory
+        from minidl.backend.memory import card_memory
 
         return card_memory() / 2**20
     import torch

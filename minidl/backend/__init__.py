@@ -1,6 +1,6 @@
 """Which array library holds an array, where it lies, and random streams; and all that minidl knows of a card.
 
-``arrays`` and ``random`` are what everything above uses; ``cuda``, ``recording`` and ``capacity`` are about a card.
+``arrays`` and ``random`` are what everything above uses; all else is about a card.
 """
 
 from .arrays import Array as Array

@@ -14,6 +14,8 @@ import numpy as np
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the two share one interface, not one type
 
+NO_DEVICE = 100  # cudaErrorNoDevice, which CUDA raises rather than counting 0 cards
+
 
 @functools.cache
 def card() -> ModuleType:
@@ -37,14 +39,14 @@ def card() -> ModuleType:
             "(CUDA 13) or 'minidl[gpu-cuda12]', or use device 'cpu'"
         ) from error
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
-            f"device 'gpu' was asked for, but the NVIDIA driver does not answer ({error}): "
-            "install or update the driver (see nvidia-smi), or use device 'cpu'"
-        ) from error
-    if count == 0:
-        raise RuntimeError("device 'gpu' was asked for, but this machine has no NVIDIA card: use device 'cpu'")
+        reason = (
+            "this machine has no NVIDIA card, or hides it (CUDA_VISIBLE_DEVICES)"
+            if error.status == NO_DEVICE
+            else f"the NVIDIA driver does not answer ({error}): install or update the driver (see nvidia-smi)"
+        )
+        raise RuntimeError(f"device 'gpu' was asked for, but {reason}; or use device 'cpu'") from error
     return cupy
 
 

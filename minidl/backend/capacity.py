@@ -6,14 +6,12 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 
-from . import card
-from .recording import release_memory
-
-SPARE = 0.85  # of the memory that is left: a part goes to gaps between blocks, and to evaluating what is trained
+from .arrays import card
+from .memory import release_memory
 
 
 @contextlib.contextmanager
-def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Iterator[None]:
+def room_for(name: str, count: int, rehearse: Callable[[int], object]) -> Iterator[None]:
     """Where a card's memory does not suffice within the block, say how many images it would suffice for.
 
     Parameters
@@ -23,7 +21,7 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
     count : int
         Images in the batch that is worked on.
     rehearse : callable
-        Does the same work for fewer images: how much memory it takes tells how many fit.
+        Does the same work, and all that follows, for fewer images. What is advised has been rehearsed.
 
     Raises
     ------
@@ -32,15 +30,15 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
 
     Examples
     --------
-    >>> from minidl.backend.capacity import explained
-    >>> with explained("fit", 64, lambda count: None):
+    >>> from minidl.backend.capacity import room_for
+    >>> with room_for("fit", 64, lambda count: None):
     ...     pass
     """
     try:
         yield
         return
-    except MemoryError as error:
-        if type(error).__module__.partition(".")[0] != "cupy":  # the computer's own memory
+    except (MemoryError, RuntimeError) as error:
+        if not _is_full(error):  # the computer's own memory, or something else
             raise
         reason = str(error)
         traceback.clear_frames(error.__traceback__)  # they hold the arrays of what failed
@@ -49,24 +47,28 @@ def explained(name: str, count: int, rehearse: Callable[[int], object]) -> Itera
     raise MemoryError(f"{name}: a batch of {count} images does not fit into the card's memory; {advice} ({reason})")
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether the card has no more memory: pools say so in one way, CUDA in another."""
+    if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+        return False
+    return isinstance(error, MemoryError) or getattr(error, "status", 0) == card().cuda.runtime.errorMemoryAllocation
+
+
 def _largest(count: int, rehearse: Callable[[int], object]) -> int:
-    """The most images that fit, from the memory that two small batches take; 0 where these do not fit either."""
-    if count < 2:
-        return 0
-    xp = card()
-    pool, few = xp.get_default_memory_pool(), max(1, count // 8)
-
-    def taken(images: int) -> int:
+    """An eighth less than the most images that have been seen to fit, as blocks are cut otherwise each time; or 0."""
+    fits, fails = 0, count
+    while fails - fits > max(1, fits // 16):
+        images = (fits + fails) // 2
         release_memory()
-        rehearse(images)
-        return pool.total_bytes()
-
-    try:
-        first, second = taken(few), taken(2 * few)
-    except MemoryError:
-        return 0
+        try:
+            rehearse(images)
+            fits = images
+        except Exception as error:
+            if not isinstance(error, MemoryError | ValueError) and not _is_full(
+                error
+            ):  # ValueError: too few for BatchNorm
+                raise
+            traceback.clear_frames(error.__traceback__)
+            fails = images
     release_memory()
-    free, _ = xp.cuda.runtime.memGetInfo()
-    room = min(free + pool.total_bytes(), pool.get_limit() or free + pool.total_bytes())
-    each = max(1, (second - first) // few)
-    return max(few, min(count - 1, few + int(room * SPARE - first) // each))
+    return min(fits, max(1, fits * 7 // 8))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import Array, card, is_gpu_array
+from .arrays import Array, card, is_gpu_array
+from .memory import lasting
 
 
 def constant(values: Any, dtype: Any, like: Array) -> Array:
@@ -32,7 +33,8 @@ def constant(values: Any, dtype: Any, like: Array) -> Array:
 
 @functools.cache  # for good, as recordings read them
 def _on_card(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
-    return card().asarray(np.frombuffer(data, dtype).reshape(shape))
+    with lasting():
+        return card().asarray(np.frombuffer(data, dtype).reshape(shape))
 
 
 def cuda_library(name: str) -> str:

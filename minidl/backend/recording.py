@@ -10,27 +10,48 @@ memory, with the same arguments. So
 * whatever else the step reads, weights, masks and settings, must stay where it is and as it is. ``reads`` tells; where
   that changes, the step is recorded anew;
 * within a step nothing may be waited for: no number comes back from the card, and none goes there but fresh ones.
+
+Where all this lies, and what may lie there, is ``memory``'s one rule. That a replay does what the step does is not
+believed but compared, bit by bit, once for each recording.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import traceback
 import warnings
-import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import Array, array_module, card, is_gpu_array
+from .arrays import Array, array_module, card, is_gpu_array
+from .memory import recordings, release_memory
+from .trial import Draw, Step, Trial, numbers_of_the_step, on_host, same_bits
 
-Step = Callable[..., Sequence[Array]]
-Draw = Callable[[], Any]
+_every = 0
 
-_all: weakref.WeakSet[Replayed] = weakref.WeakSet()
-_fresh: ContextVar[list[tuple[Array, Draw]] | None] = ContextVar("fresh numbers of the recording", default=None)
+
+def compare_replays(every: int) -> None:
+    """Compare every so many replays of a recording, and not its first alone, with the step done kernel by kernel.
+
+    Where the two differ in a bit, the recording is thrown away with a RuntimeWarning, and the step goes on without.
+
+    Parameters
+    ----------
+    every : int, at least 0
+        1 compares each replay; 0, as it is at first, only the first of each recording.
+
+    Examples
+    --------
+    >>> from minidl.backend.recording import compare_replays
+    >>> compare_replays(every=100)
+    >>> compare_replays(every=0)
+    """
+    global _every
+    if not isinstance(every, int) or every < 0:
+        raise ValueError(f"compare_replays: every is {every!r}, and must be a whole number, 0 or more")
+    _every = every
 
 
 def is_capturing() -> bool:
@@ -42,7 +63,7 @@ def is_capturing() -> bool:
     >>> is_capturing()
     False
     """
-    return _fresh.get() is not None
+    return isinstance(numbers_of_the_step.get(), _Recorded)
 
 
 def fresh(draw: Draw, dtype: Any, like: Array) -> Any:
@@ -69,62 +90,40 @@ def fresh(draw: Draw, dtype: Any, like: Array) -> Any:
     """
     if not is_gpu_array(like):
         return draw()
-    number, recorded = array_module(like).empty((), dtype), _fresh.get()
-    if recorded is None:
-        number.fill(draw())
-    else:
-        recorded.append((number, draw))
+    numbers, xp = numbers_of_the_step.get(), array_module(like)
+    if isinstance(numbers, _Recorded):
+        return numbers.add(draw, dtype)
+    number = xp.empty((), dtype)
+    number.fill(draw() if numbers is None else numbers.value(draw))
     return number
-
-
-def card_memory() -> int:
-    """Bytes of the card's memory that this process holds now: its arrays, recordings, and what it keeps for more.
-
-    Examples
-    --------
-    >>> from minidl.backend import gpu_available
-    >>> from minidl.backend.recording import card_memory
-    >>> used = card_memory() if gpu_available() else 0
-    """
-    return card().get_default_memory_pool().total_bytes() + _memory().pool.total_bytes()
-
-
-def release_memory() -> None:
-    """Give the card back what neither arrays nor recordings use.
-
-    Examples
-    --------
-    >>> from minidl.backend import gpu_available
-    >>> from minidl.backend.recording import release_memory
-    >>> if gpu_available():
-    ...     release_memory()
-    """
-    card().get_default_memory_pool().free_all_blocks()
-    if not any(replayed._graphs for replayed in _all):
-        _memory().release()
 
 
 class Replayed:
     """A function of arrays, recorded where it is given arrays on a card; on the CPU it is called as it is.
 
-    For arguments of new shapes the first call is an ordinary one, which compiles what is needed. The second is
-    recorded, and from then on the recording is replayed. So Python runs twice only: a function that counts its calls,
-    or asks what day it is, does not belong here.
+    For arguments of new shapes the first call is an ordinary one, which compiles what is needed. The second is done
+    kernel by kernel, recorded, taken back and replayed; where the two differ in a bit, the recording is thrown away.
+    From then on it is replayed. So Python runs three times only: a function that counts its calls, or asks what day it
+    is, does not belong here.
 
     Parameters
     ----------
     function : callable
-        From arrays to a sequence of arrays. On a card the results of one call are overwritten by the next.
+        From arrays to a sequence of arrays (or None among them). On a card the results of one call are overwritten by
+        the next. What it makes and somebody wants afterwards, gradients say, has to be among its results.
     reads : callable, optional
         Gives something that changes when the function would compute otherwise than before, or read or write other
         memory: settings, and addresses such as ``p.data.data.ptr``.
     records : bool
         False: only ever call it.
+    writes : callable, optional
+        Gives all arrays that the function changes in place, by name: weights, momentum, running statistics.
 
     Warns
     -----
     RuntimeWarning
-        When the function cannot be recorded: it is then called as it is, which is slower.
+        When the function cannot be recorded, or its recording does something else: it is then called as it is, which
+        is slower.
 
     Examples
     --------
@@ -135,119 +134,149 @@ class Replayed:
     [array([2., 2.])]
     """
 
-    def __init__(self, function: Step, reads: Callable[[], Hashable] = tuple, records: bool = True) -> None:
-        self._function, self._reads, self._records = function, reads, records
+    def __init__(
+        self,
+        function: Step,
+        reads: Callable[[], Hashable] = tuple,
+        records: bool = True,
+        writes: Callable[[], Mapping[str, Array]] = dict,
+    ) -> None:
+        self._function, self._reads, self._writes, self._records = function, reads, writes, records
         self._graphs: dict[Hashable, _Graph | None] = {}
-        self._state: Hashable = None
-        _all.add(self)
+        self._pool: Any = None
+        self._read: Hashable = None
 
-    def __call__(self, *arrays: Array) -> Sequence[Array]:
-        if not self._records or is_capturing() or not any(map(is_gpu_array, arrays)):
+    def __call__(self, *arrays: Array) -> Sequence[Any]:
+        if not self._records or numbers_of_the_step.get() is not None or not any(map(is_gpu_array, arrays)):
             return self._function(*arrays)
-        state, shapes = self._reads(), tuple((a.shape, a.dtype.str) for a in arrays)
-        if state != self._state:
-            self._graphs.clear()
-            self._state = state
+        read, shapes = self._reads(), tuple((a.shape, a.dtype.str) for a in arrays)
+        if read != self._read:
+            self._forget()
+            self._read = read
         try:
             if shapes not in self._graphs:
+                results = self._by_kernels(Trial(self._writes), arrays)
                 self._graphs[shapes] = None
-                with _memory().current():
-                    return self._function(*arrays)
-            self._graphs[shapes] = graph = self._graphs[shapes] or self._record(arrays)
+                return results
+            graph = self._graphs[shapes]
+            if graph is None:
+                return self._record(shapes, arrays)
+            graph.replays += 1
+            if _every and graph.replays % _every == 0:
+                trial = Trial(self._writes)
+                expected = self._by_kernels(trial, arrays)
+                kept = self._graphs.get(shapes) is graph  # or it had to go, for want of memory
+                return self._compared(graph, trial, expected, arrays) if kept else expected
+            return graph.replay(arrays)
         except MemoryError:
-            self._graphs.clear()  # what they hold is free again
+            self._forget()
             raise
-        return self._function(*arrays) if graph is None else graph.replay(arrays)
 
-    def _record(self, arrays: Sequence[Array]) -> _Graph | None:
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # Python may be about to end
+            self._forget()
+            if self._pool is not None:
+                recordings().idle.append(self._pool)
+
+    def _forget(self) -> None:
+        """Throw the recordings away. Their memory is the default pool's again, but for arrays that somebody holds."""
+        self._graphs.clear()
+        if self._pool is not None:
+            self._pool.free_all_blocks()
+
+    def _by_kernels(self, trial: Trial, arrays: Sequence[Array]) -> Sequence[Any]:
+        """The ordinary step; where memory does not suffice, once more with all that can be had."""
+        with recordings().beside():
+            try:
+                return trial.run(self._function, arrays)
+            except MemoryError as error:
+                if not trial.can_be_taken_back():
+                    raise
+                traceback.clear_frames(error.__traceback__)  # they hold the arrays of what failed
+            self._forget()
+            release_memory()
+            trial.take_back()
+            return trial.run(self._function, arrays)
+
+    def _record(self, shapes: Hashable, arrays: Sequence[Array]) -> Sequence[Any]:
+        """The step kernel by kernel, and then by a recording of it, which is kept where it gives the same bits."""
+        trial = Trial(self._writes)
+        expected = self._by_kernels(trial, arrays)
+        if self._reads() != self._read:
+            return expected
+        if self._pool is None:
+            self._pool = recordings().pool()
         try:
-            return _Graph(self._function, arrays)
+            graph = _Graph(self._function, arrays, self._pool)
         except MemoryError:
             raise
         except Exception as error:
-            self._records = False
-            warnings.warn(
-                f"a step could not be recorded, and is done kernel by kernel, which is slower: {error}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-            return None
+            self._stop(f"a step could not be recorded, and is done kernel by kernel, which is slower: {error}")
+            return expected
+        self._graphs[shapes] = graph
+        return self._compared(graph, trial, expected, arrays)
+
+    def _compared(self, graph: _Graph, trial: Trial, expected: Sequence[Any], arrays: Sequence[Array]) -> Sequence[Any]:
+        """What a replay gives; or, where that is not what the step itself has given, the latter."""
+        right = on_host(expected) | trial.written()
+        trial.take_back()
+        results = graph.replay(arrays, trial.drawn)
+        got = on_host(results) | trial.written()
+        different = next((name for name in right if not same_bits(right[name], got.get(name))), None)
+        if different is None and len(trial.drawn) == len(graph.numbers):
+            return results
+        trial.put(right)
+        self._stop(
+            f"the replay of a recorded step gave other bits than the step itself, first in {different or 'its numbers'}"
+            ": the recording is thrown away, and the step is done kernel by kernel, which is slower. Does it change "
+            "arrays, or draw numbers, that it does not tell of (minidl.backend.recording.Replayed)?"
+        )
+        return expected
+
+    def _stop(self, why: str) -> None:
+        self._records = False
+        self._forget()
+        warnings.warn(why, RuntimeWarning, stacklevel=4)
+
+
+class _Recorded(list[tuple[Array, Draw]]):
+    """The fresh numbers of a recording. They are written before each replay: they have a pool of their own."""
+
+    def add(self, draw: Draw, dtype: Any) -> Array:
+        with card().cuda.using_allocator(recordings().numbers.malloc):
+            number = card().empty((), dtype)
+        self.append((number, draw))
+        return number
 
 
 class _Graph:
     """One recording, with what it is given, what it returns, and its numbers that change."""
 
-    def __init__(self, function: Step, arrays: Sequence[Array]) -> None:
-        self._numbers: list[tuple[Array, Draw]] = []
-        memory = _memory()
-        with memory.current():
-            self._inputs = [card().empty(a.shape, a.dtype) for a in arrays]
-            token = _fresh.set(self._numbers)
-            memory.stream.begin_capture()
+    def __init__(self, function: Step, arrays: Sequence[Array], pool: Any) -> None:
+        self.numbers, self.replays = _Recorded(), 0
+        self._inputs = [card().empty(a.shape, a.dtype) for a in arrays]
+        stream, token = recordings().stream, numbers_of_the_step.set(self.numbers)
+        with stream, card().cuda.using_allocator(pool.malloc):
+            stream.begin_capture()
             try:
                 self._results = function(*self._inputs)
             except BaseException:
                 with contextlib.suppress(Exception):  # the first error says more
-                    memory.stream.end_capture()
+                    stream.end_capture()
                 raise
             finally:
-                _fresh.reset(token)
-            self._graph = memory.stream.end_capture()
+                numbers_of_the_step.reset(token)
+            self._graph = stream.end_capture()
 
-    def replay(self, arrays: Sequence[Array]) -> Sequence[Array]:
+    def replay(self, arrays: Sequence[Array], values: Sequence[Any] | None = None) -> Sequence[Any]:
+        """With numbers that are drawn now, or those given."""
         for ours, given in zip(self._inputs, arrays, strict=True):
             if is_gpu_array(given):
                 ours[...] = given
             else:
                 ours.set(np.ascontiguousarray(given))
-        for number, draw in self._numbers:
-            number.fill(draw())
+        drawn = [draw() for _, draw in self.numbers] if values is None else values
+        for (number, _), value in zip(self.numbers, drawn, strict=False):  # who compares, compares their count too
+            number.fill(value)
         self._graph.launch()
         return self._results
-
-
-class _Memory:
-    """Where steps that are replayed compute: a stream that can be recorded, and memory that nobody else is given.
-
-    All recordings share it, as no two are ever replayed at once. It lives as long as the process: gradients and results
-    that lie in it outlive the recording that made them.
-    """
-
-    def __init__(self, xp: Any) -> None:
-        self._xp = xp
-        self.stream = xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
-        self.pool = xp.cuda.MemoryPool(self._chunk)
-        self._chunks: list[Any] = []
-
-    def _chunk(self, size: int) -> Any:
-        """More memory for the pool; held here, as a pool that runs short gives back what recordings still use."""
-        xp = self._xp
-        try:
-            memory = xp.cuda.Memory(size)
-        except MemoryError:
-            xp.get_default_memory_pool().free_all_blocks()
-            memory = xp.cuda.Memory(size)
-        self._chunks.append(memory)
-        return xp.cuda.MemoryPointer(memory, 0)
-
-    def release(self) -> None:
-        """Give back what is not in use; only when there are no recordings."""
-        self._chunks.clear()
-        self.pool.free_all_blocks()
-
-    @contextlib.contextmanager
-    def current(self) -> Iterator[None]:
-        """Compute here: after what the card was asked before, and before what it will be asked afterwards."""
-        elsewhere = self._xp.cuda.get_current_stream()
-        self.pool.set_limit(size=self._xp.get_default_memory_pool().get_limit())
-        self.stream.wait_event(elsewhere.record())
-        try:
-            with self.stream, self._xp.cuda.using_allocator(self.pool.malloc):
-                yield
-        finally:
-            elsewhere.wait_event(self.stream.record())
-
-
-@functools.cache
-def _memory() -> _Memory:
-    return _Memory(card())

@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..backend import Array, array_module, is_gpu_array
+from .. import kernels
+from ..backend import Array, array_module
 from ..tensor import Tensor, Vjp, op
 
 Result = tuple[Array, Vjp]
@@ -76,7 +77,8 @@ def matmul(x: Array, y: Array) -> Result:
             f"matmul: shapes {x.shape} and {y.shape} do not fit: the last axis of the first and the last but one "
             "of the second must be equal, and both need at least two axes"
         )
-    return x @ y, (lambda dz: dz @ y.swapaxes(-1, -2), lambda dz: x.swapaxes(-1, -2) @ dz)
+    product = kernels.of(x).matmul
+    return product(x, y), (lambda dz: product(dz, y.swapaxes(-1, -2)), lambda dz: product(x.swapaxes(-1, -2), dz))
 
 
 @op
@@ -85,14 +87,12 @@ def getitem(x: Array, index: Any) -> Result:
 
     def grad_x(dy: Array) -> Array:
         xp = array_module(x)
-        dx = xp.zeros_like(x)
-        if is_gpu_array(x):
-            xp.add.at(dx, index, dy)
-        elif _picks_once(index):
+        if _picks_once(index):
+            dx = xp.zeros_like(x)
             dx[index] = dy
-        else:
-            xp.add.at(dx, index, dy)  # an index that picks an element twice adds both gradients
-        return dx
+            return dx
+        places = xp.arange(x.size).reshape(x.shape)[index]  # an element that is picked twice gets both gradients
+        return kernels.of(x).add_up(dy.reshape(-1), places.reshape(-1), x.size).reshape(x.shape)
 
     return x[index], (grad_x,)
 

@@ -71,11 +71,11 @@ def batch_norm(
     k = kernels.of(x)
     known = mean is not None and var is not None
     mean, var = _statistics(k, x, mean, var, observe)
-    y = k.normalize(x, mean, var, gamma, beta, eps, residual, relu)
-    each = once(lambda dy: k.normalize_grad(dy, x, y, mean, var, gamma, eps, relu, not known))
+    y = k.batch_norm(x, mean, var, gamma, beta, eps, residual, relu)
+    each = once(lambda dy: k.batch_norm_grad(dy, x, y, mean, var, gamma, eps, relu, not known))
     # where statistics are known, x's gradient does without the sums that gamma's and beta's need: another pass
     through = (
-        once(lambda dy: k.normalize_grad_fixed(dy, y, var, gamma, eps, relu, residual is not None)) if known else each
+        once(lambda dy: k.batch_norm_grad_fixed(dy, y, var, gamma, eps, relu, residual is not None)) if known else each
     )
     return y, (
         lambda dy: through(dy)[0],
@@ -158,7 +158,7 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     k = kernels.of(x)
 
     def scaled(x: Array, mean: Array) -> Array:  # in one pass, as a batch normalisation with known statistics
-        return k.normalize(x, mean, one, scale, zero, 0.0, None, False)
+        return k.batch_norm(x, mean, one, scale, zero, 0.0, None, False)
 
     return scaled(x, mean), (lambda dy: scaled(dy, zero),)
 

@@ -114,7 +114,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-def normalize(
+def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     """gamma (x - mean) / sqrt(var + eps) + beta for each channel, then + residual, then ReLU, where asked for."""
@@ -128,7 +128,7 @@ def normalize(
     return y
 
 
-def normalize_grad(
+def batch_norm_grad(
     dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
 ) -> tuple[Array, Array, Array, Array]:
     """dx, dgamma, dbeta and dz, the gradient before the ReLU (which is the residual's).
@@ -152,7 +152,7 @@ def normalize_grad(
     return dx, dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(
+def batch_norm_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
     """dx and, where there was a residual, dz, for a mean and var that are constants, as in evaluation.
@@ -168,11 +168,21 @@ def normalize_grad_fixed(
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """c[i, j] = sum over k of a[i, k] b[k, j], for a (I, K) and b (K, J)."""
-    c = np.zeros((len(a), b.shape[1]), a.dtype)
-    for i, j, k in np.ndindex(*c.shape, len(b)):
-        c[i, j] += a[i, k] * b[k, j]
+    """c[..., i, j] = sum over k of a[..., i, k] b[..., k, j], for a (..., I, K) and b (..., K, J): one, or stacks."""
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(m, stack + m.shape[-2:]) for m in (a, b))
+    c = np.zeros((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    for *s, i, j, k in np.ndindex(*c.shape, b.shape[-2]):
+        c[(*s, i, j)] += a[(*s, i, k)] * b[(*s, k, j)]
     return c
+
+
+def add_up(values: Array, places: Array, size: int) -> Array:
+    """sums[p] = sum of all values[i] with places[i] = p, i counted up, for values and whole places (M,) below size."""
+    sums = np.zeros(size, values.dtype)
+    for value, place in zip(values, places, strict=True):
+        sums[place] += value
+    return sums
 
 
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:

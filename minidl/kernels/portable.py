@@ -115,7 +115,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return pixels.mean(axis=0), pixels.var(axis=0)
 
 
-def normalize(
+def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     xp = array_module(x)
@@ -125,7 +125,7 @@ def normalize(
     return xp.maximum(y, 0, out=y) if relu else y
 
 
-def normalize_grad(
+def batch_norm_grad(
     dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
 ) -> tuple[Array, Array, Array, Array]:
     inv_std = 1 / array_module(x).sqrt(var + eps)
@@ -137,7 +137,7 @@ def normalize_grad(
     return gamma * inv_std * (dz - through_moments), dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(
+def batch_norm_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
     dz = relu_grad(dy, y) if relu else dy
@@ -146,6 +146,12 @@ def normalize_grad_fixed(
 
 def matmul(a: Array, b: Array) -> Array:
     return a @ b
+
+
+def add_up(values: Array, places: Array, size: int) -> Array:
+    sums = array_module(values).zeros(size, values.dtype)
+    array_module(values).add.at(sums, places, values)  # on a card ``gpu`` does it, as here the order would be anyone's
+    return sums
 
 
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:

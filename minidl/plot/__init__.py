@@ -6,10 +6,22 @@ matplotlib is imported with the first of them, not with minidl.
 from .adversary import adversary
 from .curve import accuracy
 from .decision import decision
+from .diagnosis import diagnosis
 from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
 from .sides import band
 from .weights import weights
 
-__all__ = ["Picture", "accuracy", "adversary", "band", "decision", "feature_maps", "graph", "kernels", "weights"]
+__all__ = [
+    "Picture",
+    "accuracy",
+    "adversary",
+    "band",
+    "decision",
+    "diagnosis",
+    "feature_maps",
+    "graph",
+    "kernels",
+    "weights",
+]

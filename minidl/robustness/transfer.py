@@ -85,8 +85,7 @@ def transfer(
     Parameters
     ----------
     models : mapping from names to Modules
-    images, labels, batch_size
-        As for ``fgsm``.
+    images, labels, batch_size : as for ``fgsm``
     epsilon : float in [0, 1]
     attack : callable
         ``fgsm``, ``pgd``, ``apgd`` or ``square``, or one of these with settings: ``partial(pgd, steps=40)``.

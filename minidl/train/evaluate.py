@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
-from ..backend.capacity import explained
+from ..backend.capacity import room_for
+from ..backend.memory import with_all_memory
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
@@ -140,8 +141,8 @@ def measure(
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
             x = as_input(images, model)
-            with explained("evaluate", len(labels), partial(_forward, model, x.data)):
-                logits = model(x)
+            with room_for("evaluate", len(labels), partial(_forward, model, x.data)):
+                logits = with_all_memory(partial(model, x))
             tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
             if bar is not None:
                 bar.advance()

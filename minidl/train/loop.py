@@ -10,11 +10,11 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, is_array, is_at_hand
-from ..backend.capacity import explained
+from ..backend.capacity import room_for
 from ..backend.recording import Replayed
-from ..nn import Module, is_minidls_own
+from ..nn import Module, evaluation_mode, is_minidls_own
 from ..optim import Optimizer, Schedule
-from ..tensor import Tensor
+from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .evaluate import Score, Tally, as_input, measure
 from .objectives import Objective
@@ -68,7 +68,8 @@ class Training:
         if record is None:
             ours = type(objective).__module__.startswith("minidl.")
             record = ours and optimizer.is_minidls_own() and is_minidls_own(model)
-        self._step = Replayed(self.step, self.state.reads, record)
+        self._record = record
+        self._step = self._replayed()
         self._good: Snapshot | None = None  # from which an epoch went well
         # not looked at yet: step, learning rate, loss, and where to go back to if it is not finite
         self._losses: list[tuple[int, float, Array, Snapshot]] = []
@@ -113,30 +114,40 @@ class Training:
         """One step, or an error that says what does not fit; the loss and the logits from before it."""
         labels = labels if is_array(labels) else np.asarray(labels)
         try:
-            with explained("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
+            with room_for("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
                 x = as_input(images, self.model).data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
                     F.check_labels(labels, len(x), self._classes, "cross_entropy")
-                loss, logits = self._step(x, labels)
+                loss, logits, *gradients = self._step(x, labels)
         except MemoryError:
             self.state.restore(start)
             raise
         self._classes = logits.shape[1]
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            parameter.grad = gradient  # of this step, whatever has been recorded or compared since
         return loss, logits
 
-    def step(self, images: Array, labels: Any) -> tuple[Array, Array]:
-        """Once down the gradient."""
+    def _replayed(self) -> Replayed:
+        """The step, as it is done again and again."""
+        return Replayed(self.step, self.state.reads, self._record, self.state.writes)
+
+    def step(self, images: Array, labels: Any) -> Sequence[Any]:
+        """Once down the gradient: the loss and the logits from before it, and the gradients."""
         loss, logits = self.objective(self.model, Tensor(images), labels)
         self.model.zero_grad()  # those too that the optimiser does not have: a recording cannot add to them
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.data, logits.data
+        return [loss.data, logits.data, *(parameter.grad for parameter in self.model.parameters())]
 
     def _rehearse(self, images: Array, labels: Any) -> None:
-        """As much memory as a step takes, and no step."""
-        self.model.zero_grad()
-        self.objective(self.model, as_input(images, self.model), labels)[0].backward()
+        """All that a batch needs: steps, recorded too, what the optimiser remembers, and a look at the model between
+        two epochs. It changes the training, which has to be put back."""
+        step, x = self._replayed(), as_input(images, self.model)
+        for _ in range(4):
+            step(x.data, labels)
+        with no_grad(), evaluation_mode(self.model):
+            self.model(x)
         self.model.zero_grad()
 
     def _check_losses(self) -> None:

@@ -158,6 +158,15 @@ class State:
             found += [parameter.requires_grad, _identity(parameter.data), _identity(parameter.mask)]
         return (*found, *(_identity(array) for _, array in self._memory()))
 
+    def writes(self) -> dict[str, Array]:
+        """The arrays that a step changes in place, by name."""
+        arrays = {f"model/{name}": parameter.data for name, parameter in self.model.named_parameters()}
+        for name, module in self.model.named_modules("model"):
+            arrays |= {f"{name}.{buffer}": getattr(module, buffer) for buffer in module.buffers}
+        arrays |= {f"memory/{name}": array for name, array in self._memory()}
+        values = _values(self._parts.get("objective"))
+        return arrays | {f"objective/{name}": value for name, value in values if is_array(value)}
+
     def _names(self) -> dict[str, int]:
         """{name of a parameter: its place in the optimiser}."""
         known = {parameter: name for name, parameter in self.model.named_parameters()}

@@ -56,12 +56,12 @@ def norm(shape, residual, relu, training, centre=1.0):
     x, c = normal(*shape) + np.float32(centre), shape[-1]
     mean, var = loops.moments(x) if training else (normal(c), normal(c) ** 2)
     gamma, beta, extra = normal(c), normal(c), normal(*shape) if residual else None
-    y = loops.normalize(x, mean, var, gamma, beta, 1e-5, extra, relu)
+    y = loops.batch_norm(x, mean, var, gamma, beta, 1e-5, extra, relu)
     return [
         ("moments", (x,)),
-        ("normalize", (x, mean, var, gamma, beta, 1e-5, extra, relu)),
-        ("normalize_grad", (normal(*shape), x, y, mean, var, gamma, 1e-5, relu, training)),
-        ("normalize_grad_fixed", (normal(*shape), y, var, gamma, 1e-5, relu, residual)),
+        ("batch_norm", (x, mean, var, gamma, beta, 1e-5, extra, relu)),
+        ("batch_norm_grad", (normal(*shape), x, y, mean, var, gamma, 1e-5, relu, training)),
+        ("batch_norm_grad_fixed", (normal(*shape), y, var, gamma, 1e-5, relu, residual)),
     ]
 
 
@@ -104,6 +104,10 @@ CASES = [
     ("matmul", (normal(5, 13).T, normal(40, 5).T)),
     ("matmul", (normal(1, 1), normal(1, 1))),
     ("matmul", (normal(30, 9)[::-2, 1::3], normal(3, 70)[:, ::-2])),
+    ("matmul", (normal(2, 1, 4, 5), normal(3, 5, 2))),
+    ("matmul", (normal(2, 3, 5), normal(5, 4))),
+    ("add_up", (normal(40), rng.integers(7, size=40), 9)),
+    ("add_up", (normal(3), np.array([2, 2, 0]), 3)),
     ("relu", (normal(3, 4, 5),)),
     ("relu_grad", (normal(3, 5), normal(3, 5))),
 ]
@@ -299,7 +303,7 @@ def test_not_a_number_comes_out():
     y, _ = cpu.max_pool2d(x, (2, 2), (2, 2), (0, 0))
     assert np.isnan(y).sum() == 1
     assert np.isnan(cpu.relu(x)).sum() == 1
-    assert np.isnan(cpu.normalize(x, zero, one, one, zero, 1e-5, None, True)).sum() == 1
+    assert np.isnan(cpu.batch_norm(x, zero, one, one, zero, 1e-5, None, True)).sum() == 1
     assert np.isnan(cpu.moments(x)[0]).sum() == 1
     assert np.isnan(cpu.conv2d(x, normal(3, 3, 3, 20), None, (1, 1), (1, 1))).any()
     assert np.isnan(cpu.matmul(x.reshape(32, 20), normal(20, 3))).any()

@@ -257,3 +257,29 @@ def test_a_curve_is_drawn_as_measured(rng):
         md.plot.accuracy(curve.accuracy)
     with pytest.raises(ValueError, match="no curves"):
         md.plot.accuracy({})
+
+
+# The doctor's picture
+
+
+def test_the_diagnosis_shows_the_paths_of_loss_and_margin():
+    model = md.models.fc5(image_size=8, channels=1, seed=0).eval()
+    images = np.random.default_rng(0).random((9, 8, 8, 1), dtype=np.float32)
+    with md.no_grad():
+        labels = model(md.Tensor(images)).data.argmax(axis=1)
+    found = md.robustness.diagnose(model, images, labels, 0.05, steps=12, queries=5)
+    picture = md.plot.diagnosis(found, images=4)
+    for axes, paths in zip(picture.axes, (found.loss, found.margin), strict=True):
+        lines = [line for line in axes.get_lines() if line.get_label().startswith("image")]
+        assert len(lines) == 4
+        for line in lines:
+            np.testing.assert_array_equal(line.get_ydata(), paths[:, int(line.get_label().removeprefix("image "))])
+    ends = [line.get_ydata()[-1] for line in lines]
+    assert ends == sorted(ends, reverse=True)
+    assert (ends[0], ends[-1]) == (found.margin[-1].max(), found.margin[-1].min())
+    assert picture.get_suptitle().startswith(f"{found.accuracy:.1%} stand at 12.8/255. Raised: ")
+
+
+def test_only_a_diagnosis_is_drawn():
+    with pytest.raises(TypeError, match="robustness.diagnose returns, and got a float"):
+        md.plot.diagnosis(0.5)

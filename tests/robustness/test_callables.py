@@ -1,11 +1,14 @@
 """A model as NumPy functions: its logits, its gradients, and foolbox attacking it through them."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import minidl as md
 from minidl.robustness import as_callable, pgd
-from tests.robustness.twins import answers, digits_cnn
+from tests.robustness.twins import digits_cnn
 
 
 def test_logits_and_gradient_are_the_models():
@@ -41,33 +44,17 @@ def test_channels_come_first_where_they_are_wanted():
         as_callable(lambda x: x)
 
 
-def test_foolbox_attacks_a_minidl_model():
-    """The page docs/attacks.md shows this: its PGD through our functions finds our PGD's images."""
+def test_foolbox_attacks_a_minidl_model_as_the_page_shows():
+    """docs/attacks.md, from beginning to end; then foolbox's PGD through our functions breaks what ours breaks."""
     torch, foolbox = pytest.importorskip("torch"), pytest.importorskip("foolbox")
-    model, images, labels = digits_cnn(12)
-    logits, gradient = as_callable(model, channels="first")
-
-    class Through(torch.autograd.Function):
-        @staticmethod
-        def forward(context, x):
-            context.save_for_backward(x)
-            return torch.from_numpy(logits(x.detach().numpy()))
-
-        @staticmethod
-        def backward(context, weights):
-            (x,) = context.saved_tensors
-            return torch.from_numpy(gradient(x.detach().numpy(), weights.numpy()))
-
-    class Network(torch.nn.Module):
-        def forward(self, x):
-            return Through.apply(x)
-
-    theirs = foolbox.PyTorchModel(Network().eval(), bounds=(0, 1), device="cpu")
-    x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    page = Path(__file__).parents[2] / "docs" / "attacks.md"
+    names: dict = {}
+    for block in re.findall(r"```python\n(.+?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(block, names)
+    assert 0 < names["success"].numpy().mean() < 1
+    assert names["curve"].accuracy[0] > names["curve"].accuracy[-1]
     attack = foolbox.attacks.LinfPGD(abs_stepsize=0.03, steps=5, random_start=False)
-    _, moved, success = attack(theirs, x, torch.from_numpy(labels), epsilons=0.1)
-    ours = pgd(model, images, labels, 0.1, steps=5, step=0.03, start="image")
-    same = success.numpy() == ours.success[0]
-    np.testing.assert_allclose(moved.numpy().transpose(0, 2, 3, 1)[same], ours.adversarial[0][same], atol=1e-9)
-    assert same.mean() > 0.9
-    assert (answers(model, moved.numpy().transpose(0, 2, 3, 1)) != labels).any()
+    _, moved, success = attack(names["theirs"], names["x"], names["y"], epsilons=0.1)
+    ours = pgd(names["model"], names["images"], names["labels"], 0.1, steps=5, step=0.03, start="image")
+    assert isinstance(moved, torch.Tensor)
+    assert (success.numpy() == ours.success[0]).mean() >= 0.95  # its cross-entropy loses the gradient of a few

@@ -111,7 +111,7 @@ def test_deepfool_goes_as_far_as_foolboxs(name, norm):
 @each_norm
 def test_fmn_is_no_farther_than_foolboxs(norm):
     torch, foolbox = pytest.importorskip("torch"), pytest.importorskip("foolbox")
-    model, images, labels = digits_cnn(60)
+    model, images, labels = digits_cnn(40)
     kind = {"inf": foolbox.attacks.LInfFMNAttack, "2": foolbox.attacks.L2FMNAttack}[norm]
     theirs = kind().run(foolbox.PyTorchModel(torch_cnn(model), bounds=(0, 1)), to_torch(images), torch.tensor(labels))
     found = fmn(model, images, labels, norm)
@@ -179,7 +179,7 @@ def test_where_nothing_helps_the_distance_is_infinite(attack):
 
 
 def test_the_searches_find_less_than_the_ray():
-    model, images, labels = digits_cnn(60)
+    model, images, labels = digits_cnn(60, np.float32)
     ray = smallest_epsilon(model, images, labels, max_epsilon=0.5)
     for method, attack in ATTACKS.items():
         if method == "fab":

@@ -56,7 +56,7 @@ def test_the_claimed_success_is_the_models_answer():
 
 
 def test_more_queries_break_no_less_and_batches_change_nothing():
-    model, images, labels = digits_cnn(40)
+    model, images, labels = digits_cnn(40, np.float32)
     few, more = (square(model, images, labels, 0.12, queries=n) for n in (20, 120))
     assert (more.success >= few.success).all()
     assert more.success.sum() > few.success.sum()

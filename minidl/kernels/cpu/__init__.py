@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import portable
 from ..fallback import of_precision, with_fallback
-from ..portable import avg_pool2d, avg_pool2d_grad, dropout_scale  # rare, or of small images # noqa: F401
+from ..portable import add_up, avg_pool2d, avg_pool2d_grad, dropout_scale  # rare, or of small images # noqa: F401
 from . import convolution, elementwise, multiply, normalization, pooling
 
 _is_float32 = partial(of_precision, kinds="f")
@@ -34,9 +34,9 @@ conv2d_grad_weight = with_fallback(convolution.conv2d_grad_weight, _is_float32)
 max_pool2d = with_fallback(pooling.max_pool2d, _is_float32)
 max_pool2d_grad = with_fallback(pooling.max_pool2d_grad, _with_places)
 moments = with_fallback(normalization.moments, _is_float32)
-normalize = with_fallback(normalization.normalize, _is_float32)
-normalize_grad = with_fallback(normalization.normalize_grad, _is_float32)
-normalize_grad_fixed = with_fallback(normalization.normalize_grad_fixed, _is_float32)
+batch_norm = with_fallback(normalization.batch_norm, _is_float32)
+batch_norm_grad = with_fallback(normalization.batch_norm_grad, _is_float32)
+batch_norm_grad_fixed = with_fallback(normalization.batch_norm_grad_fixed, _is_float32)
 relu = with_fallback(elementwise.relu, _is_float32)
 relu_grad = with_fallback(elementwise.relu_grad, _is_float32, alike=True)
 sgd_step = with_fallback(elementwise.sgd_step, _with_masks, alike=True, in_place=True)

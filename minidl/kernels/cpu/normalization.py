@@ -74,7 +74,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return (pivot + mean).astype(np.float32), np.maximum(square - mean**2, 0).astype(np.float32)
 
 
-def normalize(
+def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     y, scale = empty(x.shape), gamma / np.sqrt(var + np.float32(eps))
@@ -82,7 +82,7 @@ def normalize(
     return y
 
 
-def normalize_grad(
+def batch_norm_grad(
     dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
 ) -> tuple[Array, Array, Array, Array]:
     rows, dx, dz = x.size // x.shape[-1], empty(x.shape), empty(x.shape) if relu else dy
@@ -96,7 +96,7 @@ def normalize_grad(
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
 
 
-def normalize_grad_fixed(
+def batch_norm_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
     dx, dz = empty(y.shape), empty(y.shape) if relu and residual else None

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from ...backend import Array
 from .. import portable
 from ..fallback import of_precision, with_fallback
@@ -40,9 +42,9 @@ max_pool2d_grad = with_fallback(pooling.max_pool2d_grad, _with_places)
 avg_pool2d = with_fallback(pooling.avg_pool2d, _fits)
 avg_pool2d_grad = with_fallback(pooling.avg_pool2d_grad, _fits)
 moments = with_fallback(normalization.moments, _fits)
-normalize = with_fallback(normalization.normalize, _fits)
-normalize_grad = with_fallback(normalization.normalize_grad, _fits)
-normalize_grad_fixed = with_fallback(normalization.normalize_grad_fixed, _fits)
+batch_norm = with_fallback(normalization.batch_norm, _fits)
+batch_norm_grad = with_fallback(normalization.batch_norm_grad, _fits)
+batch_norm_grad_fixed = with_fallback(normalization.batch_norm_grad_fixed, _fits)
 relu = with_fallback(elementwise.relu, _fits)
 relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
@@ -51,6 +53,16 @@ adam_step = with_fallback(elementwise.adam_step, _with_masks, alike=True, in_pla
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b."""
-    plain = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0] and _fits([a, b])
-    return multiply.matmul(a, b) if plain else portable.matmul(a, b)
+    """a @ b, one or stacks; float16 by way of float32."""
+    dtype = np.result_type(a.dtype, b.dtype)
+    if dtype.kind != "f" or not all(0 < m.size < _COUNTABLE for m in (a, b)):
+        return portable.matmul(a, b)
+    wide = np.result_type(dtype, np.float32)
+    product = multiply.matmul(a.astype(wide, copy=False), b.astype(wide, copy=False))
+    return product.astype(dtype, copy=False)
+
+
+def add_up(values: Array, places: Array, size: int) -> Array:
+    """Each sum in its order; of other types than the kernel's by way of float64."""
+    wide = values.dtype if values.dtype.char in "fd" else np.dtype(np.float64)
+    return elementwise.add_up(values.astype(wide, copy=False), places, size).astype(values.dtype, copy=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from ...backend.cuda import cuda_library
+from ...backend.memory import card_memory, lasting
 
 WORKSPACE = 32 << 20  # bytes, what NVIDIA advises for Hopper
 
@@ -22,6 +23,7 @@ WORKSPACE = 32 << 20  # bytes, what NVIDIA advises for Hopper
 FLOAT32, FLOAT64, BFLOAT16 = 0, 1, 14
 COMPUTE_FLOAT32, COMPUTE_FLOAT64, COMPUTE_TF32 = 68, 70, 77
 _DEFAULT_ALGORITHM = -1
+_ALLOC_FAILED = 3  # cublasStatus_t
 
 
 class Handle:
@@ -31,13 +33,15 @@ class Handle:
         self._xp = xp
         self._library = ctypes.CDLL(cuda_library("cublas"))
         self._handle = ctypes.c_void_p()
-        with xp.cuda.using_allocator():  # straight from the card: it is never given back to any pool
+        with lasting():
             self._workspace = xp.empty(WORKSPACE, np.uint8)
         self._stream: int | None = None
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
 
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
+        if status == _ALLOC_FAILED:
+            raise self._xp.cuda.memory.OutOfMemoryError(WORKSPACE, card_memory())
         if status != 0:
             raise RuntimeError(f"{name} failed with cuBLAS status {status}")
 

@@ -13,6 +13,17 @@ extern "C" __global__ void where_positive(const Group* dy, const Group* sign, Gr
     }
 }
 
+// sums[p] = the values of place p, which order[ends[p - 1]] ... order[ends[p] - 1] number
+extern "C" __global__ void add_up(
+    const REAL* values, const long long* order, const long long* ends, REAL* sums, long long count)
+{
+    for (long long p = thread_number(); p < count; p += threads()) {
+        REAL sum = 0;
+        for (long long i = p > 0 ? ends[p - 1] : 0; i < ends[p]; i++) sum += values[order[i]];
+        sums[p] = sum;
+    }
+}
+
 // Dropout: 0 with probability p, else 1 / (1 - p). The i-th number depends on the key and on i alone (splitmix64:
 // Steele, Lea and Flood 2014).
 extern "C" __global__ void dropout_scale(const unsigned long long* key, double p, REAL* scale, long long count)

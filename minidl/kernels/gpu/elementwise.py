@@ -24,6 +24,16 @@ def relu(x: Array) -> Array:
     return relu_grad(x, x)
 
 
+def add_up(values: Array, places: Array, size: int) -> Array:
+    """Sorted by place first: atomic additions would come in any order."""
+    xp = array_module(values)
+    order = xp.argsort(places)  # a stable sort
+    ends = xp.searchsorted(places[order], xp.arange(size), side="right")
+    sums = xp.empty(size, values.dtype)
+    launch(FILE, "add_up", values, (values, order, ends, sums, np.int64(size)), size)
+    return sums
+
+
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     """From a key that the generator draws, on the card: no number travels but that one."""
     key = fresh(lambda: rng.integers(2**63), np.uint64, x)

@@ -92,7 +92,7 @@ extern "C" __global__ void finish_gradients(
 }
 
 // y = gamma (x - mean) / std + beta, + residual and ReLU where asked for
-extern "C" __global__ void normalize(
+extern "C" __global__ void batch_norm(
     const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* beta, REAL eps,
     const Group* residual, int relu, long long count, int C, Group* y)
 {
@@ -113,7 +113,7 @@ extern "C" __global__ void normalize(
 
 // dx = gamma / std (dz - part (dbeta + (x - mean) / std dgamma)), where part is 1 / rows: the last two go through the
 // batch's own mean and variance. With fixed ones part is 0.
-extern "C" __global__ void normalize_grad(
+extern "C" __global__ void batch_norm_grad(
     const Group* dz, const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* dgamma,
     const Group* dbeta, REAL eps, REAL part, long long count, int C, Group* dx)
 {
@@ -135,7 +135,7 @@ extern "C" __global__ void normalize_grad(
 }
 
 // With fixed mean and variance: dz = dy where y is positive, if there is a ReLU, and dx = gamma / std dz. dz may be 0.
-extern "C" __global__ void normalize_grad_fixed(
+extern "C" __global__ void batch_norm_grad_fixed(
     const Group* dy, const Group* y, const Group* var, const Group* gamma, REAL eps, int relu, long long count, int C,
     Group* dz, Group* dx)
 {

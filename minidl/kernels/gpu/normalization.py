@@ -36,7 +36,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean, var
 
 
-def normalize(
+def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     y = array_module(x).empty(x.shape, x.dtype)
@@ -44,11 +44,11 @@ def normalize(
     count = x.size // width
     size = (np.int64(count), x.shape[-1] // width)
     arguments = (x, mean, var, gamma, beta, x.dtype.type(eps), residual, int(relu), *size, y)
-    launch(FILE, "normalize", x, arguments, count, width=width)
+    launch(FILE, "batch_norm", x, arguments, count, width=width)
     return y
 
 
-def normalize_grad(
+def batch_norm_grad(
     dy: Array, x: Array, y: Array, mean: Array, var: Array, gamma: Array, eps: float, relu: bool, training: bool
 ) -> tuple[Array, Array, Array, Array]:
     xp, channels, real = array_module(x), x.shape[-1], x.dtype.type
@@ -62,11 +62,11 @@ def normalize_grad(
     count = x.size // width
     part = real(training / (x.size // channels))
     arguments = (dz, x, mean, var, gamma, dgamma, dbeta, real(eps), part, np.int64(count), channels // width, dx)
-    launch(FILE, "normalize_grad", x, arguments, count, width=width)
+    launch(FILE, "batch_norm_grad", x, arguments, count, width=width)
     return dx, dgamma, dbeta, dz
 
 
-def normalize_grad_fixed(
+def batch_norm_grad_fixed(
     dy: Array, y: Array, var: Array, gamma: Array, eps: float, relu: bool, residual: bool
 ) -> tuple[Array, Array | None]:
     xp, channels = array_module(y), y.shape[-1]
@@ -76,5 +76,5 @@ def normalize_grad_fixed(
     count = y.size // width
     size = (np.int64(count), channels // width)
     arguments = (dy, y, var, gamma, y.dtype.type(eps), int(relu), *size, dz, dx)
-    launch(FILE, "normalize_grad_fixed", y, arguments, count, width=width)
+    launch(FILE, "batch_norm_grad_fixed", y, arguments, count, width=width)
     return dx, (dz if relu else dy) if residual else None

@@ -1,7 +1,8 @@
 """What an attacker climbs: functions (logits, classes ...) -> the loss of each image (B,), never averaged.
 
 DLR, the difference of logits ratio, is the margin in units of the spread of the logits: neither a scale of the logits
-nor a shift changes it, so that a network cannot hide its gradient behind large logits.
+nor a shift changes it, so that a network cannot hide its gradient behind large logits (Croce and Hein 2020,
+arXiv:2003.01690).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from ... import functional as F
 from ...backend import Array, array_module, device_of, to_device, to_numpy
-from ...backend.capacity import explained
+from ...backend.capacity import room_for
 from ...backend.recording import Replayed
 from ...checks import whole_number
 from ...graph import reachable_from
@@ -84,7 +83,7 @@ class Victim:
 
     def logits(self, x: Array) -> Array:
         """(B, classes), which must be finite."""
-        with no_grad(), self._explained(x, lambda few: self.model(Tensor(few))):
+        with no_grad(), self._room_for(x, lambda few: self.model(Tensor(few))):
             return finite(self.model(Tensor(x)).data, "the model's logits")
 
     def fooled(self, logits: Array, index: np.ndarray) -> np.ndarray:
@@ -121,11 +120,16 @@ class Victim:
             each.sum().backward(inputs=[x])
             return logits.data, each.data, x.grad
 
+        def rehearse(*arrays: Array) -> None:
+            again = Replayed(climb)  # which is called, recorded, and replayed
+            for _ in range(3):
+                again(*arrays)
+
         recorded = Replayed(climb)
 
         def slope(x: Array, index: np.ndarray, aim: Sequence[np.ndarray] | None = None) -> Any:
             aim = self.aim(index) if aim is None else aim
-            with self._explained(x, lambda few: climb(few, *(a[: len(few)] for a in aim))):
+            with self._room_for(x, lambda few: rehearse(few, *(a[: len(few)] for a in aim))):
                 logits, each, gradient = recorded(x, *aim)
             finite(logits, "the model's logits")
             self._feel(gradient, index)
@@ -147,8 +151,8 @@ class Victim:
             self.vanished[index[new]] = largest[new] < np.finfo(largest.dtype).tiny
             self._felt[index] = True
 
-    def _explained(self, x: Array, again: Callable[[Array], object]) -> contextlib.AbstractContextManager[None]:
-        return explained(self.name, len(x), functools.partial(lambda count: again(x[:count])))
+    def _room_for(self, x: Array, again: Callable[[Array], object]) -> contextlib.AbstractContextManager[None]:
+        return room_for(self.name, len(x), lambda count: again(x[:count]))
 
     def warn_of_zeros(self, cause: str) -> None:
         """Called by a function that the user called."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as _np
 
-from . import _emulated, cuda, functions, lib, linalg, names, operators, random
+from . import cuda, functions, lib, linalg, names, operators
 from .arrays import ndarray
-from .compiler import RawKernel, RawModule
+from .compiler import RawModule
 from .functions import *  # noqa: F403
 from .functions import ufunc
 
 __version__ = "14.2.0"
-__all__ = ["RawKernel", "RawModule", "_emulated", "cuda", "lib", "linalg", "ndarray", "operators", "random", "ufunc"]
+__all__ = ["RawModule", "cuda", "lib", "linalg", "ndarray", "operators", "ufunc"]
 
 
 def __getattr__(name):

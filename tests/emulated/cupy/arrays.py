@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from . import indexing, memory
-from .cuda import cublas
 from .cuda import stream as streams
-from .names import METHODS, REFUSED, SYNCHRONISING, VIEWS
+from .names import METHODS, REFUSED, SYNCHRONISING
 
 BY_CUBLAS = (np.matmul, np.dot, np.tensordot, np.inner, np.vdot, np.einsum, np.ndarray.dot)
 SCALARS = (bool, int, float, complex, np.generic)
@@ -23,7 +22,7 @@ def run(function, *args, layout="C", **kwargs):
     """
     capture = streams.capture_of()
     if capture is not None and function in BY_CUBLAS:
-        cublas.refuse_capture(capture)
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     arrays: dict[int, ndarray] = {}
     args, kwargs = _to_numpy(args, arrays), _to_numpy(kwargs, arrays)
     targets: list[np.ndarray | None] = []
@@ -47,7 +46,7 @@ def _to_numpy(value, arrays):
         arrays[id(value._a)] = value
         return value._a
     if isinstance(value, np.ndarray):
-        if memory.block_of(value) is None:
+        if memory.root_of(value) is None:
             raise TypeError(f"Unsupported type {type(value)}")
     elif type(value) in (list, tuple):
         return type(value)(_to_numpy(v, arrays) for v in value)
@@ -66,15 +65,15 @@ def _to_card(result, arrays, layout, targets):
     if id(result) in arrays:
         targets.append(None)
         return arrays[id(result)]
-    block = memory.block_of(result)
-    if block is None:
+    root = memory.root_of(result)
+    if root is None:
         new = empty_for(result, layout)
         new._a[...] = result
         targets.append(new._a)
         return new
     targets.append(None)
-    owner = next((a for a in arrays.values() if a._memory is block), None)
-    return ndarray._view_of(result, block, None if owner is None else owner if owner.base is None else owner.base)
+    owner = next(a for a in arrays.values() if a._memory.holds(result))
+    return ndarray._view_of(result, owner._memory, owner if owner.base is None else owner.base)
 
 
 def empty_for(like, layout="C"):
@@ -101,12 +100,9 @@ def upload(values, dtype=None, order=None):
 
 
 class Flags:
-    def __init__(self, a, owns):
-        self.c_contiguous, self.f_contiguous, self.owndata = a.flags.c_contiguous, a.flags.f_contiguous, owns
+    def __init__(self, a):
+        self.c_contiguous, self.f_contiguous = a.flags.c_contiguous, a.flags.f_contiguous
         self.fnc, self.forc = a.flags.fnc, a.flags.forc
-
-    def __getitem__(self, name):
-        return {"C_CONTIGUOUS": self.c_contiguous, "F_CONTIGUOUS": self.f_contiguous, "OWNDATA": self.owndata}[name]
 
 
 class ndarray:  # noqa: N801
@@ -146,7 +142,7 @@ class ndarray:  # noqa: N801
     itemsize = property(lambda self: self._a.itemsize)
     nbytes = property(lambda self: self._a.nbytes)
     device = property(lambda self: streams.Device())
-    flags = property(lambda self: Flags(self._a, self.base is None))
+    flags = property(lambda self: Flags(self._a))
     T = property(lambda self: self if self.ndim < 2 else self.transpose())
 
     @property
@@ -158,14 +154,7 @@ class ndarray:  # noqa: N801
             raise TypeError("len() of unsized object")
         return self.shape[0]
 
-    def __iter__(self):
-        if not self.ndim:
-            raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(len(self)))
-
     def __getattr__(self, name):
-        if name in VIEWS:
-            return run(getattr, self, name)
         if name not in METHODS:
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         method = getattr(np.ndarray, name)
@@ -184,27 +173,8 @@ class ndarray:  # noqa: N801
     def copy(self, order="C"):
         return run(lambda a: a.copy(order), self, layout=None)
 
-    def take(self, indices, axis=None, out=None):
-        indices = indices if isinstance(indices, (ndarray, int, np.integer)) else upload(indices)
-        return run(lambda a, i: a.take(i, axis, mode="wrap"), self, indices)  # no bounds are checked
-
-    def sort(self, axis=-1, kind=None):
-        return run(np.ndarray.sort, self, axis, "stable")
-
     def argsort(self, axis=-1, kind=None):
         return run(np.ndarray.argsort, self, axis, "stable")
-
-    def partition(self, kth, axis=-1):
-        self.sort(axis)
-
-    def argpartition(self, kth, axis=-1):
-        return self.argsort(axis)
-
-    def view(self, dtype=None, type=None):
-        return run(np.ndarray.view, self, self.dtype if dtype is None else dtype)
-
-    def reduced_view(self):
-        return self.reshape(-1) if self.flags.c_contiguous else self
 
     def fill(self, value):
         run(_fill, self, _scalar_for(value, self.dtype, "fill"))
@@ -212,11 +182,10 @@ class ndarray:  # noqa: N801
     def get(self, stream=None, order="C", out=None, blocking=True):
         if out is not None and (out.dtype != self.dtype or out.shape != self.shape):
             raise (TypeError if out.dtype != self.dtype else ValueError)(f"out: {out.dtype} {out.shape}")
-        if blocking or out is None or not memory.is_pinned(out):
-            streams.host_waits(stream)
-            if out is None:
-                return np.array(self._a, order=order)
-        _copy_in_stream(out, self._a, self._memory, stream)
+        streams.host_waits(stream)
+        if out is None:
+            return np.array(self._a, order=order)
+        out[...] = self._a
         return out
 
     def set(self, arr, stream=None):
@@ -228,20 +197,13 @@ class ndarray:  # noqa: N801
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not self.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
-        if not memory.is_pinned(arr):
-            streams.host_waits(stream)
-        _copy_in_stream(self._a, arr, self._memory, stream)
+        streams.host_waits(stream)
+        self._a[...] = arr
 
     def item(self):
         if self.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         return self.get().item()
-
-    def tolist(self):
-        return self.get().tolist()
-
-    def tobytes(self, order="C"):
-        return self.get().tobytes(order)
 
     def __bool__(self):
         if self.size != 1:
@@ -256,26 +218,14 @@ class ndarray:  # noqa: N801
     def __float__(self):
         return float(self.get())
 
-    def __complex__(self):
-        return complex(self.get())
-
     def __repr__(self):
         return repr(self.get())
-
-    def __str__(self):
-        return str(self.get())
 
     def __format__(self, spec):
         return format(self.get(), spec)
 
-    def __copy__(self):
-        return self.copy()
-
     def __deepcopy__(self, memo):
         return self.copy()
-
-    def __reduce__(self):
-        return upload, (self.get(order="A"),)
 
     # NumPy
 
@@ -284,32 +234,6 @@ class ndarray:  # noqa: N801
             "Implicit conversion to a NumPy array is not allowed. "
             "Please use `.get()` to construct a NumPy array explicitly."
         )
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        import cupy
-
-        function = getattr(cupy, ufunc.__name__, None)
-        function = function if method == "__call__" else getattr(function, method, None)
-        if "out" in kwargs:
-            if len(kwargs["out"]) != 1:
-                raise ValueError("The 'out' parameter must have exactly one array value")
-            kwargs["out"] = kwargs["out"][0]
-        if function is None or not all(isinstance(x, (ndarray, np.ndarray, *SCALARS)) for x in inputs):
-            return NotImplemented
-        if ufunc.__name__ in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"):
-            inputs = [x.item() if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in inputs]
-        return function(*inputs, **kwargs)
-
-    def __array_function__(self, function, types, args, kwargs):
-        import cupy
-
-        module = cupy
-        for part in function.__module__.split(".")[1:]:
-            module = getattr(module, part, None)
-        theirs = getattr(module, function.__name__, None)
-        if theirs is None or not all(issubclass(t, (ndarray, np.ndarray)) for t in types):
-            return NotImplemented
-        return theirs(*args, **kwargs)
 
     # indexing
 
@@ -348,14 +272,6 @@ def _scalar_for(value, dtype, what):
 
 def _fill(a, value):
     a[...] = value
-
-
-def _copy_in_stream(target, source, block, stream):
-    capture = streams.capture_of(stream)
-    if capture is None:
-        target[...] = source
-    else:
-        capture.record(lambda: target.__setitem__(..., source), [block])
 
 
 def call_ufunc(ufunc, *inputs, **kwargs):

@@ -1,4 +1,4 @@
-"""``RawModule`` and ``RawKernel``: CUDA C compiled by g++, and launches that check what CUDA would take on trust."""
+"""``RawModule``: CUDA C compiled by g++, and launches that check what CUDA would take on trust."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,6 @@ from .cuda import stream as streams
 from .cuda.runtime import LIMITS, SHARED_OPTIN, CUDADriverError
 
 STANDARDS = ("c++11", "c++14", "c++17", "c++20")
-ACCEPTED = re.compile(  # of NVRTC's options, those that do not change what is computed here
-    r"-lineinfo|--generate-line-info|-G|--device-debug|-w|-default-device|--device-as-default-execution-space|"
-    r"-{1,2}(use_fast_math|extra-device-vectorization|restrict|ptxas-options=\S*|Xptxas=\S*)|"
-    r"-{1,2}(fmad|ftz|prec-div|prec-sqrt|maxrregcount|diag-suppress|I)=\S+|-I\S+"
-)
 MISSING = {  # what g++ would take but NVRTC does not, and what only a card can do
     r"\b(u?int(8|16|32|64)_t|uintptr_t|uint|ushort)\b": "NVRTC has no <cstdint>: write unsigned, long long, ...",
     r"\b(INFINITY|NAN|(FLT|DBL|U?INT|LONG|LLONG)_(MAX|MIN|EPSILON)|M_PI\w*|M_E|CUDART_\w+|__builtin_\w+|__half\w*)\b":
@@ -58,7 +52,7 @@ def _flags(options):
                 raise CompileException(f"nvrtc: error: invalid value for --std: {standard}")
         elif re.match(r"-[DU]\w", option):
             flags.append(option)
-        elif not ACCEPTED.fullmatch(option):
+        else:
             raise CompileException(f"nvrtc: error: unrecognized option {option} found")
     return [f"-std={standard}", *flags]
 
@@ -117,20 +111,17 @@ def compile_source(source, flags):
 
 
 class RawModule:
-    def __init__(self, *, code=None, path=None, options=(), backend="nvrtc", translate_cucomplex=False,
-                 enable_cooperative_groups=False, name_expressions=None, jitify=False):  # fmt: skip
-        if code is None or path is not None:
-            raise TypeError("the emulated card compiles `code` only")
+    def __init__(self, *, code, options=()):
         if not isinstance(code, str) or not isinstance(options, tuple):
             raise TypeError("code must be str, and options a tuple")
-        self.code, self.options, self.name_expressions = code, options, name_expressions
+        self.code, self.options = code, options
         self._functions = None
 
     def compile(self, log_stream=None):
         self._functions = {}
         bare = _without_comments(self.code)
         bounds = {name: bound for bound, name in KERNEL.findall(bare)}
-        kernels = [*bounds, *(self.name_expressions or ())]
+        kernels = list(bounds)
         path = compile_source(_translate(self.code, kernels), _flags(self.options))
         standard = () if any("-std=" in option for option in self.options) else ("-std=c++17",)
         if log := nvrtc.complaint(self.code, self.options + standard):
@@ -142,7 +133,7 @@ class RawModule:
             bound = bounds.get(name, "").partition(",")[0].strip()
             limit = int(bound) if bound.isdigit() else LIMITS.threads
             launch = getattr(library, f"emulated_launch_{i}")
-            self._functions[name] = RawKernel._of(name, launch, described().decode().split(), limit)
+            self._functions[name] = Kernel._of(name, launch, described().decode().split(), limit)
 
     def get_function(self, name):
         if self._functions is None:
@@ -152,14 +143,10 @@ class RawModule:
         return self._functions[name]
 
 
-class RawKernel:
-    """One kernel. Arguments are packed as CuPy packs them; where that would not fit the parameters, it is an error."""
+class Kernel:
+    """One kernel of a module. Arguments are packed as CuPy packs them; where they would not fit, it is an error."""
 
     max_dynamic_shared_size_bytes = LIMITS.shared
-
-    def __init__(self, code, name, options=(), backend="nvrtc", **kwargs):
-        self._module, self.name = RawModule(code=code, options=options), name
-        self._launch = None
 
     @classmethod
     def _of(cls, name, launch, parameters, limit):
@@ -167,14 +154,7 @@ class RawKernel:
         kernel.name, kernel._launch, kernel._parameters, kernel.max_threads_per_block = name, launch, parameters, limit
         return kernel
 
-    def compile(self, log_stream=None):
-        found = self._module.get_function(self.name)
-        self._launch, self._parameters = found._launch, found._parameters
-        self.max_threads_per_block = found.max_threads_per_block
-
     def __call__(self, grid, block, args, *, shared_mem=0, stream=None):
-        if self._launch is None:
-            self.compile()
         grid, block = (tuple(max(1, int(n)) for n in (*sizes, 1, 1)[:3]) for sizes in (grid, block))
         self._check(grid, block, shared_mem)
         if len(args) != len(self._parameters):
@@ -184,14 +164,14 @@ class RawKernel:
         dims = (ctypes.c_uint * 6)(*grid, *block)
         blocks = [a._memory for a in args if isinstance(a, ndarray)]
         kept = (packed, [block.bytes for block in blocks])  # a graph needs the bytes, though the arrays may be gone
-        guarded = [weakref.ref(block) for block in blocks]
+        fence = memory.Fence(blocks)
 
         def launch(kept=kept):
-            memory.last_launch = self.name
+            memory.last_launch, before = self.name, fence.look()
             fault = self._launch(dims, ctypes.c_uint(shared_mem), addresses)
             if fault:
                 raise RuntimeError(f"{self.name}: {FAULTS[fault]}")
-            memory.check_guards(filter(None, (block() for block in guarded)))
+            fence.check(before)
 
         capture = streams.capture_of(stream)
         if capture is None:

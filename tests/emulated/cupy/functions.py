@@ -6,13 +6,12 @@ import functools
 
 import numpy as np
 
-from . import arrays, indexing, memory, names
+from . import arrays, indexing, names, pools
 from .arrays import ndarray, run
 
 __all__ = [
-    "arange", "argpartition", "argsort", "array", "asarray", "ascontiguousarray", "asfortranarray", "asnumpy",
-    "clip", "concatenate", "empty", "empty_like", "get_array_module", "get_default_memory_pool", "is_available",
-    "matmul", "partition", "sort", "stack", "take", "take_along_axis", "ufunc", "where",
+    "arange", "argsort", "array", "asarray", "ascontiguousarray", "concatenate", "empty", "get_default_memory_pool",
+    "partition", "take_along_axis", "ufunc", "where",
 ]  # fmt: skip
 
 
@@ -39,14 +38,6 @@ class ufunc:  # noqa: N801
         if self.__name__ == "add" and a.dtype.name not in names.ATOMIC_ADD:
             raise TypeError(f"add.at does not support {a.dtype}")
         run(indexing.at, self._ufunc, a, arrays.prepare(a, indices), b)
-
-    def outer(self, a, b, **kwargs):
-        return self(a.reshape(*a.shape, *[1] * b.ndim), b, **kwargs)
-
-    def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
-        if self.__name__ not in ("add", "multiply"):
-            raise NotImplementedError(f"`{self.name}.reduce` is not supported yet")
-        return (array.sum if self.__name__ == "add" else array.prod)(axis, dtype, out, keepdims)
 
 
 def function(name, numpys):
@@ -79,12 +70,6 @@ def _holds_arrays(obj):
     return isinstance(obj, (list, tuple)) and any(isinstance(x, ndarray) or _holds_arrays(x) for x in obj)
 
 
-def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
-    if isinstance(a, ndarray):
-        return a.get(stream, order, out, blocking)
-    return np.asarray(a, order=order)
-
-
 def _only_arrays(name, *values):
     for a in values:
         if not isinstance(a, ndarray):
@@ -96,18 +81,8 @@ def ascontiguousarray(a, dtype=None):
     return run(np.ascontiguousarray, a, dtype)
 
 
-def asfortranarray(a, dtype=None):
-    _only_arrays("asfortranarray", a)
-    return run(np.asfortranarray, a, dtype, layout=None)
-
-
 def empty(shape, dtype=float, order="C"):
     return ndarray(shape, dtype, order=order)
-
-
-def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
-    _only_arrays("empty_like", prototype)
-    return arrays.empty_for(np.empty_like(prototype._a, dtype, order, shape=shape), None)
 
 
 def arange(start, stop=None, step=1, dtype=None):
@@ -128,29 +103,12 @@ def concatenate(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return run(np.concatenate, list(tup), axis=axis, out=out, dtype=dtype, casting=casting)
 
 
-def stack(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    _only_arrays("stack", *tup)
-    return run(np.stack, list(tup), axis=axis, out=out, dtype=dtype, casting=casting)
-
-
-def sort(a, axis=-1, kind=None):
-    return run(lambda x: np.sort(x, axis, "stable"), a)
-
-
 def argsort(a, axis=-1, kind=None):
     return a.argsort(axis)
 
 
 def partition(a, kth, axis=-1):
-    return sort(a, axis)
-
-
-def argpartition(a, kth, axis=-1):
-    return a.argsort(axis)
-
-
-def take(a, indices, axis=None, out=None):
-    return a.take(indices, axis)
+    return run(lambda x: np.sort(x, axis, "stable"), a)
 
 
 def take_along_axis(a, indices, axis):
@@ -160,43 +118,10 @@ def take_along_axis(a, indices, axis):
     return run(lambda x, i: np.take_along_axis(x, i.astype(np.int64) % x.shape[axis], axis), a, indices)
 
 
-def clip(a, a_min=None, a_max=None, out=None):
-    return a.clip(a_min, a_max, out=out)
-
-
-def matmul(a, b, out=None):
-    _only_arrays("matmul", a, b)
-    return arrays.call_ufunc(np.matmul, a, b, **({} if out is None else {"out": out}))
-
-
 def as_strided(x, shape=None, strides=None):
     _only_arrays("as_strided", x)
     return run(np.lib.stride_tricks.as_strided, x, shape, strides)
 
 
-def get_array_module(*args):
-    import cupy
-
-    return cupy if any(isinstance(a, ndarray) for a in args) else np
-
-
 def get_default_memory_pool():
-    return memory.default_pool
-
-
-def is_available():
-    return True
-
-
-class Generator:
-    """Random numbers of the right kind, though not CuPy's."""
-
-    def __init__(self, seed=None):
-        self._generator = np.random.default_rng(seed)
-
-    def __getattr__(self, name):
-        if name not in ("beta", "binomial", "exponential", "gamma", "integers", "poisson", "random", "standard_normal",
-                        "uniform"):  # fmt: skip
-            raise AttributeError(name)
-        method = getattr(self._generator, name)
-        return lambda *args, **kwargs: run(lambda: method(*args, **kwargs))
+    return pools.default_pool

@@ -42,6 +42,14 @@ def write(a, index, value):
     a.flat[places.ravel()[::-1]] = np.broadcast_to(value, places.shape).ravel()[::-1]
 
 
+_order = np.random.default_rng()  # of no seed: another order each time
+
+
 def at(ufunc, a, index, value):
-    """ufunc.at, which is well defined where places repeat."""
-    ufunc.at(a, wrapped(a, index), value)
+    """ufunc.at by atomic operations: where places repeat, nobody knows their order, nor the last bits of the sum."""
+    places = np.arange(a.size).reshape(a.shape)[wrapped(a, index)]
+    value = np.broadcast_to(np.asarray(value), places.shape).ravel()
+    order = _order.permutation(places.size)
+    flat = a.reshape(-1)  # a copy, where a is no plain array
+    ufunc.at(flat, places.ravel()[order], value[order])
+    a[...] = flat.reshape(a.shape)

@@ -221,8 +221,6 @@ static const char* describe(void (*)(P...)) {
 }  // namespace emulated
 
 #define __syncthreads() emulated::synchronize(__LINE__)
-static inline void __threadfence() {}
-static inline void __threadfence_block() {}
 
 // just these: as in CUDA, int with long long is ambiguous
 #define EMULATED_MIN_MAX(result, first, second)                                                            \
@@ -257,53 +255,4 @@ static inline To emulated_bits(From x) {
     return y;
 }
 static inline unsigned __float_as_uint(float x) { return emulated_bits<unsigned>(x); }
-static inline int __float_as_int(float x) { return emulated_bits<int>(x); }
-static inline float __uint_as_float(unsigned x) { return emulated_bits<float>(x); }
 static inline float __int_as_float(int x) { return emulated_bits<float>(x); }
-static inline long long __double_as_longlong(double x) { return emulated_bits<long long>(x); }
-static inline double __longlong_as_double(long long x) { return emulated_bits<double>(x); }
-static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
-static inline double rsqrt(double x) { return 1 / sqrt(x); }
-static inline float __frsqrt_rn(float x) { return 1 / sqrtf(x); }
-static inline float __frcp_rn(float x) { return 1 / x; }
-static inline float __fsqrt_rn(float x) { return sqrtf(x); }
-static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
-static inline float __fadd_rn(float a, float b) { return a + b; }
-static inline float __fsub_rn(float a, float b) { return a - b; }
-static inline float __fmul_rn(float a, float b) { return a * b; }
-static inline float __fdiv_rn(float a, float b) { return a / b; }
-static inline float __fdividef(float a, float b) { return a / b; }
-static inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
-#define __expf expf
-#define __logf logf
-#define __log2f log2f
-#define __powf powf
-#define __sinf sinf
-#define __cosf cosf
-static inline float __saturatef(float x) { return fminf(fmaxf(x, 0), 1); }
-static inline int __float2int_rn(float x) { return (int)rintf(x); }
-static inline int __float2int_rz(float x) { return (int)x; }
-static inline float __int2float_rn(int x) { return (float)x; }
-static inline int __popc(unsigned x) { return __builtin_popcount(x); }
-static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
-static inline int __ffs(int x) { return __builtin_ffs(x); }
-static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
-static inline int __mulhi(int a, int b) { return (int)((long long)a * b >> 32); }
-template <class T>
-static inline T __ldg(const T* p) { return *p; }
-template <class T>
-static inline T __ldcs(const T* p) { return *p; }
-template <class T>
-static inline T __ldcg(const T* p) { return *p; }
-template <class T>
-static inline void __stcs(T* p, T x) { *p = x; }
-template <class T>
-static inline T atomicAdd(T* p, T x) { T old = *p; *p += x; return old; }
-template <class T>
-static inline T atomicMax(T* p, T x) { T old = *p; *p = max(old, x); return old; }
-template <class T>
-static inline T atomicMin(T* p, T x) { T old = *p; *p = min(old, x); return old; }
-template <class T>
-static inline T atomicExch(T* p, T x) { T old = *p; *p = x; return old; }
-template <class T>
-static inline T atomicCAS(T* p, T expected, T x) { T old = *p; if (old == expected) *p = x; return old; }

@@ -3,28 +3,13 @@
 from .. import memory
 from ..capture import Graph
 from ..compiler import CompileException
-from ..memory import (
-    Memory,
-    MemoryPointer,
-    MemoryPool,
-    PinnedMemoryPointer,
-    alloc,
-    alloc_pinned_memory,
-    get_allocator,
-    set_allocator,
-    using_allocator,
-)
-from . import compiler, cublas, device, runtime, stream
-from .device import get_cublas_handle
+from ..memory import Memory, MemoryPointer, alloc, get_allocator, set_allocator, using_allocator
+from ..pools import MemoryPool
+from . import compiler, cublas, runtime, stream
 from .stream import Device, Event, Stream, get_current_stream, get_elapsed_time
 
 __all__ = [
-    "CompileException", "Device", "Event", "Graph", "Memory", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer",
-    "Stream", "alloc", "alloc_pinned_memory", "compiler", "cublas", "device", "get_allocator", "get_cublas_handle",
-    "get_current_stream", "get_elapsed_time", "is_available", "memory", "runtime", "set_allocator", "stream",
-    "using_allocator",
+    "CompileException", "Device", "Event", "Graph", "Memory", "MemoryPointer", "MemoryPool", "Stream", "alloc",
+    "compiler", "cublas", "get_allocator", "get_current_stream", "get_elapsed_time", "memory", "runtime",
+    "set_allocator", "stream", "using_allocator",
 ]  # fmt: skip
-
-
-def is_available():
-    return True

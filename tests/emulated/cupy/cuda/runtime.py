@@ -2,17 +2,15 @@
 
 import types
 
-CUDA_R_32F, CUDA_R_64F, CUDA_R_16F, CUDA_R_8I, CUDA_R_8U, CUDA_R_16BF = 0, 1, 2, 3, 8, 14
-streamCaptureModeGlobal, streamCaptureModeThreadLocal, streamCaptureModeRelaxed = 0, 1, 2  # noqa: N816
-streamCaptureStatusNone, streamCaptureStatusActive, streamCaptureStatusInvalidated = 0, 1, 2  # noqa: N816
-streamDefault, streamNonBlocking = 0, 1  # noqa: N816
-errorInvalidValue, errorMemoryAllocation = 1, 2  # noqa: N816
-is_hip = False
+errorMemoryAllocation = 2  # noqa: N816
 
-INVALID_VALUE, INVALID_HANDLE, ILLEGAL_STATE = 1, 400, 401
+INVALID_VALUE, INSUFFICIENT_DRIVER, NO_DEVICE, INVALID_HANDLE, ILLEGAL_STATE = 1, 35, 100, 400, 401
 STREAM_CAPTURE_UNSUPPORTED, STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_IMPLICIT, CAPTURED_EVENT = 900, 901, 906, 907
 _MESSAGES = {
     INVALID_VALUE: ("cudaErrorInvalidValue", "invalid argument"),
+    errorMemoryAllocation: ("cudaErrorMemoryAllocation", "out of memory"),
+    INSUFFICIENT_DRIVER: ("cudaErrorInsufficientDriver", "CUDA driver version is insufficient"),
+    NO_DEVICE: ("cudaErrorNoDevice", "no CUDA-capable device is detected"),
     INVALID_HANDLE: ("cudaErrorInvalidResourceHandle", "invalid resource handle"),
     ILLEGAL_STATE: ("cudaErrorIllegalState", "the operation cannot be performed in the present state"),
     STREAM_CAPTURE_UNSUPPORTED: (
@@ -53,10 +51,6 @@ def getDeviceCount():  # noqa: N802
     return 1
 
 
-def getDevice():  # noqa: N802
-    return 0
-
-
 def setDevice(device):  # noqa: N802
     if device != 0:
         raise ValueError(f"there is one card, of number 0: {device}")
@@ -73,36 +67,8 @@ def runtimeGetVersion():  # noqa: N802
 def memGetInfo():  # noqa: N802
     from .. import memory
 
-    return memory.TOTAL_BYTES - sum(block.size for block in memory.live()), memory.TOTAL_BYTES
-
-
-def deviceSynchronize():  # noqa: N802
-    from .stream import Device
-
-    Device().synchronize()
+    return memory.free_bytes(), memory.TOTAL_BYTES
 
 
 def getDeviceProperties(device):  # noqa: N802
-    from .. import memory
-
-    return {
-        "name": b"emulated",
-        "major": 9,
-        "minor": 0,
-        "totalGlobalMem": memory.TOTAL_BYTES,
-        "multiProcessorCount": 132,
-        "l2CacheSize": 50 * 2**20,
-        "warpSize": 32,
-        "sharedMemPerBlock": LIMITS.shared,
-        "sharedMemPerBlockOptin": SHARED_OPTIN,
-        "sharedMemPerMultiprocessor": 233472,
-        "regsPerBlock": 65536,
-        "regsPerMultiprocessor": 65536,
-        "maxThreadsPerBlock": LIMITS.threads,
-        "maxThreadsPerMultiProcessor": 2048,
-        "maxThreadsDim": LIMITS.block,
-        "maxGridSize": LIMITS.grid,
-        "memoryBusWidth": 5120,
-        "memoryClockRate": 2619000,
-        "clockRate": 1980000,
-    }
+    return {"name": b"emulated"}

@@ -16,19 +16,10 @@ by_address: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictiona
 
 
 class Stream:
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.ptr = 0 if null else 2 if ptds else next(_addresses)
-        self.non_blocking, self.device_id, self.capture = non_blocking, -1 if null else 0, None
+    def __init__(self, null=False, non_blocking=False):
+        self.ptr = 0 if null else next(_addresses)
+        self.non_blocking, self.capture = non_blocking, None
         by_address[self.ptr] = self
-
-    def __eq__(self, other):
-        return isinstance(other, Stream) and self.ptr == other.ptr
-
-    def __hash__(self):
-        return self.ptr
-
-    def __repr__(self):
-        return f"<Stream {self.ptr} (device {self.device_id})>"
 
     def __enter__(self):
         _stack().append(self)
@@ -36,19 +27,6 @@ class Stream:
 
     def __exit__(self, *error):
         _stack().pop()
-
-    def use(self):
-        _stack()[-1] = self
-        return self
-
-    @property
-    def is_non_blocking(self):
-        return self.non_blocking
-
-    @property
-    def done(self):
-        self._host_waits()
-        return True
 
     def synchronize(self):
         self._host_waits()
@@ -67,7 +45,7 @@ class Stream:
             raise NotImplementedError("the emulated card captures one stream, without forks to others")
 
     def begin_capture(self, mode=None):
-        if self.ptr in (0, 1):
+        if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         if self.capture is not None:
             self.capture.refuse(runtime.ILLEGAL_STATE)
@@ -79,12 +57,8 @@ class Stream:
         capture, self.capture = self.capture, None
         return capture.end()
 
-    def is_capturing(self):
-        return self.capture is not None
-
 
 Stream.null = Stream(null=True)
-Stream.ptds = Stream(ptds=True)
 
 
 def _stack():
@@ -126,11 +100,6 @@ class Event:
         if self._capture is not None:
             raise runtime.CUDARuntimeError(runtime.CAPTURED_EVENT)
 
-    @property
-    def done(self):
-        self.synchronize()
-        return True
-
 
 def get_elapsed_time(start_event, end_event):
     for event in (start_event, end_event):
@@ -145,58 +114,12 @@ class Device:
         self.id = 0 if device is None else int(device)
         runtime.setDevice(self.id)
 
-    def __int__(self):
-        return self.id
-
-    def __eq__(self, other):
-        return isinstance(other, Device) and self.id == other.id
-
-    def __hash__(self):
-        return self.id
-
-    def __repr__(self):
-        return f"<CUDA Device {self.id}>"
-
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
         pass
 
-    def use(self):
-        return self
-
     def synchronize(self):
         for capture in Capture.active:
             capture.refuse(runtime.STREAM_CAPTURE_UNSUPPORTED)
-
-    @property
-    def compute_capability(self):
-        return "90"
-
-    @property
-    def mem_info(self):
-        return runtime.memGetInfo()
-
-    @property
-    def cublas_handle(self):
-        return 1
-
-    @property
-    def attributes(self):
-        properties = runtime.getDeviceProperties(self.id)
-        names = {
-            "MultiProcessorCount": "multiProcessorCount",
-            "L2CacheSize": "l2CacheSize",
-            "WarpSize": "warpSize",
-            "MaxThreadsPerBlock": "maxThreadsPerBlock",
-            "MaxThreadsPerMultiProcessor": "maxThreadsPerMultiProcessor",
-            "MaxSharedMemoryPerBlock": "sharedMemPerBlock",
-            "MaxSharedMemoryPerBlockOptin": "sharedMemPerBlockOptin",
-            "MaxSharedMemoryPerMultiprocessor": "sharedMemPerMultiprocessor",
-            "MaxRegistersPerBlock": "regsPerBlock",
-            "ClockRate": "clockRate",
-            "MemoryClockRate": "memoryClockRate",
-            "GlobalMemoryBusWidth": "memoryBusWidth",
-        }
-        return {there: properties[here] for there, here in names.items()}
