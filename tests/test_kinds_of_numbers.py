@@ -592,7 +592,7 @@ for f in (
     *(robustness.fab, robustness.jsma, robustness.transfer, robustness.diagnose, robustness.fgsm),
 ):
     takes = inspect.signature(f).parameters
-    for argument in takes.keys() & ROWS_OF.keys():
+    for argument in (name for name in takes if name in ROWS_OF):
         kinds, value = ROWS_OF[argument]
         if f is robustness.fab and argument == "targets":  # how many
             kinds, value = whole, 2
