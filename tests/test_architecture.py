@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A part of minidl imports only from the layers below its own.
 LAYERS = [
-    {"backend", "tools"},
+    {"tools"},
+    {"backend"},
     {"kernels"},
     {"graph"},
     {"checks", "settings"},

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from ..backend import Array, is_gpu_array
+from ..tools.numbers import whole_number
 
 MODULES = ("loops", "portable", "cpu", "gpu")
 PRECISIONS = ("exact", "fast", "bfloat16")
@@ -153,9 +154,7 @@ def set_num_threads(count: int) -> None:
     >>> md.set_num_threads(before)
     """
     global _threads
-    if not isinstance(count, int) or count < 1:
-        raise ValueError(f"set_num_threads: the count is {count!r}, and must be a whole number, 1 or more")
-    _threads = count
+    _threads = whole_number(count, "count", 1, "set_num_threads")
 
 
 def num_threads() -> int:

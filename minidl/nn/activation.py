@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import functional as F
+from ..checks import number
 from ..tensor import Tensor
 from .module import Module
 
@@ -93,9 +94,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1]")
-        self.p, self.rng = p, rng
+        self.p, self.rng = number(p, "p", "[0, 1]", "Dropout"), rng
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training, self.rng)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module, to_numpy
-from ...checks import whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from ...tensor import op
 from .nearest import Nearest, Smallest, of_all
@@ -71,10 +71,9 @@ def jsma(
     >>> found.adversarial.ravel(), found.distance
     (array([0.9, 1. , 1. ], dtype=float32), array([2.]))
     """
-    if not 0 < abs(theta) <= 1:
-        raise ValueError(f"jsma: theta is {theta}, and must lie in [-1, 1] and not be 0: the change of a pixel")
-    if not 0 < gamma <= 1:
-        raise ValueError(f"jsma: gamma is {gamma}, and must be above 0 and at most 1: the part that may change")
+    if number(theta, "theta", "[-1, 1]", "jsma") == 0:
+        raise ValueError("jsma: theta is 0, and no pixel would change: 1 makes pixels bright, -1 dark")
+    gamma = number(gamma, "gamma", "(0, 1]", "jsma")
     candidates = whole_number(candidates, "candidates", 2, "jsma")
     with attacked("jsma", model, images, targets) as victim:
         victim.targets = victim.labels  # away from nothing, and towards these

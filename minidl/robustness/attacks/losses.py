@@ -14,6 +14,7 @@ from typing import Any
 
 from ... import functional as F
 from ...backend import Array, array_module
+from ...checks import number
 from ...tensor import Tensor, op
 
 Loss = Callable[..., Tensor]
@@ -24,6 +25,7 @@ def chosen_loss(loss: str, temperature: float, name: str, targeted: bool = False
     """Cross-entropy at a temperature or the margin, of the labels; or, to be led to targets, their negatives."""
     if loss not in ("cross_entropy", "margin"):
         raise ValueError(f"{name}: unknown loss {loss!r}: choose 'cross_entropy' or 'margin'")
+    temperature = number(temperature, "temperature", "(0, inf)", name)
     if loss == "margin" and temperature != 1:
         raise ValueError(
             f"{name}: temperature is {temperature}, and the margin of the logits has none: leave it out, or use "
