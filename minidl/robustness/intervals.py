@@ -109,7 +109,6 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
     return np.array([p - q - joined(p - p_low, q_high - q), p - q + joined(p_high - p, q - q_low)])
 
 
-@functools.lru_cache(maxsize=1024)
 def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
     """The exact lower confidence bound of a proportion: with probability 1 - alpha it is not above the true one.
 
@@ -140,12 +139,16 @@ def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
     >>> round(robustness.clopper_pearson_lower(100, 100, 0.001), 4)  # 0.001 ** (1 / 100)
     0.9333
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"clopper_pearson_lower: alpha is {alpha}, and must lie between 0 and 1, such as 0.001")
-    if count < 1 or not 0 <= successes <= count:
+    alpha = number(alpha, "alpha", "(0, 1)", "clopper_pearson_lower", ", such as 0.001")
+    count = whole_number(count, "count", 1, "clopper_pearson_lower")
+    successes = whole_number(successes, "successes", 0, "clopper_pearson_lower")
+    if successes > count:
         raise ValueError(f"clopper_pearson_lower: {successes} successes in {count} trials cannot be")
-    if successes == 0:
-        return 0.0
+    return _clopper_pearson(successes, count, alpha) if successes else 0.0
+
+
+@functools.lru_cache(maxsize=1024)
+def _clopper_pearson(successes: int, count: int, alpha: float) -> float:
     k = np.arange(successes, count + 1)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
     ways = log_factorial[count] - log_factorial[k] - log_factorial[count - k]

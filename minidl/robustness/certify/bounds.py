@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...backend import Array, to_numpy
-from ...checks import whole_number
+from ...checks import number, whole_number
 from ...functional import check_labels
 from ...nn import Module
-from ..checks import checked_epsilons, checked_images
+from ..checks import checked_epsilon, checked_images
 from .enclosure import Enclosure
 from .program import Program
 from .region import NORMS, Region
@@ -213,9 +213,5 @@ class Question:
 
 
 def _one_epsilon(epsilon: float, name: str, norm: str = "inf") -> float:
-    if norm == "2" and np.ndim(epsilon) == 0 and 1 < epsilon < np.inf:  # a length, which may be more than one pixel's
-        return float(epsilon)
-    sizes = checked_epsilons(epsilon, name)
-    if len(sizes) != 1:
-        raise ValueError(f"{name}: epsilon must be one number, and has {len(sizes)}: see robustness.certified")
-    return float(sizes[0])
+    # a length may be more than one pixel's
+    return number(epsilon, "epsilon", "[0, inf)", name) if norm == "2" else checked_epsilon(epsilon, name)

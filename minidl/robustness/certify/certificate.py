@@ -95,7 +95,7 @@ def certified(
     """
     question = Question("certified", model, images, labels, norm, arithmetic)
     given = checked_epsilons(epsilons, "certified")
-    wilson_interval(0, question.count, confidence)  # a wrong confidence is reported before the work, not after it
+    confidence = number(confidence, "confidence", "(0, 1)", "certified")
     steps = whole_number(steps, "steps", 0, "certified")
     sizes = np.unique(given)
     known = np.zeros(question.count, int)  # how many of the sizes, from the smallest, are proved
