@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import number, whole_number
 from .nn import Module
 from .optim import Optimizer
 from .tools.files import whole_file
@@ -140,7 +141,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, share: float = 0.03) -> None:
-        self.folder, self.share = Path(folder), share
+        self.folder, self.share = Path(folder), number(share, "share", "(0, 1]", "Checkpoints")
         self._last, self._cost = time.monotonic(), 0.0
 
     def files(self) -> list[Path]:
@@ -162,6 +163,7 @@ class Checkpoints:
 
         A disk that is full, or refuses, is reported, and the training goes on.
         """
+        epochs = whole_number(epochs, "epochs", 0, "Checkpoints.save")
         now = time.monotonic()
         cost = self._cost or _size(model, optimizer) / BYTES_PER_SECOND
         if self.share < 1 and (now - self._last) * self.share < cost:

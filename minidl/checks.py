@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from .backend import Array, device_of, is_array
+from .backend import Array, array_module, device_of, is_array, to_numpy
+from .backend.recording import is_capturing
 from .graph import Vjp
 from .kernels.shapes import Pair, output_sizes
-
-# Numbers
-
-
-def pair(value: int | Pair, name: str, least: int, operation: str) -> Pair:
-    """An int, or a (vertical, horizontal) pair of ints, as a pair."""
-    both = (value, value) if isinstance(value, int | np.integer) else value
-    try:
-        h, w = both
-        ok = int(h) == h and int(w) == w and min(h, w) >= least
-    except (TypeError, ValueError):
-        ok = False
-    if not ok:
-        raise ValueError(f"{operation}: {name} is {value!r}, and must be an int or a pair of ints, at least {least}")
-    return int(h), int(w)
-
-
-def whole_number(value: Any, name: str, least: int | None, operation: str, unit: str = "") -> int:
-    """A whole number, of ``unit``, as an int: of at least ``least``, where that is given."""
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        kind = f"whole number of {unit}" if unit else "whole number"
-        raise TypeError(f"{operation}: {name} is {value!r}, and must be a {kind}") from error
-    if least is not None and number < least:
-        raise ValueError(f"{operation}: {name} is {number}, and must be at least {least}")
-    return number
-
-
-def check_numbers(where: str, **settings: float) -> None:
-    """Each setting must be a finite number of at least 0."""
-    for name, value in settings.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{where}: {name} is {value!r}, and must be a number")
-        if not 0 <= value < math.inf:  # also true of NaN
-            raise ValueError(f"{where}: {name} is {value}, and must be finite and not negative")
-
+from .tools.numbers import number, numbers, pair, vector, whole_number, whole_numbers  # noqa: F401
 
 # Arrays and images
 
 
-def check_real(x: Any, operation: str, name: str = "x") -> None:
-    """x must be an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
+def check_real(x: Any, operation: str, name: str = "x") -> Array:
+    """x, if an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
     if not is_array(x):
         raise TypeError(f"{operation}: {name} must be a Tensor or an array, and got a {type(x).__name__}")
     if x.dtype.kind != "f":
@@ -63,6 +25,7 @@ def check_real(x: Any, operation: str, name: str = "x") -> None:
             f"{operation}: {name} must be real numbers, and got {x.dtype}: use .astype(np.float32), and divide pixels "
             "from 0 to 255 by 255"
         )
+    return x
 
 
 def channels_first(x: Array, channels: int) -> str:
@@ -95,6 +58,56 @@ def check_windows(
                 f"{x.shape}: the output {'height' if axis == 0 else 'width'} would be "
                 f"floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. Use larger images, a smaller kernel or more padding"
             )
+
+
+def check_unit_range(images: Array, operation: str) -> None:
+    """Pixels must lie in [0, 1]."""
+    least, most = float(images.min()), float(images.max())
+    if not (least >= 0 and most <= 1):  # also true of NaN
+        bad = int((~array_module(images).isfinite(images)).sum())
+        what = f"{bad} of their values are NaN or infinite" if bad else f"they span [{least:g}, {most:g}]"
+        raise ValueError(
+            f"{operation}: images must lie in [0, 1], and {what}. Divide pixels from 0 to 255 by 255, and leave "
+            "normalisation to the model's first layer (nn.Normalize)"
+        )
+
+
+# Labels and answers
+
+
+def check_labels(labels: Any, count: int, classes: int | None, name: str) -> Array:
+    """Labels (count,) as int64, or an error that says what is wrong with them; classes: None where it is not known."""
+    if not is_array(labels):
+        labels = np.asarray(labels)
+    if labels.shape != (count,):
+        hints = {(count, classes): "; for one-hot rows, use labels.argmax(axis=1)", (count, 1): ": use labels[:, 0]"}
+        hint, asking = hints.get(labels.shape, ""), "images" if classes is None else "logits"
+        raise ValueError(f"{name}: labels have shape {labels.shape}, the {asking} ask for ({count},){hint}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
+    if is_capturing():  # they cannot be looked at: who replays the step has checked what it is given
+        return labels
+    values, end = to_numpy(labels), 2**63 if classes is None else classes
+    known = "" if classes is None else f"with {classes} classes, "
+    bad = np.flatnonzero((values < 0) | (values >= end))
+    if len(bad):
+        raise ValueError(
+            f"{name}: label {values[bad[0]]} of image {bad[0]} is out of range: {known}labels go from 0 to {end - 1} "
+            f"({len(bad)} of {count} are out of range)"
+        )
+    return labels.astype(np.int64, copy=False)
+
+
+def truths(operation: str, **arrays: Any) -> tuple[np.ndarray, ...]:
+    """Boolean arrays of one shape (B,), of the same images in the same order."""
+    found = tuple(to_numpy(array) for array in arrays.values())
+    kinds, shapes = [str(array.dtype) for array in found], [str(array.shape) for array in found]
+    who, right = f"{operation}: {' and '.join(arrays)} must", "whether a network was right on each image"
+    if {*kinds} != {"bool"}:
+        raise TypeError(f"{who} be boolean, {right}, and are {' and '.join(kinds)}")
+    if found[0].ndim != 1 or len({*shapes}) > 1:
+        raise ValueError(f"{who} be (B,), the same images in the same order, and have shapes {' and '.join(shapes)}")
+    return found
 
 
 # Operations

@@ -22,18 +22,17 @@ from .graph import no_grad as no_grad
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
-    """What an operation computes with.
+    """What an operation computes with: arrays where they belong, in the order in which sums are rounded, and numbers.
 
-    NumPy's scalars, and arrays without axes beside others, become Python's numbers, which do not turn float32 into
-    float64. A list where an array belongs becomes one, of the others' precision.
+    NumPy's scalars, and arrays without axes beside others, become Python's, which do not turn float32 into float64.
     """
     if isinstance(argument, Tensor):
-        return argument.data
-    if listed and isinstance(argument, list | tuple):
-        return as_array(argument, precision or np.float32)
-    if isinstance(argument, np.generic) or (precision is not None and isinstance(argument, np.ndarray)):
-        return argument if argument.ndim else argument.item()
-    return argument
+        argument = argument.data
+    elif listed and isinstance(argument, list | tuple):
+        argument = as_array(argument, precision or np.float32)
+    elif isinstance(argument, np.generic) or (precision is not None and isinstance(argument, np.ndarray)):
+        argument = argument if argument.ndim else argument.item()
+    return np.asarray(as_array(argument), order="C") if listed and isinstance(argument, np.ndarray) else argument
 
 
 def _precision(arguments: Sequence[Any]) -> Any:
@@ -139,7 +138,7 @@ class Tensor:
     __array_ufunc__ = None  # array + tensor asks the tensor, and np.exp(tensor) does not lose the gradient in silence
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        data = data.data if isinstance(data, Tensor) else data if is_array(data) else as_array(data)
+        data = data.data if isinstance(data, Tensor) else as_array(data)
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
         self.data: Array = data
@@ -252,7 +251,7 @@ class Parameter(Tensor):
 
     Parameters
     ----------
-    data : array or list
+    data : array, which is copied where it is read-only, or list
 
     Attributes
     ----------
@@ -274,7 +273,7 @@ class Parameter(Tensor):
     __slots__ = ("_mask", "_pruned")
 
     def __init__(self, data: Array) -> None:
-        super().__init__(data, requires_grad=True)
+        super().__init__(np.require(data, requirements="W") if isinstance(data, np.ndarray) else data, True)
         self._mask: Array | None = None
         self._pruned: int | None = 0  # None: not counted since the mask was set
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .backend import Array, device_of, is_array, to_device, to_numpy
+from .checks import number, whole_number
 from .tensor import Tensor, no_grad
 
 
@@ -58,7 +59,9 @@ def check_gradients(
     >>> md.testing.check_gradients(lambda x, w: F.linear(x, w), np.ones((2, 3)), np.eye(3))
     True
     """
-    rng = np.random.default_rng(seed)
+    step = number(step, "step", "(0, inf)", "check_gradients")
+    tolerance = number(tolerance, "tolerance", "[0, inf)", "check_gradients")
+    rng = np.random.default_rng(whole_number(seed, "seed", 0, "check_gradients"))
     arrays = [x.data if isinstance(x, Tensor) else x if is_array(x) else np.asarray(x) for x in inputs]
     for i, x in enumerate(arrays):
         if x.dtype != np.float64:

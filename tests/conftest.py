@@ -18,12 +18,35 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("minidl")
 
 
+# What the quick half (``pytest -m quick``) leaves out: statistics that no version of Python changes, and what builds
+# the site, runs all lessons and studies, or kills a training. All else is run with each Python and on each system.
+LONG = {
+    "experiments",
+    "test_card.py",
+    "test_claims.py",
+    "test_docs.py",
+    "test_emulated_card.py",
+    "test_killed.py",
+    "test_notebooks.py",
+    "test_page_in_browser.py",
+    "test_site.py",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not LONG & set(item.path.parts) and not item.get_closest_marker("slow"):
+            item.add_marker("quick")
+
+
 def pytest_addoption(parser):
     parser.addoption("--device", choices=("cpu", "gpu"), default="cpu", help="where the table of operations runs")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "imagenette: needs the real images, where MINIDL_DATA points")
+    config.addinivalue_line("markers", "quick: of the half that runs with each Python and on each system")
     config.addinivalue_line("markers", "gpu: needs an NVIDIA card and CuPy")
 
 

@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A part of minidl imports only from the layers below its own.
 LAYERS = [
-    {"backend", "tools"},
+    {"tools"},
+    {"backend"},
     {"kernels"},
     {"graph"},
     {"checks", "settings"},
@@ -145,7 +146,9 @@ def test_kernels_are_chosen_by_name():
 
 
 def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=PACKAGE.parent, timeout=60
+    )
 
 
 def test_import_loads_nothing_heavy():

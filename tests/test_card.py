@@ -456,6 +456,6 @@ def test_a_study_on_a_card(tmp_path):
     figure = Figure("11", "FC5", "sparsity", tuple((run, Attack((0.0, 8.0))) for run in runs))
     run_study([figure], Place(tmp_path, progress=False), {"command": "", "preset": "", "settings": {}})
     for run in runs:
-        record = json.loads((tmp_path / "runs" / run.name / "run.json").read_text())
+        record = json.loads((tmp_path / "runs" / run.name / "run.json").read_text(encoding="utf-8"))
         assert (record["device"], record["card"], record["run"]["precision"]) == ("gpu", card_name(), "exact")
         assert record["sparsity"] == pytest.approx(run.sparsity, abs=1e-3)

@@ -51,9 +51,9 @@ def on_card(test):
 
     def run(tmp_path):
         program = tmp_path / "program.py"
-        program.write_text(f"{PREAMBLE}{source}\n\n{test.__name__}(cupy)\n")
+        program.write_text(f"{PREAMBLE}{source}\n\n{test.__name__}(cupy)\n", encoding="utf-8")
         env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(EMULATED), os.environ.get("PYTHONPATH", "")]))
-        done = subprocess.run([sys.executable, str(program)], env=env, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, str(program)], env=env, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stdout + done.stderr
 
     run.__name__ = test.__name__

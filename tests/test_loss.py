@@ -204,6 +204,16 @@ def test_any_logits_and_temperature(logits, labels, T):
         np.testing.assert_allclose(gradient, exact_gradient, rtol=1e-12, atol=1e-300)
 
 
+@pytest.mark.parametrize("T", [1.1e-19, 9e18])
+def test_the_ends_of_what_float32_allows(T):
+    """The loss and its gradient are those of float64, to float32's digits."""
+    logits = np.array([[3.0, -1.0, 0.5], [0.0, 40.0, -2.0]])
+    exact = loss_and_gradient(logits, [2, 1], temperature=T, reduction="none")
+    found = loss_and_gradient(logits.astype(np.float32), [2, 1], temperature=T, reduction="none")
+    for a, b in zip(found, exact, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=0)
+
+
 # Bad input
 
 
@@ -222,6 +232,14 @@ class TestBadLogits:
     def test_temperature_is_a_number(self, operation, T):
         with pytest.raises(TypeError, match=f"^{operation}: temperature is {re.escape(repr(T))}, and must be a number"):
             self.call(operation, np.ones((1, 3)), temperature=T)
+
+    @pytest.mark.parametrize("T", [1e-40, 1e-20, 1e19, 1e300])
+    def test_temperature_beyond_the_precision(self, operation, T):
+        message = f"{operation}: temperature is {T:g}, and logits of float32 need one from 1.1e-19 to 9.2e+18"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            self.call(operation, np.ones((1, 3), np.float32), temperature=T)
+        if 1e-100 < T < 1e100:  # float64 has more exponents
+            assert np.isfinite(self.call(operation, np.eye(3)[:1], temperature=T).data).all()
 
     @pytest.mark.parametrize("logits", [np.ones((1, 3), int), "logits", np.array(1.0)], ids=repr)
     def test_kind(self, operation, logits):

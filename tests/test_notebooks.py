@@ -35,6 +35,7 @@ def test_it_runs(lesson):
         env=environment,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=3 * SECONDS,
     )
     print(f"{lesson.stem}: {time.perf_counter() - start:.1f} s")

@@ -30,7 +30,11 @@ def test_an_error_puts_them_back():
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"precision": "half"}, "'half'"), ({"threads": 0}, "whole number"), ({"kernels": "fast"}, "unknown kernels")],
+    [
+        ({"precision": "half"}, "'half'"),
+        ({"threads": 0}, "count is 0, and must be at least 1"),
+        ({"kernels": "fast"}, "unknown kernels"),
+    ],
 )
 def test_a_wrong_setting_changes_nothing(wrong, message):
     before = state()

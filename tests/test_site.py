@@ -24,7 +24,9 @@ def site(tmp_path_factory):
     """The folder of the built site."""
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(ROOT / "docs"), str(out / "html")]
-    done = subprocess.run([*command, "-d", str(out / "doctrees")], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [*command, "-d", str(out / "doctrees")], capture_output=True, text=True, encoding="utf-8", timeout=600
+    )
     assert done.returncode == 0, done.stderr
     return out / "html"
 

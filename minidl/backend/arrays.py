@@ -135,12 +135,12 @@ def is_array(x: object) -> bool:
 
 
 def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
-    """A number, or nested lists of numbers, as an array; NumPy's own scalars keep their precision.
+    """A number, or nested lists of numbers, as an array. Arrays stay as they are, but for a foreign byte order.
 
     Parameters
     ----------
-    values : number or (nested) list
-    dtype : of the array
+    values : array, number or (nested) list
+    dtype : of the array, where the values have none of their own
 
     Raises
     ------
@@ -153,6 +153,8 @@ def as_array(values: Any, dtype: Any = np.float32) -> np.ndarray:
     >>> as_array([1, 2])
     array([1., 2.], dtype=float32)
     """
+    if is_array(values):
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
     if isinstance(values, np.generic):
         return np.asarray(values)
     if values is None:  # NumPy would make it NaN

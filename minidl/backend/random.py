@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ..tools.numbers import whole_number
+
 Seed = int | np.random.SeedSequence | np.random.Generator
 
 STREAMS = ("init", "shuffle", "augmentation", "dropout", "attack")
 
 
-def streams(seed: Seed) -> dict[str, np.random.Generator]:
+def streams(seed: Seed, asked_by: str = "streams") -> dict[str, np.random.Generator]:
     """One independent random stream for each purpose in ``STREAMS``, all spawned from one seed.
 
     A stream each means that, say, a model with dropout sees the same shuffling as one without.
@@ -21,6 +23,8 @@ def streams(seed: Seed) -> dict[str, np.random.Generator]:
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
         A seed sequence is left as it is: the same one gives the same streams. A generator gives streams of their own
         each time, and none of its numbers.
+    asked_by : str
+        Who is named when the seed is none of these.
 
     Examples
     --------
@@ -33,7 +37,7 @@ def streams(seed: Seed) -> dict[str, np.random.Generator]:
     elif isinstance(seed, np.random.SeedSequence):
         sequence = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size)
     else:
-        sequence = np.random.SeedSequence(seed)
+        sequence = np.random.SeedSequence(whole_number(seed, "seed", 0, asked_by))
     children = sequence.spawn(len(STREAMS))
     return {name: np.random.Generator(np.random.PCG64(child)) for name, child in zip(STREAMS, children, strict=True)}
 
@@ -56,7 +60,7 @@ def manual_seed(seed: int) -> None:
     >>> bool((a == b).all())
     True
     """
-    _default.update(streams(seed))
+    _default.update(streams(seed, "manual_seed"))
 
 
 def default_rng(stream: str) -> np.random.Generator:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, is_array
+from ..backend import Array, array_module, as_array, is_array
 from ..nn import Conv2d, LowRankConv2d, Module
 from ..nn.low_rank import checked_rank, largest_rank
 from ..tensor import Parameter, Tensor
@@ -62,7 +62,7 @@ def factorize(weight: Array | Tensor, rank: int) -> tuple[Array, Array]:
     >>> v.shape, h.shape, bool(np.allclose(v * h, edge))
     ((1, 3, 1, 1), (1, 1, 3, 1), True)
     """
-    weight = weight.data if isinstance(weight, Tensor) else weight
+    weight = weight.data if isinstance(weight, Tensor) else as_array(weight) if is_array(weight) else weight
     if not is_array(weight) or weight.ndim != 4 or weight.dtype not in (np.float32, np.float64):
         what = f"{weight.dtype} of shape {weight.shape}" if is_array(weight) else f"a {type(weight).__name__}"
         raise TypeError(f"factorize: the weight must be a float32 or float64 array (N, KH, KW, C), and is {what}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..backend import array_module
-from ..checks import whole_number
+from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
 from ..tensor import Parameter
 
@@ -46,7 +47,7 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     >>> [cubic_sparsity(t, final=0.8, start=100, every=50, count=2) for t in (0, 100, 149, 150, 200, 1000)]
     [0.0, 0.0, 0.0, 0.7000000000000001, 0.8, 0.8]
     """
-    final, start, every, count = _checked_schedule(final, start, every, count, "cubic_sparsity")
+    final, start, every, count = _checked_schedule("cubic_sparsity", start, every, count, final=final)
     step = whole_number(step, "step", 0, "cubic_sparsity", "training iterations")
     done = _pruning_steps(step, start, every, count)
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
@@ -113,7 +114,7 @@ class MagnitudePruner:
     ) -> None:
         name = "MagnitudePruner"
         self.final_sparsity, self.start, self.every, self.count = _checked_schedule(
-            final_sparsity, start, every, count, name
+            name, start, every, count, final_sparsity=final_sparsity
         )
         if scope not in SCOPES:
             raise ValueError(f"{name}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
@@ -257,12 +258,7 @@ def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Par
     return kept
 
 
-def _checked_schedule(final: float, start: int, every: int, count: int, name: str) -> tuple[float, int, int, int]:
-    if not 0 <= final < 1:
-        raise ValueError(f"{name}: the final sparsity is {final}, and must be a fraction in [0, 1): 0.9 is 90 %")
-    return (
-        float(final),
-        whole_number(start, "start", 0, name, "training iterations"),
-        whole_number(every, "every", 1, name, "training iterations"),
-        whole_number(count, "count", 1, name, "training iterations"),
-    )
+def _checked_schedule(name: str, start: Any, every: Any, count: Any, **finals: Any) -> tuple[float, int, int, int]:
+    (final,) = (number(final, key, "[0, 1)", name, ": 0.9 is 90 %") for key, final in finals.items())
+    every, count = whole_numbers(name, 1, "training iterations", every=every, count=count)
+    return final, whole_number(start, "start", 0, name, "training iterations"), every, count

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..tools.progress import is_live
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -60,7 +62,7 @@ def _fetch(archive: Archive, base: Path) -> Path:
 
     path = base / archive.filename
     try:
-        pooch.retrieve(archive.url, f"md5:{archive.md5}", fname=archive.filename, path=base, progressbar=True)
+        pooch.retrieve(archive.url, f"md5:{archive.md5}", fname=archive.filename, path=base, progressbar=is_live())
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
         advice = f"Check the network and try again, or download it by other means to {path}"
         if path.exists():

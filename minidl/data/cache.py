@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
+
+from ..tools.files import first_writable, whole_file
+from ..tools.progress import ProgressBar
+from ..tools.threads import cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,15 +37,15 @@ def decoded(paths: Sequence[Path], pixels: int, folder: Path, name: str) -> np.n
     for candidate in (folder, _user_folder()):
         if (images := _mapped(candidate / filename, shape)) is not None:
             return images
-    folder, temporary = _create(folder, filename)
+    path = first_writable(folder, _user_folder()) / filename
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             _write(file, paths, shape, name)
-        os.replace(temporary, folder / filename)
-    except BaseException:  # an interrupt too must not leave half a cache behind
-        temporary.unlink()
+    except PermissionError:  # Windows replaces no file that is mapped: another process was quicker
+        if (images := _mapped(path, shape)) is not None:
+            return images
         raise
-    return np.load(folder / filename, mmap_mode="r")
+    return np.load(path, mmap_mode="r")
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -75,19 +77,19 @@ def square(path: Path, pixels: int) -> bytes:
 
 def _write(file: IO[bytes], paths: Sequence[Path], shape: tuple[int, ...], name: str) -> None:
     """Decode in parallel, write in order: through a file, where a full disk is an ordinary error."""
-    from tqdm.auto import tqdm
-
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    images = _in_parallel(paths, shape[1])
-    for image in tqdm(images, f"decoding {name} at {shape[1]} px", total=len(paths), unit=" images"):
-        file.write(image)
-    file.flush()
-    os.fsync(file.fileno())
+    with ProgressBar(len(paths), f"decoding {name} at {shape[1]} px", shown=True, unit="images") as bar:
+        for image in _in_parallel(paths, shape[1]):
+            file.write(image)
+            bar.advance()
+            if bar.due:
+                bar.show()
+        bar.finish(images=f"{len(paths)}")
 
 
 def _in_parallel(paths: Sequence[Path], pixels: int) -> Iterator[bytes]:
     """Decode on every core, in order: threads do, since Pillow releases the interpreter while it works."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), CHUNK):
             yield from pool.map(partial(square, pixels=pixels), paths[start : start + CHUNK])
 
@@ -109,22 +111,6 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None
-
-
-def _create(folder: Path, filename: str) -> tuple[Path, Path]:
-    """The first folder that can be written, and an empty temporary file in it."""
-    try:
-        return folder, _temporary(folder, filename)
-    except OSError:  # a dataset on a read-only disk
-        folder = _user_folder()
-        return folder, _temporary(folder, filename)
-
-
-def _temporary(folder: Path, filename: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".{filename}-{uuid4().hex}"
-    path.touch()  # unlike those of `tempfile`, a file that other users of the folder can read
-    return path
 
 
 def _user_folder() -> Path:

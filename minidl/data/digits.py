@@ -7,6 +7,7 @@ from importlib import resources
 
 import numpy as np
 
+from ..checks import whole_number
 from .imageset import ImageSet
 
 CLASSES = tuple("0123456789")
@@ -52,6 +53,7 @@ def digits(split: str | None = None, seed: int = 0) -> ImageSet:
     """
     if split not in (None, "train", "val"):
         raise ValueError(f"unknown split of the digits, {split!r}: choose None (all), 'train' or 'val'")
+    seed = whole_number(seed, "seed", 0, "digits")
     pixels, labels = _stored()
     chosen = np.arange(len(labels)) if split is None else _stratified(labels, split, seed)
     images = pixels[chosen, :, :, None] / np.float32(MAX_VALUE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..tools.files import user_path
 from .archive import Archive, install
 from .cache import decoded, read_rgb
 from .imageset import ImageSet
@@ -159,7 +160,7 @@ def _base(root: str | os.PathLike[str] | None) -> Path:
         import pooch
 
         root = pooch.os_cache("minidl")
-    return Path(root).expanduser()
+    return user_path(root)
 
 
 def _find(base: Path, archive: Archive) -> Path | None:

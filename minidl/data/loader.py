@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, Seed, array_module, device_of, is_gpu_array, streams, to_device, to_numpy
-from ..checks import check_numbers
+from ..checks import check_labels, check_unit_range, number, pair, whole_number
+from ..kernels.shapes import Pair
 from .ahead import run_ahead
 
 Batch = tuple[Array, np.ndarray]
@@ -96,23 +97,24 @@ class Loader:
         prefetch: int = 2,
     ) -> None:
         self.images, self.labels = _checked_arrays(images, labels)
-        self.batch_size = _checked_count("batch_size", batch_size, least=1)
+        self.batch_size = whole_number(batch_size, "batch_size", 1, "Loader")
         self.shuffle = shuffle
         self.augment = shuffle if augment is None else augment
-        self.pad = _checked_count("pad", pad, least=0) if self.augment else 0
+        pad, prefetch = whole_number(pad, "pad", 0, "Loader"), whole_number(prefetch, "prefetch", 0, "Loader")
+        self.pad = pad if self.augment else 0
         self.crop = _checked_crop(crop, self.images.shape[1:3], self.pad)
         self.flip = flip
-        check_numbers("Loader", noise=noise)
-        self.noise = float(noise) if self.augment else 0.0
+        noise = number(noise, "noise", "[0, inf)", "Loader")
+        self.noise = noise if self.augment else 0.0
         self.drop_last = drop_last
         no_thread = sys.platform == "emscripten" or is_gpu_array(images)
-        self.prefetch = 0 if no_thread else _checked_count("prefetch", prefetch, least=0)
+        self.prefetch = 0 if no_thread else prefetch
         self.next_epoch = 0
-        drawn = streams(seed)
+        drawn = streams(seed, "Loader")
         self._keys = {purpose: int(drawn[purpose].integers(2**63)) for purpose in ("shuffle", "augmentation")}
         if len(self) == 0:
             raise ValueError(
-                f"drop_last leaves nothing: {len(self.labels)} images do not fill one batch of {batch_size}"
+                f"Loader: drop_last leaves nothing: {len(self.labels)} images do not fill one batch of {batch_size}"
             )
 
     def __len__(self) -> int:
@@ -127,7 +129,7 @@ class Loader:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Run the epoch of this number, counted from 0: the same batches every time."""
-        epoch = _checked_count("epoch", epoch, least=0)
+        epoch = whole_number(epoch, "epoch", 0, "Loader.epoch")
         batches = self._batches(self._plan(epoch))
         if self.noise:
             batches = self._noisy(batches, epoch)
@@ -214,50 +216,26 @@ class Loader:
 
 
 def _checked_arrays(images: Array, labels: Array) -> Batch:
-    labels = to_numpy(labels)
     if not is_gpu_array(images):
         images = np.asarray(images)  # a plain view of a memory map indexes faster
     if images.ndim != 4:
         raise ValueError(
-            f"images must have shape (n, H, W, C), got {images.shape}: a grey image needs images[..., None]"
+            f"Loader: images must have shape (n, H, W, C), got {images.shape}: a grey image needs images[..., None]"
         )
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"every image needs one label: got labels {labels.shape} for images {images.shape}")
     if len(images) == 0:
-        raise ValueError("there are no images to load: images has shape " + str(images.shape))
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be integers, got {labels.dtype}: use labels.astype(np.int64)")
-    if images.dtype != np.uint8:
-        _check_unit_range(images)
-    return images, labels.astype(np.int64)
+        raise ValueError(f"Loader: there are no images to load: images has shape {images.shape}")
+    if images.dtype.kind == "f":
+        check_unit_range(images, "Loader")
+    elif images.dtype != np.uint8:
+        raise ValueError(f"Loader: images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
+    return images, check_labels(to_numpy(labels), len(images), None, "Loader").copy()
 
 
-def _check_unit_range(images: Array) -> None:
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # so written, it catches NaN too
-        raise ValueError(
-            f"floating-point images must lie in [0, 1], got values from {low:g} to {high:g}: "
-            "divide by 255, or pass them as uint8"
-        )
-
-
-def _checked_count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
-    return int(value)
-
-
-def _checked_crop(crop: int | tuple[int, int] | None, size: tuple[int, ...], pad: int) -> tuple[int, int]:
-    H, W = size
-    window = (H, W) if crop is None else tuple(crop) if isinstance(crop, (tuple, list)) else (crop, crop)
-    if len(window) != 2:
-        raise ValueError(f"crop must be one number or (height, width), got {crop!r}")
-    h, w = (_checked_count("crop", side, least=1) for side in window)
+def _checked_crop(crop: int | Pair | None, size: Pair, pad: int) -> Pair:
+    (H, W), (h, w) = size, size if crop is None else pair(crop, "crop", 1, "Loader")
     if h > H + 2 * pad or w > W + 2 * pad:
         raise ValueError(
-            f"crop {h}x{w} is larger than the images, {H}x{W} with {pad} pixels of padding: "
+            f"Loader: crop {h}x{w} is larger than the images, {H}x{W} with {pad} pixels of padding: "
             "ask for a smaller crop, or load the images larger"
         )
     return h, w

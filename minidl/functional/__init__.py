@@ -1,8 +1,8 @@
 """The differentiable operations, by PyTorch's names: ``from minidl import functional as F``."""
 
+from ..checks import check_labels as check_labels  # no operation, but what takes labels asks it
 from .activation import dropout, relu, sigmoid, tanh
 from .convolution import conv2d, linear
-from .loss import check_labels as check_labels  # no operation, but what takes labels asks it
 from .loss import cross_entropy, log_softmax, margin_loss, softmax
 from .normalization import batch_norm, local_response_norm, normalize
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d

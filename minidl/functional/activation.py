@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import kernels
 from ..backend import Array, array_module, default_rng
-from ..checks import check_real
+from ..checks import check_real, number
 from ..tensor import Tensor, op
 from .arithmetic import Result
 
@@ -102,8 +102,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Genera
     >>> sorted(set(y.data.tolist()))
     [0.0, 2.0]
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is {p}, and must be a probability in [0, 1]")
+    p = number(p, "p", "[0, 1]", "dropout")
     if training and p > 0:
         return _dropout(x, p, rng or default_rng("dropout"))
     x = x if isinstance(x, Tensor) else Tensor(x)

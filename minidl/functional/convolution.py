@@ -45,7 +45,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
             f"linear: x has shape {x.shape} and weight {weight.shape}: they must be (..., in) and (in, out), with "
             f"the same number of inputs{_missing_step(x, weight)}"
         )
-    if bias is not None and bias.shape != weight.shape[1:]:
+    if bias is not None and check_real(bias, "linear", "bias").shape != weight.shape[1:]:
         raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")
     k = kernels.of(x)
     rows = _rows(x)
@@ -120,7 +120,7 @@ def conv2d(
             f"(N, KH, KW, C) with the images' C = {x.shape[3]} channels last"
             f"{channels_first(x, weight.shape[-1])}"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
+    if bias is not None and check_real(bias, "conv2d", "bias").shape != weight.shape[:1]:
         raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")
     stride, padding = pair(stride, "stride", 1, "conv2d"), pair(padding, "padding", 0, "conv2d")
     check_windows(x, weight.shape[1:3], stride, padding, "conv2d", weight)

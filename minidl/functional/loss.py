@@ -9,30 +9,32 @@ from __future__ import annotations
 
 import math
 import warnings
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, is_array, to_numpy
-from ..backend.recording import is_capturing
+from ..backend import Array, array_module, is_array
+from ..checks import check_labels, number
 from ..tensor import op
 from .arithmetic import Result
 
 
-def _scaled(logits: Array, temperature: float, name: str) -> Array:
-    """(g - max g) / T along the last axis: the largest becomes exactly 0, and no exponential of it can overflow."""
-    if not isinstance(temperature, Real):
-        raise TypeError(f"{name}: temperature is {temperature!r}, and must be a number")
-    if not 0 < temperature < math.inf:  # also true of NaN
-        raise ValueError(f"{name}: temperature is {temperature}, and must be above 0 and finite (1: the plain softmax)")
+def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]:
+    """(g - max g) / T along the last axis, and T: the largest becomes 0, and no exponential of it can overflow."""
+    temperature = number(temperature, "temperature", "(0, inf)", name, " (1: the plain softmax)")
     if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
         kind = f"of {logits.dtype}, of shape {logits.shape}" if is_array(logits) else f"a {type(logits).__name__}"
         raise TypeError(
             f"{name}: logits must be an array of real numbers (B, classes), and are {kind}: they come before the labels"
         )
+    least = math.sqrt(np.finfo(logits.dtype).tiny)  # half of the exponents for T, half for what it divides
+    if not least <= temperature <= 1 / least:
+        raise ValueError(
+            f"{name}: temperature is {temperature:g}, and logits of {logits.dtype} need one from {least:.1e} to "
+            f"{1 / least:.1e}: beyond these, quotients overflow or gradients vanish"
+        )
     with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
-        return (logits - logits.max(axis=-1, keepdims=True)) / temperature
+        return (logits - logits.max(axis=-1, keepdims=True)) / temperature, temperature
 
 
 @op
@@ -62,7 +64,7 @@ def softmax(logits: Array, temperature: float = 1.0) -> Result:
     array([1., 0.], dtype=float32)
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "softmax")
+    z, temperature = _scaled(logits, temperature, "softmax")
     largest = z.argmax(axis=-1)[..., None]
     p = xp.exp(z)
     p /= p.sum(axis=-1, keepdims=True)
@@ -100,7 +102,7 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
     [0.0, -10000.0]
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "log_softmax")
+    z, temperature = _scaled(logits, temperature, "log_softmax")
     first = z.argmax(axis=-1)[..., None] == xp.arange(z.shape[-1])  # one largest logit in each row
     others = xp.where(first, 0, xp.exp(z)).sum(axis=-1, keepdims=True)
     y = z - xp.log1p(others)  # log sum exp = 0 + log(1 + the others), exact to the last digit where they are tiny
@@ -153,7 +155,7 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     array([[-4.248354e-18,  4.248354e-18]], dtype=float32)
     """
     xp = array_module(logits)
-    z = _scaled(logits, temperature, "cross_entropy")
+    z, temperature = _scaled(logits, temperature, "cross_entropy")
     labels = xp.asarray(_checked(z, labels, reduction, "cross_entropy"))
     _warn_of_probabilities(logits)
     rows = xp.arange(len(z))
@@ -263,25 +265,3 @@ def _reduced(each: Array, reduction: str) -> Array:
 def _shared(dy: Array, count: int, reduction: str) -> Array:
     """What each image's loss has of dy, to be multiplied with (B, classes)."""
     return dy[:, None] if reduction == "none" else dy / count if reduction == "mean" else dy
-
-
-def check_labels(labels: Any, count: int, classes: int, name: str) -> Array:
-    """Labels as they are, or an error that says what is wrong with them."""
-    if not is_array(labels):
-        labels = np.asarray(labels)
-    if labels.shape != (count,):
-        hints = {(count, classes): "; for one-hot rows, use labels.argmax(axis=1)", (count, 1): ": use labels[:, 0]"}
-        hint = hints.get(labels.shape, "")
-        raise ValueError(f"{name}: labels have shape {labels.shape}, the logits ask for ({count},){hint}")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name}: labels must be integers (class numbers), and are {labels.dtype}: use .astype(int)")
-    if is_capturing():  # they cannot be looked at: who replays the step has checked what it is given
-        return labels
-    bad = to_numpy(labels)
-    bad = np.flatnonzero((bad < 0) | (bad >= classes))
-    if len(bad):
-        raise ValueError(
-            f"{name}: label {labels[bad[0]]} of image {bad[0]} is out of range: with {classes} classes, labels go from "
-            f"0 to {classes - 1} ({len(bad)} of {count} are out of range)"
-        )
-    return labels

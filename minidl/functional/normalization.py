@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..backend import Array, array_module
 from ..backend.cuda import constant
-from ..checks import channels_first, check_images, check_real
+from ..checks import channels_first, check_images, check_real, number, numbers, vector, whole_number
 from ..graph import once
 from ..tensor import op
 from .arithmetic import Result
@@ -66,8 +66,9 @@ def batch_norm(
     [-1.0, 1.0]
     """
     _check_channels(x, gamma=gamma, beta=beta, **({} if mean is None or var is None else {"mean": mean, "var": var}))
-    if residual is not None and residual.shape != x.shape:
+    if residual is not None and check_real(residual, "batch_norm", "residual").shape != x.shape:
         raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
+    eps = number(eps, "eps", "[0, inf)", "batch_norm")
     k = kernels.of(x)
     known = mean is not None and var is not None
     mean, var = _statistics(k, x, mean, var, observe)
@@ -113,7 +114,7 @@ def _check_channels(x: Array, **arrays: Array) -> None:
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
     for name, array in arrays.items():
-        if array.shape != x.shape[-1:]:
+        if check_real(array, "batch_norm", name).shape != x.shape[-1:]:
             raise ValueError(
                 f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
                 f"{channels_first(x, array.size)}"
@@ -145,15 +146,15 @@ def normalize(x: Array, mean: Any, std: Any) -> Result:
     [[-1.0, 2.0]]
     """
     check_real(x, "normalize", "images")
-    mean, scale = np.asarray(mean, np.float64), 1 / np.asarray(std, np.float64)
-    for name, numbers in (("mean", mean), ("std", scale)):
-        if numbers.size != 1 and numbers.shape != x.shape[-1:]:
+    mean, scale = vector(mean, "mean", "(-inf, inf)", "normalize"), 1 / vector(std, "std", "(0, inf)", "normalize")
+    for name, known in (("mean", mean), ("std", scale)):
+        if known.size != 1 and known.shape != x.shape[-1:]:
             raise ValueError(
-                f"normalize: {name} has shape {numbers.shape}: this Normalize was made for {numbers.size} channels, "
-                f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, numbers.size)}"
+                f"normalize: {name} has shape {known.shape}: this Normalize was made for {known.size} channels, "
+                f"and the images have {x.shape[-1]}: their shape is {x.shape}{channels_first(x, known.size)}"
             )
     mean, scale, one, zero = (
-        constant(np.broadcast_to(numbers, x.shape[-1:]), x.dtype, x) for numbers in (mean, scale, 1, 0)
+        constant(np.broadcast_to(value, x.shape[-1:]), x.dtype, x) for value in (mean, scale, 1, 0)
     )
     k = kernels.of(x)
 
@@ -188,12 +189,8 @@ def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: floa
     [0.5, 0.5, 0.5]
     """
     check_images(x, "local_response_norm")
-    if size < 1:
-        raise ValueError(f"local_response_norm: size is {size}, and must be at least 1")
-    if not (k > 0 and alpha >= 0 and beta >= 0):  # nothing is divided by zero, nor a negative number given a root
-        raise ValueError(
-            f"local_response_norm: k is {k}, alpha is {alpha} and beta {beta}: k must be above 0, the others at least 0"
-        )
+    size, k = whole_number(size, "size", 1, "local_response_norm"), number(k, "k", "(0, inf)", "local_response_norm")
+    alpha, beta = numbers("local_response_norm", "[0, inf)", alpha=alpha, beta=beta)
     below, above = size // 2, (size - 1) // 2
     scale = k + alpha / size * _sum_neighbours(x * x, below, above)
     shrink = scale**-beta

@@ -10,13 +10,21 @@ from ..tensor import op
 from .arithmetic import Result
 
 
-def _window_settings(
-    x: Array, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair, name: str
+def window_pairs(
+    name: str, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair
 ) -> tuple[Pair, Pair, Pair]:
-    check_images(x, name)
+    """The kernel, the stride, which is the kernel by default, and the padding, as pairs."""
     kernel = pair(kernel_size, "kernel_size", 1, name)
     step = kernel if stride is None else pair(stride, "stride", 1, name)
-    border = pair(padding, "padding", 0, name)
+    return kernel, step, pair(padding, "padding", 0, name)
+
+
+def _fitting(
+    x: Array, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair, name: str
+) -> tuple[Pair, Pair, Pair]:
+    """The same, where windows of this kind fit into the images."""
+    check_images(x, name)
+    kernel, step, border = window_pairs(name, kernel_size, stride, padding)
     if 2 * border[0] > kernel[0] or 2 * border[1] > kernel[1]:
         raise ValueError(f"{name}: padding {border} is more than half the kernel {kernel}: some windows would be empty")
     check_windows(x, kernel, step, border, name)
@@ -53,7 +61,7 @@ def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     array([[ 5.,  7.],
            [13., 15.]])
     """
-    kernel, step, border = _window_settings(x, kernel_size, stride, padding, "max_pool2d")
+    kernel, step, border = _fitting(x, kernel_size, stride, padding, "max_pool2d")
     k, x_shape = kernels.of(x), x.shape
     y, where = k.max_pool2d(x, kernel, step, border)
     return y, (lambda dy: k.max_pool2d_grad(dy, where, x_shape, kernel, step, border),)
@@ -85,7 +93,7 @@ def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
     """
-    kernel, step, border = _window_settings(x, kernel_size, stride, padding, "avg_pool2d")
+    kernel, step, border = _fitting(x, kernel_size, stride, padding, "avg_pool2d")
     rows, columns = (
         tuple((i * s - p, i * s - p + k) for i in range(output_size(size, k, s, p)))
         for size, k, s, p in zip(x.shape[1:3], kernel, step, border, strict=True)

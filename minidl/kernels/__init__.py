@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import os
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib.util import find_spec
 from types import ModuleType
 
 from ..backend import Array, is_gpu_array
+from ..tools.numbers import whole_number
+from ..tools.threads import cores, deep
 
 MODULES = ("loops", "portable", "cpu", "gpu")
 PRECISIONS = ("exact", "fast", "bfloat16")
 
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
 _precision = "fast"
-_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = cores()
 
 
 @functools.cache
@@ -42,12 +44,22 @@ def module(name: str) -> ModuleType:
     """
     if name not in MODULES:
         raise ValueError(f"unknown kernels {name!r}: choose from {', '.join(MODULES)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return deep(importlib.import_module, f"{__name__}.{name}")
 
 
 @functools.cache
 def _default(gpu: bool) -> ModuleType:
-    return module("gpu" if gpu else "cpu" if find_spec("numba") else "portable")
+    if gpu or not find_spec("numba"):
+        return module("gpu" if gpu else "portable")
+    try:
+        return module("cpu")
+    except ImportError as error:  # Numba's compiler is switched off, or refuses this version of NumPy
+        warnings.warn(
+            f"minidl computes with its portable kernels, which give the same and take longer: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return module("portable")
 
 
 def of(x: Array) -> ModuleType:
@@ -135,7 +147,8 @@ def precision() -> str:
 
 
 def set_num_threads(count: int) -> None:
-    """How many threads the compiled kernels share their work among; by default the processors this process may use.
+    """How many threads the compiled kernels share their work among; by default the cores there are for this process:
+    what the system lets it run on, Slurm gave it, or its container's CPU quota allows.
 
     Results are the same, to the bit, with any number.
 
@@ -153,9 +166,7 @@ def set_num_threads(count: int) -> None:
     >>> md.set_num_threads(before)
     """
     global _threads
-    if not isinstance(count, int) or count < 1:
-        raise ValueError(f"set_num_threads: the count is {count!r}, and must be a whole number, 1 or more")
-    _threads = count
+    _threads = whole_number(count, "count", 1, "set_num_threads")
 
 
 def num_threads() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import number, whole_numbers
 from ..nn import AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from ..tensor import Tensor
 from .standard import standard_normalize, stream
@@ -28,7 +29,9 @@ class AlexNet(Module):
     """
 
     def __init__(self, num_classes: int = 10, channels: int = 3, dropout: float = 0.5, seed: int | None = None) -> None:
-        init, drop = stream("init", seed), stream("dropout", seed)
+        num_classes, channels = whole_numbers("AlexNet", 1, num_classes=num_classes, channels=channels)
+        dropout = number(dropout, "dropout", "[0, 1]", "AlexNet")
+        init, drop = stream("init", seed, "AlexNet"), stream("dropout", seed, "AlexNet")
         self.normalize = standard_normalize(channels)
         self.features = _features(channels, init)
         self.avgpool = AdaptiveAvgPool2d(6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..checks import pair
+from ..checks import pair, whole_numbers
 from ..kernels.shapes import Pair
 from ..nn import Flatten, Linear, ReLU, Sequential
 from .standard import standard_normalize, stream
@@ -36,7 +36,8 @@ def fc5(num_classes: int = 10, image_size: int | Pair = 64, channels: int = 3, s
     >>> md.models.fc5(image_size=8, channels=1)(np.zeros((2, 8, 8, 1), np.float32)).shape
     (2, 10)
     """
-    rng = stream("init", seed)
+    num_classes, channels = whole_numbers("fc5", 1, num_classes=num_classes, channels=channels)
+    rng = stream("init", seed, "fc5")
     sizes = (channels * math.prod(pair(image_size, "image_size", 1, "fc5")), *HIDDEN, num_classes)
     layers = {"normalize": standard_normalize(channels), "flatten": Flatten()}
     for i, (before, after) in enumerate(itertools.pairwise(sizes), start=1):

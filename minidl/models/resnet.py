@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ..checks import whole_number, whole_numbers
 from ..nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
 from ..tensor import Tensor
 from .standard import standard_normalize, stream
@@ -53,8 +56,10 @@ class ResNet(Module):
     21289802
     """
 
-    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, channels: int, seed: int | None) -> None:
-        rng = stream("init", seed)
+    def __init__(self, blocks: Sequence[int], num_classes: int, channels: int, seed: int | None) -> None:
+        num_classes, channels = whole_numbers("ResNet", 1, num_classes=num_classes, channels=channels)
+        blocks = tuple(whole_number(count, f"blocks[{i}]", 1, "ResNet") for i, count in enumerate(blocks))
+        rng = stream("init", seed, "ResNet")
         self.normalize = standard_normalize(channels)
         self.conv1 = Conv2d(channels, 64, 7, stride=2, padding=3, bias=False, rng=rng)
         self.bn1 = BatchNorm2d(64)

@@ -16,6 +16,6 @@ def standard_normalize(channels: int) -> Normalize:
     return Normalize(IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else Normalize(0.5, 0.25)
 
 
-def stream(name: str, seed: int | None) -> np.random.Generator | None:
+def stream(name: str, seed: int | None, model: str) -> np.random.Generator | None:
     """The random stream of that name from a seed of the model's own; None lets the layers use the default streams."""
-    return None if seed is None else streams(seed)[name]
+    return None if seed is None else streams(seed, model)[name]

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module
+from ..checks import number
 from ..tensor import Tensor
 from .lines import Lines, relu_lines, s_shaped_lines
 from .module import Module
@@ -108,9 +109,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is {p}, and must be a probability in [0, 1]")
-        self.p, self.rng = p, rng
+        self.p, self.rng = number(p, "p", "[0, 1]", "Dropout"), rng
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training, self.rng)

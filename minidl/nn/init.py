@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import whole_number
+
 
 def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> np.ndarray:
     """Uniform in +-1 / sqrt(fan_in): PyTorch's default for weights and biases.
@@ -29,6 +31,7 @@ def uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int
     >>> bool(abs(init.uniform_fan_in(np.random.default_rng(0), (4, 25), fan_in=25)).max() <= 0.2)
     True
     """
+    fan_in = whole_number(fan_in, "fan_in", 0, "uniform_fan_in")
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -54,7 +57,7 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...], fan: int) -> np.
     >>> round(float(init.he_normal(np.random.default_rng(0), (1000, 50), fan=50).var()) * 50, 1)
     2.0
     """
-    return (rng.standard_normal(shape) * math.sqrt(2 / fan)).astype(np.float32)
+    return (rng.standard_normal(shape) * math.sqrt(2 / whole_number(fan, "fan", 1, "he_normal"))).astype(np.float32)
 
 
 def he_uniform(model: Any) -> Any:

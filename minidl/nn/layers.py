@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import default_rng
-from ..checks import pair, whole_number
+from ..checks import pair, whole_numbers
 from ..kernels.shapes import Pair, Shape, output_size
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
@@ -45,8 +45,7 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, rng: np.random.Generator | None = None
     ) -> None:
-        in_features = whole_number(in_features, "in_features", 1, "Linear")
-        out_features = whole_number(out_features, "out_features", 1, "Linear")
+        in_features, out_features = whole_numbers("Linear", 1, in_features=in_features, out_features=out_features)
         rng = rng or default_rng("init")
         self.weight = Parameter(uniform_fan_in(rng, (in_features, out_features), in_features))
         self.bias = Parameter(uniform_fan_in(rng, (out_features,), in_features)) if bias else None
@@ -106,8 +105,7 @@ class Conv2d(Module):
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ) -> None:
-        in_channels = whole_number(in_channels, "in_channels", 1, "Conv2d")
-        out_channels = whole_number(out_channels, "out_channels", 1, "Conv2d")
+        in_channels, out_channels = whole_numbers("Conv2d", 1, in_channels=in_channels, out_channels=out_channels)
         rng = rng or default_rng("init")
         kernel = pair(kernel_size, "kernel_size", 1, "Conv2d")
         self.stride, self.padding = pair(stride, "stride", 1, "Conv2d"), pair(padding, "padding", 0, "Conv2d")

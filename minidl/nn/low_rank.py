@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..backend import default_rng
-from ..checks import pair, whole_number
+from ..checks import pair, whole_number, whole_numbers
 from ..kernels.shapes import Pair
 from ..tensor import Tensor
 from .init import he_normal
@@ -82,6 +82,9 @@ class LowRankConv2d(Module):
         rng: np.random.Generator | None = None,
     ) -> None:
         rng = rng or default_rng("init")
+        in_channels, out_channels = whole_numbers(
+            "LowRankConv2d", 1, in_channels=in_channels, out_channels=out_channels
+        )
         kh, kw = pair(kernel_size, "kernel_size", 1, "LowRankConv2d")
         sh, sw = pair(stride, "stride", 1, "LowRankConv2d")
         ph, pw = pair(padding, "padding", 0, "LowRankConv2d")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module
-from ..checks import whole_number
+from ..checks import number, numbers, vector, whole_number
 from ..tensor import Parameter, Tensor
 from .module import Module
 
@@ -49,7 +49,8 @@ class BatchNorm2d(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         num_features = whole_number(num_features, "num_features", 1, "BatchNorm2d")
-        self.eps, self.momentum = eps, momentum
+        self.eps = number(eps, "eps", "[0, inf)", "BatchNorm2d")
+        self.momentum = number(momentum, "momentum", "[0, 1]", "BatchNorm2d")
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))
         self.running_mean = np.zeros(num_features, np.float32)
@@ -118,9 +119,8 @@ class Normalize(Module):
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
-        self.mean, self.std = np.atleast_1d(mean).astype(np.float64), np.atleast_1d(std).astype(np.float64)
-        if not (self.std > 0).all():
-            raise ValueError(f"Normalize: std is {std}, and must be above 0")
+        self.mean = vector(mean, "mean", "(-inf, inf)", "Normalize")
+        self.std = vector(std, "std", "(0, inf)", "Normalize")
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.normalize(x, self.mean, self.std)
@@ -156,7 +156,9 @@ class LocalResponseNorm(Module):
     """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        self.settings = (size, alpha, beta, k)
+        name = "LocalResponseNorm"
+        alpha, beta = numbers(name, "[0, inf)", alpha=alpha, beta=beta)
+        self.settings = (whole_number(size, "size", 1, name), alpha, beta, number(k, "k", "(0, inf)", name))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.local_response_norm(x, *self.settings)

@@ -11,6 +11,7 @@ from .. import functional as F
 from .. import kernels
 from ..backend import Array, array_module
 from ..checks import pair
+from ..functional.pooling import window_pairs
 from ..kernels.shapes import Pair, output_size
 from ..tensor import Tensor
 from .layers import windows_formula
@@ -40,18 +41,18 @@ class MaxPool2d(Module):
     """
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.stride, self.padding = window_pairs("MaxPool2d", kernel_size, stride, padding)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
     def formula(self, x: Tensor) -> str:
-        return windows_formula(x.shape, *_windows(self))
+        return windows_formula(x.shape, self.kernel_size, self.stride, self.padding)
 
     def lipschitz(self, x: Tensor) -> float:
         """A pixel that is the largest of several overlapping windows counts in each: sqrt(windows over one pixel)."""
         most = 1
-        for size, k, s, p in zip(x.shape[1:3], *_windows(self), strict=True):
+        for size, k, s, p in zip(x.shape[1:3], self.kernel_size, self.stride, self.padding, strict=True):
             over = np.zeros(size + 2 * p, int)
             for i in range(output_size(size, k, s, p)):
                 over[i * s : i * s + k] += 1
@@ -64,7 +65,7 @@ class MaxPool2d(Module):
         The window's maximum is at least that value, and at most the largest upper end; it is that value itself where
         no other of the window can be larger.
         """
-        (kh, kw), (sh, sw), (ph, pw) = _windows(self)
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel_size, self.stride, self.padding
         surest, place = kernels.of(low).max_pool2d(low, (kh, kw), (sh, sw), (ph, pw))  # each (B, OH, OW, C)
         xp, (oh, ow) = array_module(low), surest.shape[1:3]
         ends = xp.pad(high, ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=-xp.inf)
@@ -98,13 +99,13 @@ class AvgPool2d(Module):
     """
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.stride, self.padding = window_pairs("AvgPool2d", kernel_size, stride, padding)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
     def formula(self, x: Tensor) -> str:
-        return windows_formula(x.shape, *_windows(self))
+        return windows_formula(x.shape, self.kernel_size, self.stride, self.padding)
 
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
@@ -130,25 +131,16 @@ class AdaptiveAvgPool2d(Module):
     """
 
     def __init__(self, output_size: int | Pair) -> None:
-        self.output_size = output_size
+        self.output_size = pair(output_size, "output_size", 1, "AdaptiveAvgPool2d")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, self.output_size)
 
     def formula(self, x: Tensor) -> str:
-        oh, ow = pair(self.output_size, "output_size", 1, "AdaptiveAvgPool2d")
-        return f"means of {oh} x {ow} parts of the image"
+        return "means of {} x {} parts of the image".format(*self.output_size)
 
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
 
     def spread(self, radius: Tensor) -> Tensor:
         return self(radius)  # a mean has no negative weights
-
-
-def _windows(layer: MaxPool2d | AvgPool2d) -> tuple[Pair, Pair, Pair]:
-    """Kernel, stride and padding as pairs."""
-    name = type(layer).__name__
-    kernel = pair(layer.kernel_size, "kernel_size", 1, name)
-    stride = kernel if layer.stride is None else pair(layer.stride, "stride", 1, name)
-    return kernel, stride, pair(layer.padding, "padding", 0, name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_device
+from ..checks import number, whole_number
 from ..tensor import Tensor
 from .module import Module
 
@@ -47,6 +48,8 @@ def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps:
     >>> round(robustness.spectral_norm(layer, Tensor(np.zeros((1, 2), np.float32))), 4)
     3.0
     """
+    tolerance = number(tolerance, "tolerance", "[0, inf)", "spectral_norm")
+    most_steps = whole_number(most_steps, "most_steps", 1, "spectral_norm")
     v = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
     v = to_device(v / _length(v), x.device)
     constant = layer(Tensor(array_module(v).zeros_like(v))).data  # the bias

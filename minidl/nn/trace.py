@@ -59,22 +59,26 @@ def grey_image(model: Module, input_shape: Sequence[int], name: str) -> Tensor:
 
     ``input_shape`` is (H, W, C), or that of a batch; ``name`` is who asks, for the error when it is neither.
     """
-    shape = (1, *input_shape) if len(input_shape) == 3 else (1, *input_shape[1:])
-    image = _grey(model, shape)
+    sizes = _sizes(input_shape, name)
+    image = _grey(model, (1, *sizes) if len(sizes) == 3 else (1, *sizes[1:]))
     check_images(image.data, name)
     return image
 
 
 def grey_input(model: Module, input_shape: int | Sequence[int], name: str) -> Tensor:
     """As ``grey_image``, and for a perceptron (1, features) where ``input_shape`` is (features,)."""
-    sizes = input_shape if isinstance(input_shape, list | tuple) else (input_shape,)
+    sizes = _sizes(input_shape, name)
     if len(sizes) not in (1, 3, 4):
         hint = f", such as {(*sizes, 3)} for colour images and {(*sizes, 1)} for grey ones" if len(sizes) == 2 else ""
         raise ValueError(
             f"{name}: input_shape is {input_shape!r}, and must be (H, W, C) for images{hint}; or (features,)"
         )
-    sizes = tuple(whole_number(size, f"input_shape[{i}]", 1, name) for i, size in enumerate(sizes))
     return _grey(model, (1, *sizes)) if len(sizes) == 1 else grey_image(model, sizes, name)
+
+
+def _sizes(input_shape: Any, name: str) -> tuple[int, ...]:
+    sizes = input_shape if np.ndim(input_shape) else [input_shape]
+    return tuple(whole_number(size, f"input_shape[{i}]", 1, name) for i, size in enumerate(sizes))
 
 
 def _grey(model: Module, shape: tuple[int, ...]) -> Tensor:

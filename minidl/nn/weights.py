@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tools.files import whole_file
+from ..tools.files import user_path, whole_file
 from . import Module
 
 NUMPYS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")  # and not BF16, F8_E4M3
@@ -69,7 +69,8 @@ def load(model: Module, path: str | Path, strict: bool = True) -> None:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
+    path = user_path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"load: there is no weights file {path}")
     try:
         with safe_open(path, framework="numpy") as file:

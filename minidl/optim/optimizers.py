@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..backend import Array, array_module
 from ..backend.recording import fresh
-from ..checks import check_numbers
+from ..checks import number, numbers, vector
 from ..graph import mark_spent
 from ..tensor import Parameter
 
@@ -78,10 +78,10 @@ class Optimizer:
             if not isinstance(parameter, Parameter):
                 kind = type(parameter).__name__
                 raise TypeError(f"{name}: parameter {i} is a {kind}, and must be a Parameter: use model.parameters()")
-        check_numbers(name, lr=lr, weight_decay=weight_decay)
         if len(set(self.parameters)) < len(self.parameters):
-            raise ValueError(f"{type(self).__name__}: a parameter is there twice, and would be moved twice a step")
-        self.lr, self.weight_decay, self.decay_all = lr, weight_decay, decay_all
+            raise ValueError(f"{name}: a parameter is there twice, and would be moved twice a step")
+        self.lr, self.weight_decay = numbers(name, "[0, inf)", lr=lr, weight_decay=weight_decay)
+        self.decay_all = decay_all
         self.state: list[list[Array]] = [[] for _ in self.parameters]
 
     def zero_grad(self) -> None:
@@ -113,6 +113,9 @@ class Optimizer:
         """Whether the step is one of minidl's: it keeps masked weights at zero, and does the same each time."""
         kind = type(self)
         return all(getattr(kind, name).__module__ == __name__ for name in ("step", "_begin", "_update", "zero_grad"))
+
+    def _rate(self) -> float:
+        return number(self.lr, "lr", "[0, inf)", type(self).__name__)  # it may have been set since
 
     def _begin(self) -> None:
         """What precedes the updates of a step: numbers that are the same for all parameters."""
@@ -175,15 +178,12 @@ class SGD(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        check_numbers("SGD", momentum=momentum)
-        if not momentum < 1:
-            raise ValueError(f"SGD: momentum is {momentum}, and must be in [0, 1)")
-        if nesterov and momentum == 0:
+        self.momentum, self.nesterov = number(momentum, "momentum", "[0, 1)", "SGD"), nesterov
+        if nesterov and self.momentum == 0:
             raise ValueError("SGD: nesterov=True needs a momentum above 0")
-        self.momentum, self.nesterov = momentum, nesterov
 
     def _begin(self) -> None:
-        self._lr = fresh(lambda: self.lr, np.float64, self.parameters[0].data)
+        self._lr = fresh(self._rate, np.float64, self.parameters[0].data)
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         w, g = parameter.data, parameter.grad
@@ -233,19 +233,14 @@ class Adam(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        check_numbers("Adam", eps=eps)
-        try:
-            first, second = betas
-            ok = 0 <= first < 1 and 0 <= second < 1
-        except (TypeError, ValueError):
-            ok = False
-        if not ok:
-            raise ValueError(f"Adam: betas are {betas!r}, and must be two numbers in [0, 1)")
+        eps, betas = number(eps, "eps", "[0, inf)", "Adam"), tuple(vector(betas, "betas", "[0, 1)", "Adam").tolist())
+        if len(betas) != 2:
+            raise ValueError(f"Adam: betas are {betas}, and must be two numbers in [0, 1)")
         self.betas, self.eps, self.steps = betas, eps, 0
 
     def _begin(self) -> None:
         like = self.parameters[0].data
-        self._lr, self._step = fresh(lambda: self.lr, np.float64, like), fresh(self._count, np.float64, like)
+        self._lr, self._step = fresh(self._rate, np.float64, like), fresh(self._count, np.float64, like)
 
     def _count(self) -> int:
         self.steps += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..checks import check_numbers, whole_number
+from ..checks import number, numbers, whole_number
 
 Schedule = Callable[[int], float]
 
@@ -25,8 +25,8 @@ def constant(lr: float, warmup: int = 0) -> Schedule:
     >>> rate(0), rate(1), rate(99)
     (0.5, 1.0, 1.0)
     """
-    check_numbers("constant", lr=lr)
-    return _warm(lambda step: lr, whole_number(warmup, "warmup", 0, "constant", "steps"))
+    lr = number(lr, "lr", "[0, inf)", "constant")
+    return _warm(lambda step: lr, whole_number(warmup, "warmup", 0, "constant", "steps"), "constant")
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> Schedule:
@@ -46,9 +46,10 @@ def step_decay(lr: float, every: int, factor: float = 0.1, warmup: int = 0) -> S
     >>> rate(0), rate(10), rate(25)
     (1.0, 0.5, 0.25)
     """
-    check_numbers("step_decay", lr=lr, factor=factor)
+    lr, factor = numbers("step_decay", "[0, inf)", lr=lr, factor=factor)
     every = whole_number(every, "every", 1, "step_decay", "steps")
-    return _warm(lambda step: lr * factor ** (step // every), whole_number(warmup, "warmup", 0, "step_decay", "steps"))
+    warmup = whole_number(warmup, "warmup", 0, "step_decay", "steps")
+    return _warm(lambda step: lr * factor ** (step // every), warmup, "step_decay")
 
 
 def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedule:
@@ -69,16 +70,14 @@ def cosine(lr: float, steps: int, final: float = 0.0, warmup: int = 0) -> Schedu
     >>> [round(rate(step), 3) for step in (0, 5, 10)]
     [1.0, 0.5, 0.0]
     """
-    check_numbers("cosine", lr=lr, final=final)
-    steps, warmup = (
-        whole_number(steps, "steps", 1, "cosine", "steps"),
-        whole_number(warmup, "warmup", 0, "cosine", "steps"),
-    )
+    lr, final = numbers("cosine", "[0, inf)", lr=lr, final=final)
+    steps = whole_number(steps, "steps", 1, "cosine", "steps")
+    warmup = whole_number(warmup, "warmup", 0, "cosine", "steps")
     if warmup >= steps:
         raise ValueError(
             f"cosine: warmup is {warmup} of {steps} steps, and must be fewer: the rate would never come down"
         )
-    return _warm(lambda step: _half_cosine(lr, final, (step - warmup) / max(1, steps - 1 - warmup)), warmup)
+    return _warm(lambda step: _half_cosine(lr, final, (step - warmup) / max(1, steps - 1 - warmup)), warmup, "cosine")
 
 
 def one_cycle(lr: float, steps: int, pct_start: float = 0.25, start: float = 0.04, final: float = 4e-6) -> Schedule:
@@ -102,20 +101,17 @@ def one_cycle(lr: float, steps: int, pct_start: float = 0.25, start: float = 0.0
     >>> [round(rate(step), 3) for step in (0, 24, 99)]
     [0.04, 1.0, 0.0]
     """
-    check_numbers("one_cycle", lr=lr, pct_start=pct_start, start=start, final=final)
+    lr, start, final = numbers("one_cycle", "[0, inf)", lr=lr, start=start, final=final)
     steps = whole_number(steps, "steps", 1, "one_cycle", "steps")
-    if pct_start > 1:
-        raise ValueError(
-            f"one_cycle: pct_start is {pct_start}, the part of the steps that go up, and must be in [0, 1]"
-        )
+    pct_start = number(pct_start, "pct_start", "[0, 1]", "one_cycle", ": the part of the steps that go up")
     top = max(0.0, pct_start * steps - 1)  # the step at the peak, as PyTorch counts
 
-    def rate(step: int) -> float:
+    def rate(step: float) -> float:
         if step < top:
             return _half_cosine(start * lr, lr, step / top)
         return _half_cosine(lr, final * lr, (step - top) / max(1, steps - 1 - top))
 
-    return rate
+    return _warm(rate, 0, "one_cycle")
 
 
 def _half_cosine(first: float, last: float, progress: float) -> float:
@@ -123,6 +119,11 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _warm(schedule: Schedule, warmup: int) -> Schedule:
+def _warm(schedule: Callable[[float], float], warmup: int, name: str) -> Schedule:
     """Multiply the first ``warmup`` steps by 1/n, 2/n, ... n/n."""
-    return lambda step: schedule(step) * min(1.0, (step + 1) / warmup if warmup else 1.0)
+
+    def rate(step: int) -> float:
+        t = number(step, "step", "[0, inf)", name)
+        return schedule(t) * min(1.0, (t + 1) / warmup if warmup else 1.0)
+
+    return rate

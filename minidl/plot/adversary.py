@@ -12,7 +12,10 @@ from ..functional import softmax
 from ..nn import Module, evaluation_mode
 from ..report.style import TITLE
 from ..tensor import Tensor, no_grad
+from .labels import folded, names_of, percent, plainly
 from .picture import Picture, as_array, one_image, visible
+
+BELOW = 2.1  # inches that a text has below an image
 
 
 def adversary(
@@ -95,13 +98,13 @@ def _answer(model: Module, image: np.ndarray, classes: Sequence[str] | None) -> 
     with evaluation_mode(model), no_grad():
         p = as_array(softmax(model(Tensor(x if like is None else to_device(x, device_of(like.data))))), "adversary")[0]
     best = int(p.argmax())
-    return f"{f'class {best}' if classes is None else classes[best]}, {p[best]:.1%}"
+    return f"{names_of(classes, len(p), 'adversary')[best]}, {percent(float(p[best]))}"
 
 
 def _show(axes: Any, image: np.ndarray, title: str, below: str) -> None:
-    axes.imshow(visible(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(visible(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest", origin="upper")
     axes.set_title(title, fontsize=TITLE)
-    axes.set_xlabel(below, fontsize=TITLE)
+    plainly(axes.set_xlabel(folded(below, BELOW, TITLE, 9), fontsize=TITLE))
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes
+import numpy as np
+
+from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes, ink
 from ..robustness import AccuracyCurve
+from .labels import legend
 from .picture import Picture
 
 
@@ -47,16 +50,21 @@ def accuracy(curves: AccuracyCurve | Mapping[str, AccuracyCurve]) -> Picture:
             )
     picture = Picture(4.8, 3.4)
     axes = picture.subplots()
-    for i, (label, curve) in enumerate(several.items()):
-        style = STYLES[i % len(STYLES)]
-        x = [epsilon_place(epsilon) for epsilon in curve.epsilons]
-        axes.fill_between(x, *(100 * curve.accuracy_band), color=style["color"], alpha=0.15, lw=0)
-        axes.plot(x, 100 * curve.accuracy, **style, lw=1.4, ms=4, label=label, clip_on=False, zorder=3)
+    lines = []
+    for i, curve in enumerate(several.values()):
+        style = STYLES[i % len(STYLES)] | ({} if i % len(STYLES) else {"color": ink(axes)})
+        order = np.argsort(curve.epsilons, kind="stable")
+        x = np.array([epsilon_place(curve.epsilons[k]) for k in order])
+        low, high = 100 * np.asarray(curve.accuracy_band)[:, order]
+        if len(x) == 1:  # a band of no width would not be seen
+            axes.vlines(x, low, high, color=style["color"], alpha=0.4, lw=4)
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.15, lw=0)
+        lines += axes.plot(x, 100 * curve.accuracy[order], **style, lw=1.4, ms=4, clip_on=False, zorder=3)
     epsilons = sorted({float(epsilon) for curve in several.values() for epsilon in curve.epsilons})
     finish_epsilon_axes(axes, "accuracy under FGSM (%)", epsilons)
     counts = sorted({f"{curve.count:,}" for curve in several.values()})
-    confidences = sorted({f"{curve.confidence:.0%}" for curve in several.values()})
+    confidences = sorted({f"{100 * curve.confidence:.10g}%" for curve in several.values()})
     axes.set_title(f"{' or '.join(counts)} images, {' or '.join(confidences)} confidence", fontsize=TITLE)
     if isinstance(curves, Mapping):
-        picture.legend(loc="outside lower center", ncols=min(len(several), 3), fontsize=8, frameon=False)
+        legend(picture, lines, list(several), columns=3)
     return picture

@@ -14,6 +14,7 @@ from ..functional.loss import check_labels
 from ..nn import Module, evaluation_mode
 from ..report.style import STYLES, TITLE, finish_axes
 from ..tensor import Tensor, no_grad
+from .labels import legend, names_of
 from .picture import Picture, as_array
 
 CLASSES = [STYLES[i] for i in (1, 3, 2, 4, 5, 6, 0)]  # the two that differ most come first
@@ -62,6 +63,7 @@ def decision(
         raise ValueError(f"decision: points have shape {xy.shape}, and must have shape (B, 2): two inputs, x1 and x2")
     answers = _logits(model, xy)
     count = answers.shape[1]
+    names = names_of(classes, count, "decision")
     labels = to_numpy(check_labels(labels, len(xy), count, "decision"))
     x1, x2 = (_ticks(column, resolution) for column in xy.T)
     grid = np.stack(np.meshgrid(x1, x2), axis=-1)  # (resolution, resolution, 2)
@@ -69,25 +71,19 @@ def decision(
     picture = Picture(5.0, 4.2)
     axes = picture.subplots()
     _regions(axes, x1, x2, logits)
+    dots = []
     for c in range(count):
         mine, style = xy[labels == c], CLASSES[c % len(CLASSES)]
-        name = f"class {c}" if classes is None else classes[c]
-        axes.scatter(
-            mine[:, 0],
-            mine[:, 1],
-            s=26,
-            c=style["color"],
-            marker=style["marker"],
-            ec="white",
-            lw=0.6,
-            label=name,
-            zorder=3,
+        dots.append(
+            axes.scatter(
+                mine[:, 0], mine[:, 1], s=26, c=style["color"], marker=style["marker"], ec="white", lw=0.6, zorder=3
+            )
         )
     right = int((answers.argmax(axis=1) == labels).sum())
     finish_axes(axes, "x1", "x2")
     axes.grid(False)
     axes.set_title(f"{right} of {len(xy)} points on their own side", fontsize=TITLE)
-    picture.legend(loc="outside lower center", ncols=min(count, 5), fontsize=8, frameon=False)
+    legend(picture, dots, names, columns=5)
     return picture
 
 

@@ -11,10 +11,14 @@ from matplotlib.path import Path
 
 from ..graph import Node
 from ..nn import Module
+from ..report.style import STYLES, ink
 from ..tensor import Parameter, Tensor
+from .labels import folded, inches, plainly
 from .layout import layered
 from .picture import Picture
 
+LONGEST = 3.0  # inches of a name
+LETTERS = 8  # points
 DEEPEST = 7  # layers that fit beside each other; a longer computation runs downwards
 FILL = {"operation": "#DCEBF7", "parameter": "#FBE3C8", "leaf": "#D9F0E3", "constant": "#EEEEEE"}
 MEANING = {
@@ -68,7 +72,7 @@ def graph(result: Tensor, model: Module | None = None, **names: Tensor) -> Pictu
     called = _called(model, names)
     boxes = {vertex: _box(vertex, shape, called.get(vertex)) for vertex, (_, shape) in vertices.items()}
     places, lines = layered({vertex: sources for vertex, (sources, _) in vertices.items()})
-    width = max(LETTER * max(map(len, text.split("\n"))) for text, _ in boxes.values()) + BETWEEN
+    width = max(map(_width, (text for text, _ in boxes.values()))) + BETWEEN
     sheet = _Sheet(places, width)
     for (source, vertex), points in lines.items():
         sheet.line(points, vertices[vertex][0].count(source))
@@ -76,6 +80,11 @@ def graph(result: Tensor, model: Module | None = None, **names: Tensor) -> Pictu
         sheet.box(places[vertex], text, kind)
     sheet.legend(list(dict.fromkeys(kind for _, kind in boxes.values())))
     return sheet.picture
+
+
+def _width(text: str) -> float:
+    """Of a box: room for most letters, and for these."""
+    return max(LETTER * max(map(len, text.split("\n"))), inches(text, LETTERS))
 
 
 def _vertices(result: Tensor) -> dict[Hashable, tuple[list[Hashable], tuple[int, ...]]]:
@@ -131,7 +140,7 @@ def _box(vertex: Hashable, shape: tuple[int, ...], name: str | None) -> tuple[st
         title = name or kind
     else:
         kind = title = "constant"
-    return f"{title}\n{shape}", kind
+    return f"{folded(title, LONGEST, LETTERS, 1)}\n{shape}", kind
 
 
 class _Sheet:
@@ -152,6 +161,8 @@ class _Sheet:
         self.axes: Axes = self.picture.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, self.paper[0]), ylim=(self.paper[1], -0.35))
         self.axes.set_axis_off()
+        self.axes.set_facecolor(self.picture.get_facecolor())  # which is what is seen without an axis
+        self.grey = "0.35" if ink(self.axes) == STYLES[0]["color"] else "0.75"
         self.shift = (self.paper[0] - 2 * MARGIN - (wide if self.down else along)) / 2  # in the middle of the paper
 
     def at(self, layer: float, place: float, along: float = 0) -> Point:
@@ -166,7 +177,7 @@ class _Sheet:
         corner = (x - width / 2, y - height / 2)
         style = "round,pad=0,rounding_size=0.12" if kind == "operation" else "square,pad=0"
         self.axes.add_patch(FancyBboxPatch(corner, width, height, style, fc=FILL[kind], ec="0.35", lw=0.7))
-        self.axes.text(x, y, text, ha="center", va="center", fontsize=8, linespacing=1.25)
+        plainly(self.axes.text(x, y, text, ha="center", va="center", fontsize=LETTERS, linespacing=1.25, color="black"))
 
     def line(self, points: list[Point], times: int) -> None:
         """From the end of the first box to the start of the last, straight through the layers that it passes."""
@@ -179,17 +190,20 @@ class _Sheet:
             if (b, q) != points[-1]:
                 path.append(self.at(b, q, half))
                 codes.append(Path.LINETO)
-        self.axes.add_patch(PathPatch(Path(path, codes), fc="none", ec="0.35", lw=0.9))
+        self.axes.add_patch(PathPatch(Path(path, codes), fc="none", ec=self.grey, lw=0.9))
         x, y = path[-1]
         back, wide = 0.09, 0.035
         wings = (
             [(x - wide, y - back), (x + wide, y - back)] if self.down else [(x - back, y - wide), (x - back, y + wide)]
         )
-        self.axes.add_patch(Polygon([(x, y), *wings], fc="0.35", ec="none"))
+        self.axes.add_patch(Polygon([(x, y), *wings], fc=self.grey, ec="none"))
         if times > 1:
             (x0, y0), (x1, y1) = path[-4], path[-1]
-            middle, white = ((x0 + x1) / 2, (y0 + y1) / 2), {"fc": "white", "ec": "none", "pad": 0.5}
-            self.axes.text(*middle, f"x{times}", fontsize=7, color="0.2", ha="center", va="center", bbox=white)
+            middle, paper = (
+                ((x0 + x1) / 2, (y0 + y1) / 2),
+                {"fc": self.picture.get_facecolor(), "ec": "none", "pad": 0.5},
+            )
+            self.axes.text(*middle, f"x{times}", fontsize=7, ha="center", va="center", bbox=paper)
 
     def legend(self, kinds: list[str]) -> None:
         patches = [FancyBboxPatch((0, 0), 1, 1, fc=FILL[kind], ec="0.35", lw=0.7) for kind in kinds]

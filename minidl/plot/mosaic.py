@@ -118,11 +118,11 @@ def _mosaic(
     width, height = scale * canvas.shape[1] + bool(bar), scale * canvas.shape[0] + 0.4
     picture = Picture(max(width, NARROWEST), max(height, 1.6))
     axes = picture.subplots()
-    image = axes.imshow(canvas, interpolation="nearest", **settings)
+    image = axes.imshow(canvas, interpolation="nearest", origin="upper", **settings)
     axes.set_axis_off()
     if numbered:
         for i, (y, x) in enumerate(places):
-            axes.text(x - 0.5, y - 0.5 - head / 8, str(i), fontsize=6, color="0.3", va="bottom")
+            axes.text(x - 0.5, y - 0.5 - head / 8, str(i), fontsize=6, alpha=0.8, va="bottom")
     if bar:
         picture.colorbar(image, ax=axes, label=bar, shrink=0.9)
     return picture, axes

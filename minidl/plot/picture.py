@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,12 +38,29 @@ class Picture(Figure):
     def __init__(self, width: float, height: float) -> None:
         super().__init__(figsize=(width, height), layout="constrained")
 
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """matplotlib's; a style that asks for another paper in files than on the screen leaves nothing to be read."""
+        with any_letter():
+            super().savefig(*args, **{"facecolor": self.get_facecolor()} | kwargs)
+
+    def draw(self, renderer: Any) -> None:
+        with any_letter():
+            super().draw(renderer)
+
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """What IPython asks for. Where pyplot's inline backend is loaded too, IPython asks that one instead."""
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=SHARP * POINTS)
         width, height = (round(POINTS * inches) for inches in self.get_size_inches())
         return file.getvalue(), {"width": width, "height": height}
+
+
+@contextlib.contextmanager
+def any_letter() -> Iterator[None]:
+    """A letter that no installed font has is a box, which one sees, and no error where warnings are errors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def as_array(values: Any, name: str) -> np.ndarray:

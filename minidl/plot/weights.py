@@ -8,7 +8,8 @@ import numpy as np
 
 from ..compress.magnitude import prunable_weights
 from ..nn import Module
-from ..report.style import STYLES, TITLE, finish_axes
+from ..report.style import STYLES, TITLE, finish_axes, ink
+from .labels import legend, percent
 from .picture import Picture, as_array
 
 KEPT, PRUNED = STYLES[1]["color"], STYLES[3]["color"]
@@ -51,14 +52,23 @@ def weights(before: Any, after: Any, bins: int = 101) -> Picture:
     edges = np.linspace(-largest, largest, bins + 1).tolist()
     picture = Picture(5.6, 3.4)
     axes = picture.subplots()
-    axes.hist(w[pruned], edges, color=PRUNED, alpha=0.45, label=f"pruned: {pruned.sum():,} weights, where they were")
-    axes.hist(kept, edges, color=KEPT, alpha=0.75, label=f"kept: {kept.size:,} weights, where they are now")
-    axes.hist(w, edges, histtype="step", color="0.15", lw=1.1, label=f"before: all {w.size:,}")
+    looks: list[dict[str, Any]] = [
+        {"color": PRUNED, "alpha": 0.45},
+        {"color": KEPT, "alpha": 0.75},
+        {"color": ink(axes), "lw": 1.1, "histtype": "step"},
+    ]
+    shown = (w[pruned], kept, w)
+    handles: list[Any] = [axes.hist(numbers, edges, **look)[2] for numbers, look in zip(shown, looks, strict=True)]
+    texts = [
+        f"pruned: {pruned.sum():,} weights, where they were",
+        f"kept: {kept.size:,} weights, where they are now",
+        f"before: all {w.size:,}",
+    ]
     finish_axes(axes, "weight", "how many weights (log)")
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.6)  # one weight is seen too
-    axes.set_title(f"{w.size:,} weights, {(left == 0).mean():.1%} pruned", fontsize=TITLE)
-    picture.legend(loc="outside lower center", ncols=1, fontsize=8, frameon=False)
+    axes.set_title(f"{w.size:,} weights, {percent((left == 0).mean())} pruned", fontsize=TITLE)
+    legend(picture, [bars[0] for bars in handles], texts, columns=1)
     return picture
 
 

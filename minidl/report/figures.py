@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..tools.files import whole_file
 from .lines import Line, lines_of
 from .results import Results
-from .style import STYLES, epsilon_place, finish_epsilon_axes
+from .style import STYLES, epsilon_place, finish_epsilon_axes, own_style
 from .vanished import vanished_lines
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def draw_figures(results: Results) -> list[Path]:
         When a file of the study is damaged.
     """
     files = []
-    for name, figure in results.figures.items():
-        panels = panels_of(results, name)
-        if panels:
-            drawing = _side_by_side(panels, f"Figure {name}: {figure['title']}", _missing(results, name))
-            files += _write(drawing, results.folder / "figures" / f"figure-{name}")
+    with own_style():
+        for name, figure in results.figures.items():
+            panels = panels_of(results, name)
+            if panels:
+                drawing = _side_by_side(panels, f"Figure {name}: {figure['title']}", _missing(results, name))
+                files += _write(drawing, results.folder / "figures" / f"figure-{name}")
     return files
 
 
@@ -73,20 +74,21 @@ def panels_of(results: Results, name: str) -> list[Panel]:
 
 def panel_svg(panel: Panel) -> str:
     """One panel by itself, without a legend, as the text of an SVG file whose letters are text."""
-    figure = _new_figure(3.7, 2.9)
-    axes = figure.subplots()
-    _draw_panel(axes, panel)
-    return _svg(figure)
+    with own_style():
+        figure = _new_figure(3.7, 2.9)
+        _draw_panel(figure.subplots(), panel)
+        return _svg(figure)
 
 
 def sample_svg(index: int) -> str:
     """A short piece of the line of that number, for a legend, as the text of an SVG file."""
-    figure = _new_figure(0.5, 0.16, layout="none")
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.plot([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **_style(index))
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_axis_off()
-    return _svg(figure)
+    with own_style():
+        figure = _new_figure(0.5, 0.16, layout="none")
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.plot([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **_style(index))
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_axis_off()
+        return _svg(figure)
 
 
 def _two_panels(lines: Sequence[Line], lettered: bool) -> list[Panel]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..tools.files import user_path
+
 FORMAT = 1  # of the folder, as this file reads it
 
 COLUMNS = tuple(
@@ -120,12 +122,12 @@ class Results:
         >>> from minidl import report
         >>> study = {"format": 1, "figures": [{"figure": "11", "runs": ["fc5-a", "fc5-b"], "attacks": {}}]}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study))
+        ...     _ = pathlib.Path(folder, "study.json").write_text(json.dumps(study), encoding="utf-8")
         ...     results = report.Results.load(folder)
         >>> results.missing
         {'11': ['fc5-a', 'fc5-b']}
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"Results.load: there is no folder {folder}; expected what a study wrote to its --out"

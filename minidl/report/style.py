@@ -23,6 +23,21 @@ STYLES: tuple[dict[str, Any], ...] = (
 TITLE, SMALL = 10, 8  # points
 
 
+def own_style() -> Any:
+    """A context of matplotlib's own settings: what is kept does not look like somebody's notebook."""
+    import matplotlib.style
+
+    return matplotlib.style.context("default")
+
+
+def ink(axes: Axes) -> str:
+    """Black, or white where a style makes the paper dark."""
+    from matplotlib.colors import to_rgba
+
+    r, g, b, opaque = to_rgba(axes.get_facecolor())
+    return STYLES[0]["color"] if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 or opaque < 0.5 else "#FFFFFF"
+
+
 def finish_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     """Name both axes, and leave of the frame and the grid what the eye needs."""
     axes.set_xlabel(xlabel, fontsize=SMALL)

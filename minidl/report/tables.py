@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import whole_file
+from ..tools.files import user_path, whole_file
 
 Row = Mapping[str, Any]
 
@@ -66,11 +66,11 @@ def read_csv(path: str | Path) -> list[dict[str, Any]]:
     >>> from minidl import report
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "t.csv")
-    ...     _ = path.write_text("model,epsilon\\nfc5,0.5\\n")
+    ...     _ = path.write_text("model,epsilon\\nfc5,0.5\\n", encoding="utf-8")
     ...     report.read_csv(path)
     [{'model': 'fc5', 'epsilon': 0.5}]
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
+    with user_path(path).open(newline="", encoding="utf-8") as file:
         return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 

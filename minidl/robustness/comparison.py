@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..checks import number, truths, vector
+
 
 class McNemar(NamedTuple):
     """What ``mcnemar`` counted.
@@ -62,17 +64,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> McNemar:
     >>> robustness.mcnemar(a, b)
     McNemar(only_a=9, only_b=2, p_value=0.0654296875)
     """
-    right_a, right_b = np.asarray(right_a), np.asarray(right_b)
-    if right_a.dtype != bool or right_b.dtype != bool:
-        raise TypeError(
-            f"mcnemar: the arrays must be boolean, whether a network was right on each image, and are {right_a.dtype} "
-            f"and {right_b.dtype}"
-        )
-    if right_a.ndim != 1 or right_a.shape != right_b.shape:
-        raise ValueError(
-            f"mcnemar: both arrays must have shape (B,), the same images in the same order, and have {right_a.shape} "
-            f"and {right_b.shape}"
-        )
+    right_a, right_b = truths("mcnemar", right_a=right_a, right_b=right_b)
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
     told = only_a + only_b
     tail = sum(math.comb(told, k) for k in range(min(only_a, only_b) + 1))  # whole numbers, exact at any size
@@ -143,11 +135,8 @@ def over_seeds(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -
     >>> print(robustness.over_seeds([0.78]))
     0.78 (one seed: no spread, no interval)
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError(f"over_seeds: values must be finite numbers, one for each seed, and are {values!r}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"over_seeds: confidence is {confidence}, and must lie between 0 and 1, such as 0.95")
+    values = vector(values, "values", "(-inf, inf)", "over_seeds")
+    confidence = number(confidence, "confidence", "(0, 1)", "over_seeds")
     count, mean = len(values), float(values.mean())
     if count == 1:
         return SeedSummary(1, mean, None, None, confidence)

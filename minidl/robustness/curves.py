@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
+from ..checks import number
 from ..nn import Module
 from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
 from .attacks.ray import CAUSES, rays
@@ -115,8 +116,7 @@ def accuracy_curve(
     (array([1. , 0.5, 0. ]), array([0. , 0.5, 1. ]))
     """
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
-    count = len(images)
-    wilson_interval(0, count, confidence)  # a wrong confidence is reported before the attack, not after it
+    confidence, count = number(confidence, "confidence", "(0, 1)", "accuracy_curve"), len(images)
     if attack is None or attack is fgsm:
         clean, right, zero, vanished = _on_the_ray(model, images, labels, sizes, temperature, loss, batch_size)
     else:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, device_of, to_device, to_numpy
 from ..checks import whole_number
 from ..nn import Module
 from ..tensor import Tensor, no_grad
@@ -19,7 +19,7 @@ from .attacks.pgd import Pgd
 from .attacks.points import put, take, uniform
 from .attacks.square import search
 from .attacks.victim import Victim, attacked
-from .checks import checked_epsilons
+from .checks import checked_epsilon
 
 SHARE = 0.05  # of the images: where fewer show I2, I3 or I4, the attack has not failed for that reason
 NEAR, DRAWS, UNSTABLE = 1e-3, 10, 0.1  # I2: how far the random points lie, how many, and the change that is too much
@@ -104,7 +104,7 @@ def diagnose(
     Raises
     ------
     TypeError, ValueError
-        As ``fgsm``; when epsilon is 0, or not one number.
+        As ``fgsm``; when epsilon is 0.
 
     References
     ----------
@@ -125,12 +125,10 @@ def diagnose(
     ['I1', 'I6', 'gradients are zero', 'square']
     """
     with instead_of_warnings(), attacked("diagnose", model, images, labels) as victim:
-        sizes = checked_epsilons(epsilon, "diagnose")
-        if len(sizes) > 1 or sizes[0] == 0:
-            raise ValueError(f"diagnose: epsilon is {epsilon}, and must be one number above 0, such as 8 / 255")
+        epsilon = checked_epsilon(epsilon, "diagnose", "(0, 1]")
         steps, queries = whole_number(steps, "steps", 1, "diagnose"), whole_number(queries, "queries", 0, "diagnose")
         climbed = chosen_loss(loss, temperature, "diagnose")
-        patient = Patient(victim, Pgd(victim, climbed, steps, None, False, seed, False), float(sizes[0]), batch_size)
+        patient = Patient(victim, Pgd(victim, climbed, steps, None, False, seed, False), epsilon, batch_size)
         examinations = [
             of_the_model(victim, next(victim.batches(batch_size))[1]),
             patient.vanished(),
@@ -145,7 +143,7 @@ def diagnose(
         flags = tuple(flag for found in examinations for flag in found)
     return Diagnosis(
         flags,
-        float(sizes[0]),
+        epsilon,
         float(patient.right.mean()),
         float(patient.standing.mean()),
         patient.loss,
@@ -166,7 +164,7 @@ class Patient:
             path: list[tuple[np.ndarray, np.ndarray]] = []
             best = attack.run(x, index, epsilon, watch=partial(_note, path, victim.labels[index]))
             self.margin[:, index], self.loss[:, index] = np.swapaxes(path, 0, 1)
-            put(self.found, index, best.x)
+            put(self.found, index, to_device(best.x, device_of(self.found)))
             self.standing[index] = ~best.success
         self.right = self.margin[0] < 0
         self.standing &= self.right
@@ -189,7 +187,7 @@ class Patient:
         """I2, where images still stand: the mean change of the loss at random points nearby, as a part of it."""
         shaky, standing = np.zeros(len(self.right), bool), np.flatnonzero(self.standing)
         for index, x in self.victim.batches(self.batch_size, among=standing):
-            x = array_module(x).asarray(take(self.found, index), x.dtype)
+            x = to_device(take(self.found, index), self.victim.device)
             streams, aim = self.victim.noise(index, seed), self.victim.aim(index)
             _, here = self.victim.look(self.attack.loss, x, aim)
             changes = []

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import to_numpy
+from ..checks import number, truths, whole_number
+
 
 def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.ndarray:
     """The score interval of a proportion, which stays within [0, 1] and is right at 0 % and 100 % too.
@@ -30,8 +33,8 @@ def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.
 
     Raises
     ------
-    ValueError
-        When successes are not within [0, count], or the confidence not within (0, 1).
+    TypeError, ValueError
+        When successes are no whole numbers, or not within [0, count], or the confidence not within (0, 1).
 
     References
     ----------
@@ -43,13 +46,14 @@ def wilson_interval(successes: Any, count: int, confidence: float = 0.95) -> np.
     >>> robustness.wilson_interval(81, 263).round(4)
     array([0.2553, 0.3662])
     """
-    successes = np.asarray(successes)
-    if not 0 < confidence < 1:
-        raise ValueError(f"wilson_interval: confidence is {confidence}, and must lie between 0 and 1, such as 0.95")
-    if count < 1 or not ((successes >= 0) & (successes <= count)).all():
+    successes, count = to_numpy(successes), whole_number(count, "count", 1, "wilson_interval")
+    confidence = number(confidence, "confidence", "(0, 1)", "wilson_interval")
+    if successes.dtype.kind not in "iu":
+        raise TypeError(f"wilson_interval: successes must be whole numbers, and are {successes.dtype}")
+    if not ((successes >= 0) & (successes <= count)).all():
         raise ValueError(f"wilson_interval: {successes} successes in {count} trials cannot be")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p = successes / count
+    p = successes.astype(np.float64) / count  # and count an int: small integer types would overflow
     centre = (p + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
     # rounding may put an end beside p where they should coincide, at 0 and at 1
@@ -72,6 +76,11 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
     array (2,)
         The lower and the upper end.
 
+    Raises
+    ------
+    TypeError, ValueError
+        When the arrays are not boolean, not of one shape (count,), or empty; when the confidence is not within (0, 1).
+
     References
     ----------
     Newcombe, "Improved confidence intervals for the difference between binomial proportions based on paired data",
@@ -86,7 +95,9 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
     >>> robustness.paired_difference_interval(before, after).round(3)
     array([0.011, 0.226])
     """
-    count = len(before)
+    before, after = truths("paired_difference_interval", before=before, after=after)
+    count = whole_number(len(before), "the number of images", 1, "paired_difference_interval")
+    confidence = number(confidence, "confidence", "(0, 1)", "paired_difference_interval")
     p, q = before.mean(), after.mean()
     p_low, p_high = wilson_interval(before.sum(), count, confidence)
     q_low, q_high = wilson_interval(after.sum(), count, confidence)
@@ -98,7 +109,6 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
     return np.array([p - q - joined(p - p_low, q_high - q), p - q + joined(p_high - p, q - q_low)])
 
 
-@functools.lru_cache(maxsize=1024)
 def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
     """The exact lower confidence bound of a proportion: with probability 1 - alpha it is not above the true one.
 
@@ -129,10 +139,19 @@ def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
     >>> round(robustness.clopper_pearson_lower(100, 100, 0.001), 4)  # 0.001 ** (1 / 100)
     0.9333
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"clopper_pearson_lower: alpha is {alpha}, and must lie between 0 and 1, such as 0.001")
+    alpha = number(alpha, "alpha", "(0, 1)", "clopper_pearson_lower")
+    successes, count = (
+        whole_number(value, name, None, "clopper_pearson_lower")
+        for value, name in ((successes, "successes"), (count, "count"))
+    )
     if count < 1 or not 0 <= successes <= count:
         raise ValueError(f"clopper_pearson_lower: {successes} successes in {count} trials cannot be")
+    return _lower(successes, count, alpha)
+
+
+@functools.lru_cache(maxsize=1024)
+def _lower(successes: int, count: int, alpha: float) -> float:
+    """The same, known for many images that count alike."""
     if successes == 0:
         return 0.0
     k = np.arange(successes, count + 1)

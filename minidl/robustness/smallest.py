@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..checks import whole_number
+from ..checks import number, whole_number
 from ..nn import Module
 from .attacks import Smallest, deepfool, fab, fmn
 from .attacks.ray import CAUSES, Ray, rays
 from .attacks.victim import attacked
-from .checks import checked_epsilons
 
 
 def smallest_epsilon(
@@ -79,12 +78,9 @@ def smallest_epsilon(
     >>> robustness.smallest_epsilon(model, images, np.array([0, 0, 0]), max_epsilon=0.4).round(2)
     array([0.25, 0.  ,  inf])
     """
-    checked_epsilons(float(max_epsilon), "smallest_epsilon")
+    max_epsilon = number(max_epsilon, "max_epsilon", "(0, 1]", "smallest_epsilon", ": 8 grey levels are 8 / 255")
+    tolerance = number(tolerance, "tolerance", "(0, inf)", "smallest_epsilon")
     steps = whole_number(steps, "steps", 1, "smallest_epsilon")
-    if not max_epsilon > 0 or not tolerance > 0:
-        raise ValueError(
-            f"smallest_epsilon: max_epsilon ({max_epsilon}) and tolerance ({tolerance}) must both be above 0"
-        )
     if method != "ray":
         given = {"steps": steps, "tolerance": tolerance, "temperature": temperature, "loss": loss}
         distance = _searcher(method, given)(model, images, labels, batch_size=batch_size).distance

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import Array
+from ..checks import number
 from ..nn import Module
 from .attacks import Attack, fgsm
 from .attacks.victim import attacked
+from .checks import checked_epsilon
 from .comparison import McNemar, mcnemar
 from .intervals import wilson_interval
 
@@ -122,7 +124,8 @@ def transfer(
     """
     if not isinstance(models, Mapping) or not models:
         raise TypeError("transfer: models must be a mapping from names to Modules, such as {'dense': a, 'pruned': b}")
-    names = tuple(models)
+    names, epsilon = tuple(models), checked_epsilon(epsilon, "transfer")
+    confidence = number(confidence, "confidence", "(0, 1)", "transfer")
     right = np.stack([~_fooled(model, images, images, labels, batch_size) for model in models.values()])
     counts = (right[:, None] & right).sum(axis=2)  # (M, M)
     if not counts.all():

@@ -9,14 +9,16 @@ import os
 import platform
 import socket
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import PARTIAL, whole_file
+from ..tools.files import PARTIAL, user_path, whole_file
 from .run import Attack, Run
 
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # git's own hooks set these
 FORMAT = 1  # raised when a folder that this code writes can no longer be read by the code before it
 
 
@@ -34,7 +36,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+        self.path = user_path(path).absolute()
 
     def run(self, run: Run) -> Path:
         return self.path / "runs" / run.name
@@ -122,11 +124,24 @@ def origin() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+    """Of minidl's own repository, and of no other that it may have been installed in."""
+    here = Path(__file__)
+    with contextlib.suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
+        top = Path(_git(here.parent, "rev-parse", "--show-toplevel"))
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)  # an error for a file that git does not know
+        project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        if project["name"] == "minidl" and here.parents[1].samefile(top / "minidl"):
+            return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*")
+    return "unknown"
+
+
+def _git(folder: Path, *command: str) -> str:
+    """What git says about a folder, whatever repository the environment speaks of."""
+    outside = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *command], capture_output=True, check=True, timeout=10, env=outside
+    )
+    return done.stdout.decode().strip()
 
 
 def _processor() -> str:

@@ -6,12 +6,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from typing import Any
 
+from ..tools.progress import say
+from ..tools.threads import cores
 from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
@@ -99,7 +100,7 @@ class Workers:
     @property
     def threads(self) -> int | None:
         """For each run: the cores shared out; None, what the machine it comes to has."""
-        return max(1, (os.cpu_count() or 1) // self.count) if self.count > 1 else None
+        return max(1, cores() // self.count) if self.count > 1 else None
 
     @property
     def at_a_time(self) -> int:
@@ -147,7 +148,7 @@ def do_all(
                 piece, attempt = pending.pop(future)
                 error = ConnectionError(LOST) if future.cancelled() else future.exception()
                 if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS:
-                    print(f"{piece.run}: its worker died; it goes on from its last checkpoint", file=sys.stderr)
+                    say(f"{piece.run}: its worker died; it goes on from its last checkpoint")
                     queue.append((piece, attempt + 1))
                 elif error is None:
                     yield piece, future.result(), None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from ..tools.progress import is_live, say
 from .plan import Work
 
 
@@ -29,7 +29,7 @@ class StudyProgress:
         self._bar: Any = None
 
     def __enter__(self) -> StudyProgress:
-        if self._total and sys.stderr.isatty():
+        if self._total and is_live():
             from tqdm.auto import tqdm
 
             form = "{desc}: {n_fmt}/{total_fmt} runs |{bar}| {elapsed}{postfix}"
@@ -54,7 +54,7 @@ class StudyProgress:
             return
         how = "done" if error is None else f"NOT done ({type(error).__name__})"
         count = f"run {self._total - len(self._left)} of {self._total}"
-        print(f"{count} {how}: {piece.run}{left and ', '}{left}", file=sys.stderr, flush=True)
+        say(f"{count} {how}: {piece.run}{left and ', '}{left}")
 
     def _estimate(self) -> float:
         """Seconds until the last run ends."""

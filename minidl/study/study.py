@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from .. import report
 from ..report.tables import to_csv
 from ..tools.files import whole_file
+from ..tools.progress import say
 from .folder import FORMAT, BusyError, Folder, origin, write_json
 from .plan import Figure, Work, all_work, shard
 from .pool import Workers, do_all
@@ -95,7 +95,7 @@ def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[
                 busy[piece.run.name] = error
             elif error is not None:
                 failed[piece.run.name] = error
-                print(f"{piece.run}: {error}", file=sys.stderr)
+                say(f"{piece.run}: {error}")
             elif not _is_finished(folder, piece):
                 failed[piece.run.name] = FileNotFoundError(
                     f"a worker did it, and {folder.run(piece.run)} is not there: every worker must see the results "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import time
@@ -12,6 +13,8 @@ from typing import Any
 
 from ..compress import MagnitudePruner
 from ..train import Epoch
+
+_parts = itertools.count()  # of this process
 
 
 class EventFile:
@@ -34,7 +37,8 @@ class EventFile:
             from tensorboardX.record_writer import RecordWriter
         except ImportError:
             return
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        # in TensorBoard's order, and never the name of an earlier part, which would be overwritten
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.{next(_parts):03}"
         try:
             self._writer = RecordWriter(str(folder / name))
             self._write(0, file_version="brain.Event:2")

@@ -22,6 +22,7 @@ from ..nn.weights import load, save
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
 from ..tools.files import whole_file
+from ..tools.progress import quiet
 from .folder import FORMAT, Folder, origin, write_json
 from .problem import Problem, load_problem
 from .run import Attack, Run
@@ -65,7 +66,7 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
     if place.threads is not None:
         set_num_threads(place.threads)
     problem = load_problem(run.data, run.pixels, run.crop, place.data_root)
-    with folder.working_on(run) as path:
+    with folder.working_on(run) as path, quiet(not place.progress):
         missing = [attack for attack in attacks if not folder.is_attacked(run, attack)]
         with _at(run.precision):
             if not folder.is_trained(run) or (missing and not (path / "weights.safetensors").is_file()):

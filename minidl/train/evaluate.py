@@ -14,6 +14,7 @@ from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
 from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
+from ..checks import number
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
@@ -117,6 +118,7 @@ def evaluate(
     True
     """
     check_batches(batches, "evaluate")
+    temperature = number(temperature, "temperature", "(0, inf)", "evaluate")
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar:
         tally = measure(model, batches, temperature, bar)
@@ -140,7 +142,7 @@ def measure(
     tally = Tally()
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
-            x = as_input(images, model)
+            x = as_input(images, model, "evaluate")
             with room_for("evaluate", len(labels), partial(_forward, model, x.data)):
                 logits = with_all_memory(partial(model, x))
             tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
@@ -162,12 +164,13 @@ def check_batches(batches: Any, name: str) -> Any:
     return batches
 
 
-def as_input(images: Array, model: Module) -> Tensor:
+def as_input(images: Array, model: Module, name: str) -> Tensor:
     """Images where the model's parameters are, and in their precision."""
     if not is_array(images) or images.dtype.kind != "f":
+        kind = getattr(images, "dtype", type(images).__name__)
         raise TypeError(
-            f"images are {getattr(images, 'dtype', type(images).__name__)}, and must be an array of real numbers in "
-            "[0, 1]: for pixels from 0 to 255, use images.astype(np.float32) / 255, or data.Loader"
+            f"{name}: images are {kind}, and must be an array of real numbers in [0, 1]: for pixels from 0 to 255, "
+            "use images.astype(np.float32) / 255, or data.Loader"
         )
     like = next((parameter.data for parameter in model.parameters()), images)
     return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import whole_number
+from ..checks import number, whole_numbers
 from ..nn import Module
 from ..optim import Optimizer, Schedule
 from ..tensor import Parameter
@@ -117,9 +117,8 @@ def fit(
     True
     """
     steps = len(check_batches(batches, "fit"))
-    epochs, first_epoch = (
-        whole_number(value, name, 0, "fit") for value, name in ((epochs, "epochs"), (first_epoch, "first_epoch"))
-    )
+    epochs, first_epoch = whole_numbers("fit", 0, epochs=epochs, first_epoch=first_epoch)
+    temperature = number(temperature, "temperature", "(0, inf)", "fit")
     if not first_epoch < epochs or steps < 1:
         behind = f" with {first_epoch} behind" if first_epoch else ""
         raise ValueError(f"fit: there is nothing to train on: {epochs} epochs{behind} of {steps} batches")

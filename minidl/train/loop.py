@@ -12,6 +12,7 @@ from .. import functional as F
 from ..backend import Array, is_array, is_at_hand
 from ..backend.capacity import room_for
 from ..backend.recording import Replayed
+from ..checks import number
 from ..nn import Module, evaluation_mode, is_minidls_own
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor, no_grad
@@ -87,7 +88,7 @@ class Training:
                     "are counted by it: make the two agree. The model was put back to the start of the epoch"
                 )
             if self.schedule is not None:
-                self.optimizer.lr = self.schedule(t)
+                self.optimizer.lr = number(self.schedule(t), f"the schedule's rate at step {t}", "[0, inf)", "fit")
             loss, logits = self._guarded(images, labels, start)
             # an epoch whose very first loss is not finite began with weights that are no good
             back = start if t > first else self._good or start
@@ -115,7 +116,7 @@ class Training:
         labels = labels if is_array(labels) else np.asarray(labels)
         try:
             with room_for("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
-                x = as_input(images, self.model).data
+                x = as_input(images, self.model, "fit").data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
                     F.check_labels(labels, len(x), self._classes, "cross_entropy")
                 loss, logits, *gradients = self._step(x, labels)
@@ -143,7 +144,7 @@ class Training:
     def _rehearse(self, images: Array, labels: Any) -> None:
         """All that a batch needs: steps, recorded too, what the optimiser remembers, and a look at the model between
         two epochs. It changes the training, which has to be put back."""
-        step, x = self._replayed(), as_input(images, self.model)
+        step, x = self._replayed(), as_input(images, self.model, "fit")
         for _ in range(4):
             step(x.data, labels)
         with no_grad(), evaluation_mode(self.model):

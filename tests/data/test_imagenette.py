@@ -222,10 +222,10 @@ def test_archive_with_too_few_images(tiny, tmp_path, monkeypatch):
 def test_something_in_the_way(tiny, tmp_path):
     keep = tmp_path / "imagenette2-tiny/train/mine.txt"
     keep.parent.mkdir(parents=True)
-    keep.write_text("precious")
+    keep.write_text("precious", encoding="utf-8")
     with pytest.raises(FileExistsError, match="imagenette2-tiny is in the way"):
         Imagenette(tmp_path, size="tiny", download=True)
-    assert keep.read_text() == "precious"
+    assert keep.read_text(encoding="utf-8") == "precious"
     assert contents(tmp_path) == ["imagenette2-tiny", "imagenette2-tiny.tgz"]
 
 

@@ -244,7 +244,7 @@ def test_no_thread_in_the_browser(monkeypatch):
 
 def test_an_exit_in_mid_loop_is_clean():
     lesson = "from minidl.data import *; batches = iter(Loader(*digits(), 1)); next(batches)"
-    done = subprocess.run([sys.executable, "-c", lesson], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", lesson], capture_output=True, text=True, encoding="utf-8", timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -286,23 +286,23 @@ def test_an_error_reaches_the_consumer(prefetch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, got 0"),
-        ({"batch_size": 2.5}, "batch_size must be a whole number"),
+        ({"batch_size": 0}, "Loader: batch_size is 0, and must be at least 1"),
         ({"crop": 7}, "crop 7x7 is larger than the images, 6x5"),
         ({"crop": (6, 6)}, "crop 6x6 is larger"),
-        ({"crop": 0}, "crop must be a whole number, at least 1"),
-        ({"crop": (1, 2, 3)}, r"one number or \(height, width\), got \(1, 2, 3\)"),
-        ({"pad": -1}, "pad must be a whole number, at least 0, got -1"),
-        ({"prefetch": -1}, "prefetch must be"),
+        ({"crop": 0}, "Loader: crop is 0, and must be an int or a pair of ints, at least 1"),
+        ({"crop": (1, 2, 3)}, r"crop is \(1, 2, 3\), and must be an int or a pair"),
+        ({"pad": -1}, "pad is -1, and must be at least 0"),
+        ({"prefetch": -1}, "prefetch is -1"),
         ({"batch_size": 11, "drop_last": True}, "drop_last leaves nothing: 10 images"),
-        ({"labels": np.zeros(9, int)}, r"one label: got labels \(9,\) for images \(10, 6, 5, 3\)"),
-        ({"labels": np.zeros((10, 10), int)}, "one label"),
-        ({"labels": np.zeros(10)}, "labels must be integers, got float64"),
+        ({"labels": np.zeros(9, int)}, r"labels have shape \(9,\), the images ask for \(10,\)"),
+        ({"labels": np.zeros((10, 10), int)}, r"labels have shape \(10, 10\)"),
+        ({"labels": np.full(10, 2**63, np.uint64)}, "label 9223372036854775808 of image 0 is out of range"),
+        ({"labels": np.arange(-1, 9)}, "label -1 of image 0 is out of range: labels go from 0"),
         ({"images": np.zeros((10, 6, 5), np.uint8)}, r"\(n, H, W, C\), got \(10, 6, 5\)"),
         ({"images": np.zeros((0, 6, 5, 3), np.uint8), "labels": np.zeros(0, int)}, "no images to load"),
         ({"images": np.zeros((10, 6, 5, 3), int)}, "uint8 in 0..255 or float32 in .0, 1., got int64"),
-        ({"images": np.full((10, 6, 5, 3), 255.0)}, "from 255 to 255: divide by 255"),
-        ({"images": np.full((10, 6, 5, 3), np.nan)}, "from nan to nan"),
+        ({"images": np.full((10, 6, 5, 3), 255.0)}, "they span .255, 255.. Divide pixels from 0 to 255 by 255"),
+        ({"images": np.full((10, 6, 5, 3), np.nan)}, "900 of their values are NaN"),
     ],
 )
 def test_bad_input(options, message):
@@ -311,6 +311,19 @@ def test_bad_input(options, message):
         Loader(**{"images": images, "labels": labels, "batch_size": 2} | options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 2.5}, "batch_size is 2.5, and must be a whole number"),
+        ({"labels": np.zeros(10)}, "labels must be integers .class numbers., and are float64"),
+    ],
+)
+def test_bad_kinds(options, message):
+    images, labels = numbered(10)
+    with pytest.raises(TypeError, match=f"Loader: {message}"):
+        Loader(**{"images": images, "labels": labels, "batch_size": 2} | options)
+
+
 def test_bad_epoch():
-    with pytest.raises(ValueError, match="epoch must be a whole number, at least 0, got -1"):
+    with pytest.raises(ValueError, match="epoch is -1, and must be at least 0"):
         Loader(*numbered(4), 2).epoch(-1)

@@ -17,6 +17,7 @@ def test_it_trains_prunes_attacks_prints_and_draws(tmp_path):
         [sys.executable, "-W", "error", str(SCRIPT), *options],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=300,
         env=os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
     )

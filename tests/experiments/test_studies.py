@@ -20,7 +20,9 @@ TINY = (
 
 def study(script, *args, **settings):
     command = [sys.executable, str(ROOT / "experiments" / f"{script}.py"), *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, **settings)
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=600, **settings
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_every_pruned_layer_reaches_its_sparsity_to_the_weight(finished):
 
 def test_each_run_is_recorded(finished):
     for path in (finished[1] / "runs").iterdir():
-        record = json.loads((path / "run.json").read_text())
+        record = json.loads((path / "run.json").read_text(encoding="utf-8"))
         assert record["name"] == path.name
         assert {"minidl", "numpy", "python"} <= set(record["versions"])
         assert record["seconds"] > 0
@@ -111,7 +113,7 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
     rows = report.read_csv(out / "results.csv")
     assert {r["seed"] for r in rows if r["figure"] == 11} == {0, 1}
     assert {r["seed"] for r in rows if r["figure"] == 9} == {0}
-    page = (out / "index.html").read_text()
+    page = (out / "index.html").read_text(encoding="utf-8")
     assert "missing" in page.lower()
     assert "seed1" in page  # the page is of today's results, though there was one before
     for name in ("figures/figure-11.svg", "claims.csv"):
@@ -120,13 +122,13 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
 
 def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):
     _, out = finished
-    found = json.loads((out / "study.json").read_text())
+    found = json.loads((out / "study.json").read_text(encoding="utf-8"))
     words = found["command"].split()
     assert words[:4] == ["python", "experiments/study.py", "--preset", "quick"]
     assert words[-2:] == ["--out", str(out)]
     again = study("study", *words[2:-2], "--out", str(tmp_path), "--only", "fc5")
     assert again.returncode == 0, again.stderr
-    made = json.loads((tmp_path / "study.json").read_text())
+    made = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
     assert made["settings"] == found["settings"]
     assert "--only" not in made["command"]  # it says how to make all of it
 
@@ -147,8 +149,10 @@ def test_shards_and_workers_together_make_the_same_study(finished, tmp_path):
 def test_each_study_runs_alone_and_gives_the_whole_study_s_numbers(finished, tmp_path, script, figure):
     process = study(script, *TINY, "--figures", figure, "--out", str(tmp_path))
     assert process.returncode == 0, process.stderr
-    whole = (finished[1] / "results.csv").read_text().splitlines()
-    assert (tmp_path / "results.csv").read_text().splitlines()[1:] == [r for r in whole if r.startswith(f"{figure},")]
+    whole = (finished[1] / "results.csv").read_text(encoding="utf-8").splitlines()
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+        r for r in whole if r.startswith(f"{figure},")
+    ]
 
 
 def test_results_of_other_settings_are_not_overwritten(finished):
@@ -162,7 +166,7 @@ def test_results_of_other_settings_are_not_overwritten(finished):
 
 
 def test_a_folder_of_a_newer_version_is_left_alone(tmp_path):
-    (tmp_path / "study.json").write_text('{"format": 99, "future": true}')
+    (tmp_path / "study.json").write_text('{"format": 99, "future": true}', encoding="utf-8")
     process = study("pruning", *TINY, "--figures", "11", "--out", str(tmp_path))
     assert process.returncode != 0
     assert "newer minidl (format 99" in process.stderr

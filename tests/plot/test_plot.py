@@ -42,7 +42,7 @@ def test_a_notebook_finds_one_image_in_a_picture(rng):
 
 def test_matplotlib_comes_with_the_first_picture():
     code = "import sys, minidl as md; a = 'matplotlib' in sys.modules; md.plot; print(a, 'matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert done.stdout == "False True\n"
     assert "plot" in dir(md)
     with pytest.raises(AttributeError, match="no attribute 'plots'"):

@@ -134,7 +134,7 @@ def test_one_seed_has_intervals(tmp_path):
 
 
 def test_an_empty_study(tmp_path):
-    (tmp_path / "study.json").write_text('{"format": 1, "figures": []}')
+    (tmp_path / "study.json").write_text('{"format": 1, "figures": []}', encoding="utf-8")
     assert "This study has no figures" in page_of(tmp_path).text
 
 
@@ -155,7 +155,7 @@ def write_evil(folder):
     """A study whose every text is an attack on its page."""
     write_study(folder, figures=("12b",), seeds=(0,), images=40, settings={EVIL: {"a": EVIL, "b": [EVIL]}})
     name = EVIL.replace("/", "")
-    study = json.loads((folder / "study.json").read_text())
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     entry = study["figures"][0]
     run = entry["runs"][1]
     entry["runs"][1] = name
@@ -163,17 +163,19 @@ def write_evil(folder):
         attacks[name] = attacks.pop(run)
     entry["title"] = study["command"] = study["preset"] = entry["model"] = study["commit"] = EVIL
     study["versions"][EVIL] = EVIL
-    (folder / "study.json").write_text(json.dumps(study))
+    (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
     (folder / "runs" / run).rename(folder / "runs" / name)
     path = folder / "runs" / name / "run.json"
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     record |= {"name": name, "commit": EVIL, "device": EVIL, "processor": EVIL, "started": EVIL}
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
     quoted = EVIL.replace('"', '""')
-    table = (folder / "results.csv").read_text().replace(run, '"' + name.replace('"', '""') + '"')
-    (folder / "results.csv").write_text(table.replace(",LR1,", f',"{quoted}",'))
-    claims = (folder / "claims.csv").read_text()
-    (folder / "claims.csv").write_text(claims.replace("made up", f'"{quoted}"').replace("fails", f'"{quoted}"'))
+    table = (folder / "results.csv").read_text(encoding="utf-8").replace(run, '"' + name.replace('"', '""') + '"')
+    (folder / "results.csv").write_text(table.replace(",LR1,", f',"{quoted}",'), encoding="utf-8")
+    claims = (folder / "claims.csv").read_text(encoding="utf-8")
+    (folder / "claims.csv").write_text(
+        claims.replace("made up", f'"{quoted}"').replace("fails", f'"{quoted}"'), encoding="utf-8"
+    )
     return folder
 
 
@@ -182,7 +184,7 @@ def test_texts_are_shown_and_not_run(tmp_path):
     page = page_of(tmp_path)
     assert page.tags["script"] == page.tags["img"] == 0
     assert page.text.count("<script>document.title") > 10
-    label = re.search(r'<svg role="img" aria-label="([^"]*)"', (tmp_path / "index.html").read_text())[1]
+    label = re.search(r'<svg role="img" aria-label="([^"]*)"', (tmp_path / "index.html").read_text(encoding="utf-8"))[1]
     assert "&lt;script&gt;" in label
     assert "<" not in label
 
@@ -197,11 +199,11 @@ def test_without_jinja2(tmp_path, monkeypatch):
 def test_a_damaged_study_keeps_the_page_that_was_there(tmp_path):
     write_study(tmp_path, figures=("13a",), seeds=(0,), images=20)
     path = report.write_page(tmp_path)
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     next((tmp_path / "runs").glob("*/attacks/fresh*")).write_bytes(b"damaged")
     with pytest.raises(ValueError, match="is damaged"):
         report.write_page(tmp_path)
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 def test_inlined_pictures_keep_nothing_that_concerns_the_page():

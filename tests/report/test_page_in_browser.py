@@ -37,7 +37,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def measured(folder, scheme):
     """What the browser finds at each width, and what it asked the server for."""
     frames = "".join(f'<iframe src="index.html" style="width: {width}px"></iframe>' for width in WIDTHS)
-    (folder / "measure.html").write_text(MEASURE.replace("FRAMES", frames))
+    (folder / "measure.html").write_text(MEASURE.replace("FRAMES", frames), encoding="utf-8")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
     server.asked = []
     thread = threading.Thread(target=server.serve_forever)

@@ -60,7 +60,7 @@ def test_an_outcome_agrees_with_the_table(folder):
 
 
 def test_an_empty_study_is_a_study(tmp_path):
-    (tmp_path / "study.json").write_text('{"format": 1, "figures": []}')
+    (tmp_path / "study.json").write_text('{"format": 1, "figures": []}', encoding="utf-8")
     results = Results.load(tmp_path)
     assert (results.rows, results.claims, results.runs, results.missing) == ([], [], {}, {})
 
@@ -75,7 +75,7 @@ def test_a_folder_that_is_none(tmp_path):
 @pytest.mark.parametrize("name", ["study.json", "runs/{run}/run.json"])
 def test_a_newer_format(small, name):
     path = small / name.format(run=next(iter(Results.load(small).runs)))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"format": 2}), encoding="utf-8")
     with pytest.raises(ValueError, match="has format 2, and this minidl reads formats up to 1"):
         Results.load(small)
 
@@ -84,7 +84,7 @@ def test_a_newer_format(small, name):
 @pytest.mark.parametrize("name", ["study.json", "runs/{run}/run.json"])
 def test_damaged_json(small, name, text):
     path = small / name.format(run=next(iter(Results.load(small).runs)))
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"{path.name} is damaged .*: delete it and run the study again"):
         Results.load(small)
 
@@ -101,7 +101,7 @@ def test_damaged_json(small, name, text):
     ],
 )
 def test_figures_that_cannot_be(tmp_path, figures):
-    (tmp_path / "study.json").write_text(json.dumps({"format": 1, "figures": figures}))
+    (tmp_path / "study.json").write_text(json.dumps({"format": 1, "figures": figures}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"study\.json is damaged"):
         Results.load(tmp_path)
 
@@ -116,7 +116,7 @@ def test_figures_that_cannot_be(tmp_path, figures):
 )
 def test_a_damaged_table(small, old, new, why):
     path = small / "results.csv"
-    path.write_text(path.read_text().replace(old, new, 1))
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"results\.csv is damaged \(.*{why}.*delete it and run the study again"):
         Results.load(small)
 

@@ -28,7 +28,7 @@ def test_a_file_of_each_kind_for_each_figure(results):
     names = [f"figure-{name}.{ending}" for name in ("9", "12b", "13a", "13b") for ending in ("svg", "png")]
     assert [file.name for file in files] == names
     assert sorted(file.name for file in (results.folder / "figures").iterdir()) == sorted(names)
-    nine, low_rank, hot = (files[i].read_text() for i in (0, 2, 4))
+    nine, low_rank, hot = (files[i].read_text(encoding="utf-8") for i in (0, 2, 4))
     assert [svg.count('id="axes_') for svg in (nine, low_rank, hot)] == [2, 2, 3]
     assert {"(a) accuracy under attack", "(b) drop of accuracy", "chance"} <= {*texts(nine)}
     assert {"accuracy under attack", "full rank", "LR1", "LR2"} <= {*texts(low_rank)}
@@ -38,7 +38,9 @@ def test_a_file_of_each_kind_for_each_figure(results):
 def test_a_half_finished_figure_says_what_it_lacks(results):
     """Seeds 1 of 50 % and of 80 % are not there; figure 12b is finished."""
     report.draw_figures(results)
-    nine, low_rank = ((results.folder / "figures" / f"figure-{name}.svg").read_text() for name in ("9", "12b"))
+    nine, low_rank = (
+        (results.folder / "figures" / f"figure-{name}.svg").read_text(encoding="utf-8") for name in ("9", "12b")
+    )
     assert "not finished: 2 of 18 networks are missing" in texts(nine)
     assert {"sparsity 0 % (3 seeds)", "sparsity 50 % (2 seeds)", "sparsity 95 % (3 seeds)"} <= {*texts(nine)}
     assert not any("not finished" in text for text in texts(low_rank))
@@ -99,19 +101,19 @@ def test_without_the_attacks_files_the_panel_is_left_out(tmp_path):
 
 def rename(folder, **changes):
     """Change the first figure's entry in study.json."""
-    study = json.loads((folder / "study.json").read_text())
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     study["figures"][0].update(changes)
-    (folder / "study.json").write_text(json.dumps(study))
+    (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
 
 
 def test_titles_and_labels_are_no_formulas(tmp_path):
     write_study(tmp_path, figures=("12b",), seeds=(0,), images=30)
     rename(tmp_path, title=r"costs $1 or $\nothing$ & <b>")
     table = tmp_path / "results.csv"
-    table.write_text(table.read_text().replace(",LR1,", r",$\LR1$,"))
+    table.write_text(table.read_text(encoding="utf-8").replace(",LR1,", r",$\LR1$,"), encoding="utf-8")
     results = Results.load(tmp_path)
     svg, _ = report.draw_figures(results)
-    assert r"$\LR1$" in texts(svg.read_text())
+    assert r"$\LR1$" in texts(svg.read_text(encoding="utf-8"))
     for panel in panels_of(results, "12b"):
         panel_svg(panel)
 

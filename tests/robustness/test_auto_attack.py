@@ -103,7 +103,6 @@ def test_a_search_that_finds_more_is_a_flag():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epsilon": [0.1, 0.2]}, "takes one epsilon, and got 2"),
         ({"parts": ("apgd", "square")}, r"parts are \('apgd', 'square'\): choose from 'apgd_ce'"),
         ({"parts": ()}, "at least one"),
         ({"queries": 0}, "queries is 0"),

@@ -52,7 +52,7 @@ BAD_EPSILON = {
     "negative": (-0.1, ValueError, "epsilon is -0.1"),
     "grey levels": (8, ValueError, "epsilon is 8.*8 / 255"),
     "nan": (float("nan"), ValueError, "epsilon is nan"),
-    "none": ([], ValueError, r"\(0,\)"),
+    "none": ([], (TypeError, ValueError), r"epsilon is \[\]"),
     "text": ("all", TypeError, "'all'"),
 }
 

@@ -103,7 +103,7 @@ def test_the_interval_covers_the_mean():
 
 @pytest.mark.parametrize("values", [[], [[0.5]], [0.5, math.nan], [math.inf]])
 def test_values_are_numbers(values):
-    with pytest.raises(ValueError, match="finite numbers, one for each seed"):
+    with pytest.raises(ValueError, match="over_seeds: values is .*, and must be (finite|one number, or a sequence)"):
         over_seeds(values)
 
 

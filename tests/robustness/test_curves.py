@@ -138,8 +138,39 @@ def test_wilson_holds_the_proportion_and_stays_in_bounds(count, part, confidence
 
 def test_wilson_refuses_what_cannot_be():
     for successes, count in ((-1, 5), (6, 5), (0, 0), ([1, 9], 5)):
-        with pytest.raises(ValueError, match=r"cannot be"):
+        with pytest.raises(ValueError, match=r"cannot be|count is 0"):
             wilson_interval(successes, count)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.float16])
+def test_counts_of_small_types_do_not_overflow(kind):
+    """100 of 120: 120 squared is beyond all of these types."""
+    if kind is np.float16:
+        with pytest.raises(TypeError, match="wilson_interval: successes must be whole numbers, and are float16"):
+            wilson_interval(kind(100), 120)
+    else:
+        np.testing.assert_array_equal(wilson_interval(kind(100), kind(120)), wilson_interval(100, 120))
+        assert wilson_interval(100, 120).round(4).tolist() == [0.7565, 0.8894]
+
+
+@pytest.mark.parametrize("wrong", [np.repeat([1, 0, 0], [14, 5, 22]), np.repeat([1.0, 0.0, 0.0], [14, 5, 22])])
+def test_paired_interval_asks_for_truth_values(wrong):
+    """Differences of ones and zeros are ones and zeros: but the counts of a table are of truth values."""
+    right = np.repeat([True, True, False], [14, 5, 22])
+    for before, after in ((right, wrong), (wrong, right)):
+        with pytest.raises(
+            TypeError, match=f"interval: before and after must be boolean.*{before.dtype} and {after.dtype}"
+        ):
+            paired_difference_interval(before, after)
+    np.testing.assert_allclose(paired_difference_interval(right, wrong == 1), (0.011, 0.226), atol=5e-4)
+
+
+def test_paired_interval_asks_for_the_same_images():
+    right = np.repeat([True, True, False], [14, 5, 22])
+    with pytest.raises(ValueError, match=r"the same images in the same order, and have shapes \(41,\) and \(1,\)"):
+        paired_difference_interval(right, right[:1])
+    with pytest.raises(ValueError, match="paired_difference_interval: the number of images is 0"):
+        paired_difference_interval(right[:0], right[:0])
 
 
 def table(both, lost, gained, neither):

@@ -315,7 +315,7 @@ BAD_INPUT = {
     "grey levels": ({"epsilons": [8]}, ValueError, "epsilon is 8.*8 / 255"),
     "nan epsilon": ({"epsilons": [float("nan")]}, ValueError, "epsilon is nan"),
     "infinite epsilon": ({"epsilons": float("inf")}, ValueError, "epsilon is inf"),
-    "no epsilons": ({"epsilons": []}, ValueError, r"\(0,\)"),
+    "no epsilons": ({"epsilons": []}, ValueError, r"epsilon is \[\].*one or more"),
     "text": ({"epsilons": "all"}, TypeError, "'all'"),
     "real labels": ({"labels": LABELS * 1.0}, TypeError, "integers"),
     "too few labels": ({"labels": LABELS[:-1]}, ValueError, r"\(5,\).*\(6,\)"),

@@ -37,7 +37,7 @@ def kept(out):
         {name: value for name, value in row.items() if name != "images_per_second"}
         for row in report.read_csv(path / "curve.csv")
     ]
-    record = json.loads((path / "run.json").read_text())
+    record = json.loads((path / "run.json").read_text(encoding="utf-8"))
     with np.load(folder.attack(RUN, ATTACK)) as file:
         attack = {name: file[name].tobytes() for name in file.files}
     whole = {name: record[name] for name in ("name", "run", "val_loss", "val_accuracy", "sparsity", "parameters")}

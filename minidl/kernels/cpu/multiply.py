@@ -106,13 +106,13 @@ def _zeros(size: int) -> Array:
     return np.zeros(size, np.float32)
 
 
-_packed, _rows = stack(np.float32, PIECE), stack(np.int64, ROWS)
+_rows = stack(np.int64, ROWS)
 
 
-@task
-def _matmul(start, stop, a, a_row, a_k, b, b_k, b_n, rows, depth, columns, blocks, wide, c, zero):
+@task(room=PIECE)
+def _matmul(start, stop, room, a, a_row, a_k, b, b_k, b_n, rows, depth, columns, blocks, wide, c, zero):
     """A block of rows times ``wide`` columns in each part, a packed piece of b after the other."""
-    packed, a_rows, c_rows = _packed(), _rows(), _rows()
+    packed, a_rows, c_rows = at(room, 0), _rows(), _rows()
     for part in range(start, stop):
         (first, last), n0 = share(part % blocks, blocks, -(-rows // ROWS)), part // blocks * wide
         width = min(wide, columns - n0)

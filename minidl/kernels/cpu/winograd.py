@@ -106,27 +106,27 @@ def _transform_all_kernels(start, stop, g, turned, C, U, plane):
         _transform_kernels(g, turned, panel * COLUMNS, c, LANES, out, plane)
 
 
-_tiles_or_kernels = stack(np.float32, POINTS * max(OWN * (ROWS + 1), NEAR * 5 // 4, CHUNK * COLUMNS + LANES))
-_products = stack(np.float32, POINTS * (MANY * COLUMNS + LANES))
+TILES_OR_KERNELS = POINTS * max(OWN * (ROWS + 1), NEAR * 5 // 4, CHUNK * COLUMNS + LANES)
+PRODUCTS = POINTS * (MANY * COLUMNS + LANES)
 
 
-@task
-def _convolve(start, stop, x, padding, V, v_plane, g, turned, U, u_plane, starts, tiles, block, y):
+@task(room=PRODUCTS + TILES_OR_KERNELS)
+def _convolve(start, stop, room, x, padding, V, v_plane, g, turned, U, u_plane, starts, tiles, block, y):
     """y = A' (V U) A + bias for a block of tiles and a panel of channels n in each part.
 
     Either U is shared by all, and the tiles are transformed here, or V is and the kernels are, a chunk at a time.
     """
-    room, M, pixels = _tiles_or_kernels(), _products(), _places()
+    M, own, pixels = at(room, 0), at(room, PRODUCTS), _places()  # own: V of some tiles, or U of some kernels
     (B, _, _, N), C, plane = y.shape, x.shape[3], block * COLUMNS + LANES
     few = C <= OWN
     for part in range(start, stop):
         n, first = part % (N // COLUMNS) * COLUMNS, part // (N // COLUMNS) * block
         count = min(block, B * tiles[0] * tiles[1] - first)
         if few and (n == 0 or part == start):  # else the last part's are still there
-            _transform_images(x, padding, 6, tiles, first, count, room, v_plane)
-        v = room if few else at(V, first * COLUMNS)
+            _transform_images(x, padding, 6, tiles, first, count, own, v_plane)
+        v = own if few else at(V, first * COLUMNS)
         for c in range(0, C, C if few else CHUNK):
-            deep, u = (C, at(U, n * POINTS * u_plane // COLUMNS)) if few else (min(CHUNK, C - c), room)
+            deep, u = (C, at(U, n * POINTS * u_plane // COLUMNS)) if few else (min(CHUNK, C - c), own)
             if not few:
                 _transform_kernels(g, turned, n, c, deep, u, u_plane)
             for point in range(POINTS):
@@ -143,16 +143,16 @@ def _convolve(start, stop, x, padding, V, v_plane, g, turned, U, u_plane, starts
                 _result(at(M, tile * COLUMNS + lane), plane, at(y, n + lane), pixels)
 
 
-_sums = stack(np.float32, POINTS * ROWS * COLUMNS)
+SUMS = POINTS * ROWS * COLUMNS
 
 
-@task
-def _multiply_gradients(start, stop, V, Z, plane, tiles, dU, add, finish, zero, dw):
+@task(room=SUMS)
+def _multiply_gradients(start, stop, room, V, Z, plane, tiles, dU, add, finish, zero, dw):
     """Add Z' V over the tiles to dU, for ROWS of dw's kernels and a panel of their channels; at last dw = G' dU G."""
-    rows, sums, N, C = _rows(), _sums(), dw.shape[0], dw.shape[3]
+    rows, sums, N, C = _rows(), at(room, 0), dw.shape[0], dw.shape[3]
     for part in range(start, stop):
         c0, n0 = part // -(-N // ROWS) * COLUMNS, part % -(-N // ROWS) * ROWS
-        u = sums if finish and not add else at(dU, part * POINTS * ROWS * COLUMNS)
+        u = sums if finish and not add else at(dU, part * SUMS)
         for i in range(ROWS):
             n = min(n0 + i, N - 1)  # rows beyond the last compute the last once more
             rows[i] = n // COLUMNS * POINTS * plane + n % COLUMNS
@@ -201,7 +201,7 @@ def grad_weight(dy: Array, x: Array, padding: Pair) -> Array:
     slab = min(count, max(MANY, SLAB // (POINTS * max(c, n))))
     plane, parts, dw = slab * COLUMNS + LANES, -(-n // ROWS) * (c // COLUMNS), empty((n, 3, 3, c))
     V, Z = empty(c // COLUMNS * POINTS * plane), empty(n // COLUMNS * POINTS * plane)
-    dU, zero = empty(parts * POINTS * ROWS * COLUMNS if slab < count else 1), np.zeros(COLUMNS, np.float32)
+    dU, zero = empty(parts * SUMS if slab < count else 1), np.zeros(COLUMNS, np.float32)
     for first in range(0, count, slab):
         last = min(first + slab, count)
         for images, pad, size, out in ((x, padding, 6, V), (dy, (0, 0), 4, Z)):

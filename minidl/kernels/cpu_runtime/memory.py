@@ -5,6 +5,7 @@ view: each keeps the loan alive as its ``base``.
 """
 
 import math
+import os
 import threading
 from collections import deque
 
@@ -21,7 +22,7 @@ class _Loan:
 
     def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.block = block
-        address = -(-block.ctypes.data // ALIGNMENT) * ALIGNMENT
+        address = -(-block.__array_interface__["data"][0] // ALIGNMENT) * ALIGNMENT
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
 
     def __del__(self) -> None:
@@ -62,3 +63,15 @@ def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np
     if size < SMALL:
         return np.empty(shape, dtype)
     return np.asarray(_Loan(_block(size + ALIGNMENT), shape, dtype))
+
+
+def _forget() -> None:
+    """A forked process begins anew: a thread that it has not may have been in the midst of all this."""
+    global _lock
+    _lock = threading.Lock()
+    _returned.clear()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

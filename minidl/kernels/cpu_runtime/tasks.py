@@ -21,10 +21,10 @@ finished one, so that a thread that is held up holds up one piece.
 
 import functools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,16 +32,20 @@ import numba
 import numba.extending
 import numpy as np
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 
+from ...tools.threads import deep
 from .. import num_threads
-from . import compiling
+from . import compiling, keeping
+from .memory import empty
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # Numba then hands functions back as they are, and these cannot run as Python
+    raise ImportError("NUMBA_DISABLE_JIT switches Numba's compiler off: unset it to have minidl's compiled kernels")
 
 # a * b + c may round once instead of twice; NaN and infinity are not assumed away
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 PIECES = 8  # for each thread, the most into which a kernel is cut
 SPINS = 2000  # looks at the count of finished pieces, some microseconds in all, before giving up the processor
-STACK = 8 << 20  # bytes: tasks keep tiles of more than a megabyte there, which is all that some systems give a thread
 
 helper: Any = numba.njit(**OPTIONS)  # a function that tasks call
 intrinsic: Any = numba.extending.intrinsic  # one that writes its own LLVM code
@@ -64,7 +68,7 @@ def at(_, x, index):
 
 
 def stack(dtype: Any, size: int) -> Any:
-    """A function for tasks that gives them room for that many numbers, until they end."""
+    """A function for tasks that gives them room for a few numbers, until they end: a thread's stack may be small."""
     kind = types.CPointer(numba.from_dtype(dtype))
 
     @intrinsic
@@ -83,30 +87,49 @@ def share(part, parts, size):
     return part * size // parts, (part + 1) * size // parts
 
 
-@functools.cache
-def _source_stamp(own: str) -> tuple[tuple[str, int, int], ...]:
-    """What Numba's cache compares: a task is compiled anew when its own file changes, or another one of the kernels."""
-    here = Path(__file__).parent
-    files = sorted({Path(own), *here.glob("*.py"), *(here.parent / "cpu").glob("*.py")})
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
-
-
 def _kept(function: Callable[..., None]) -> Any:
-    """Compiled when it is first called, and kept on disk."""
+    """Compiled when it is first called, where the stack is deep enough for a compiler, and kept on disk."""
     compiled = numba.njit(**OPTIONS)(function)
-    try:
-        compiled.enable_caching()
-        compiled._cache._cache_file._source_stamp = _source_stamp(function.__code__.co_filename)
-    except RuntimeError:
-        pass  # no folder to cache in, not even the user's own: compile in each process
+    keeping.keep(compiled, function)
+    compiled._compile_for_args = functools.partial(deep, _compile, compiled._compile_for_args)
     return compiled
 
 
-class Task:
-    """A function of a range of results; see the top of this file."""
+_compiling = threading.RLock()
 
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.function = function
+
+def _compile(for_arguments: Callable[..., Any], *arguments: Any) -> Any:
+    with _compiling:
+        return for_arguments(*arguments)
+
+
+class _Rooms(threading.local):
+    """The memory that each thread lends to the task that it works on."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(0, np.float32)
+
+    def of(self, size: int) -> tuple[np.ndarray, ...]:
+        """One array of at least so many floats; none where none are wanted."""
+        if self._room.size < size:
+            self._room = empty(size)
+        return (self._room,) if size else ()
+
+
+_rooms = _Rooms()
+
+
+class Task:
+    """A function of a range of results; see the top of this file.
+
+    With a ``room``, it gets an array of at least so many floats as its third argument, to keep in it what it likes
+    until it ends: more than a few numbers do not fit on the stack of some threads.
+    """
+
+    room = 0
+
+    def __init__(self, function: Callable[..., None], room: int = 0) -> None:
+        self.function, self.room = function, room
         self.__doc__ = function.__doc__
         self.compiled = _kept(function)
         compiling.tasks.add(self.compiled)
@@ -114,16 +137,16 @@ class Task:
     def run(self, size: int, *arguments: Any) -> None:
         """Compute the results 0 ... size - 1."""
         threads = min(num_threads(), size)
-        if threads <= 1:
-            return self.compiled(0, size, *arguments)
+        if threads <= 1 or sys.is_finalizing():  # then no other thread goes on, whatever it holds
+            return self.compiled(0, size, *_rooms.of(self.room), *arguments)
         pieces = _pieces(size, threads)
         left, finished, errors = iter(pieces), np.zeros(1, np.int64), list[Exception]()
         given = list(arguments)
-        job = (self.compiled, left, given, finished, errors)
+        job = (self.compiled, self.room, left, given, finished, errors)
         with _lock:
-            _start(threads - 1)
+            helpers = min(threads - 1, _start(threads - 1))
             try:
-                for _ in range(threads - 1):
+                for _ in range(helpers):
                     _jobs.put(job)
                 _work(*job)
                 _watch(finished, len(pieces), SPINS)
@@ -136,7 +159,9 @@ class Task:
             raise errors[0]
 
 
-task = Task
+def task(function: Callable[..., None] | None = None, *, room: int = 0) -> Any:
+    """Make a Task of a function: ``@task``, or ``@task(room=floats)``."""
+    return functools.partial(Task, room=room) if function is None else Task(function)
 
 
 @functools.lru_cache(maxsize=256)
@@ -177,16 +202,19 @@ _jobs: SimpleQueue[Any] = SimpleQueue()
 _threads: list[threading.Thread] = []
 
 
-def _start(count: int) -> None:
-    """See to it that so many threads wait for jobs."""
-    if len(_threads) < count:
+def _start(count: int) -> int:
+    """See to it that so many threads wait for jobs; how many there are (no new ones while Python goes down)."""
+    if not _threads:
         _add(np.zeros(1, np.int64), 0)  # compiled before anything depends on its count
         _watch(np.zeros(1, np.int64), 0, 0)
-        before = threading.stack_size(STACK)
-        while len(_threads) < count:
-            _threads.append(threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True))
-            _threads[-1].start()
-        threading.stack_size(before)
+    while len(_threads) < count:
+        thread = threading.Thread(target=_serve, name=f"minidl-{len(_threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            break
+        _threads.append(thread)
+    return len(_threads)
 
 
 def _serve() -> None:
@@ -195,11 +223,16 @@ def _serve() -> None:
 
 
 def _work(
-    function: Any, pieces: Iterator[tuple[int, int]], arguments: list[Any], finished: Any, errors: list[Exception]
+    function: Any,
+    room: int,
+    pieces: Iterator[tuple[int, int]],
+    arguments: list[Any],
+    finished: Any,
+    errors: list[Exception],
 ) -> None:
     for start, stop in pieces:  # one iterator for all threads
         try:
-            function(start, stop, *arguments)
+            function(start, stop, *_rooms.of(room), *arguments)
         except Exception as error:  # run raises it: a thread of ours must not die of it
             errors.append(error)
         finally:
@@ -215,3 +248,7 @@ def _forget_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
+    # no compiler is forked in the midst of its work: it would never be free again
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
+    )

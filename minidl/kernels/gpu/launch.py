@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,13 @@ BLOCK = 256  # threads in a block
 BLOCKS = 132 * 16  # enough for every multiprocessor of a large card; with fewer, each thread does more
 ALIGNED = 16  # bytes: where a load of four floats may begin
 
-_HERE = Path(__file__).parent
 _REALS = {"f": "float", "d": "double"}
 
 
 @functools.cache
 def _module(xp: Any, file: str, real: str, width: int, column: str) -> Any:
-    code = (_HERE / "common.cuh").read_text() + (_HERE / file).read_text()
+    here = resources.files(__package__)  # it may lie in a zip file
+    code = "".join(here.joinpath(name).read_text(encoding="utf-8") for name in ("common.cuh", file))
     options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DFACTOR={column}")
     return xp.RawModule(code=code, options=options)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...backend import Array, device_of, to_device
 from ...checks import whole_number
 from ...nn import Module
-from ..checks import checked_epsilons
+from ..checks import checked_epsilon
 from ..intervals import wilson_interval
 from .apgd import Apgd
 from .fab import search as fab_search
@@ -109,7 +109,7 @@ def auto_attack(
     Raises
     ------
     TypeError, ValueError
-        As ``fgsm``; when there is more than one epsilon, a part is unknown, or a DLR is asked for with fewer than
+        As ``fgsm``; when a part is unknown, or a DLR is asked for with fewer than
         four classes.
 
     Notes
@@ -134,10 +134,7 @@ def auto_attack(
     ([True, False, True], ['apgd_ce', '', 'clean'])
     """
     with instead_of_warnings(), attacked("auto_attack", model, images, labels) as victim:
-        sizes = checked_epsilons(epsilon, "auto_attack")
-        if len(sizes) > 1:
-            raise ValueError(f"auto_attack: takes one epsilon, and got {len(sizes)}: call it for each of them")
-        size, runs = float(sizes[0]), _runs(victim, tuple(parts), steps, queries, seed)
+        size, runs = checked_epsilon(epsilon, "auto_attack"), _runs(victim, tuple(parts), steps, queries, seed)
         adversarial, broken_by = victim.images.copy(), np.full(len(victim.images), "", "<U9")
         flags: list[Flag] = []
         for index, x in victim.batches(batch_size):

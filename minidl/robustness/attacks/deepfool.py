@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module, to_numpy
-from ...checks import check_numbers, whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from .losses import lead
 from .nearest import Nearest, Smallest, checked_norm, of_all
@@ -85,7 +85,7 @@ def deepfool(
             whole_number(steps, "steps", 1, "deepfool"),
             whole_number(candidates, "candidates", 2, "deepfool"),
         )
-        check_numbers("deepfool", overshoot=overshoot)
+        overshoot = number(overshoot, "overshoot", "[0, inf)", "deepfool")
         walk = partial(_walk, victim, norm=norm, overshoot=overshoot, steps=steps, candidates=candidates)
         found = of_all(victim, norm, batch_size, walk)
         victim.warn_of_zeros("No pixel changes their logits: look for activations that are saturated, or dead")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ...backend import Array, array_module, to_numpy
-from ...checks import whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from ...tensor import op
 from .nearest import Nearest, Smallest, of_all
@@ -70,10 +71,10 @@ def jsma(
     >>> found.adversarial.ravel(), found.distance
     (array([0.9, 1. , 1. ], dtype=float32), array([2.]))
     """
-    if not 0 < abs(theta) <= 1:
-        raise ValueError(f"jsma: theta is {theta}, and must lie in [-1, 1] and not be 0: the change of a pixel")
-    if not 0 < gamma <= 1:
-        raise ValueError(f"jsma: gamma is {gamma}, and must be above 0 and at most 1: the part that may change")
+    theta = number(theta, "theta", "[-1, 1]", "jsma", ": the change of a pixel")
+    if theta == 0:
+        raise ValueError("jsma: theta is 0, and the change of a pixel must be something")
+    gamma = number(gamma, "gamma", "(0, 1]", "jsma", ": the part of the values that may change")
     candidates = whole_number(candidates, "candidates", 2, "jsma")
     with attacked("jsma", model, images, targets) as victim:
         victim.targets = victim.labels  # away from nothing, and towards these
@@ -81,7 +82,7 @@ def jsma(
 
 
 @op
-def _chosen(logits: Array, classes: Array) -> tuple[Array, tuple]:
+def _chosen(logits: Array, classes: Any) -> tuple[Array, tuple]:
     """z_t of each image, or, for t = -1, the sum of its logits."""
     xp = array_module(logits)
     classes = xp.asarray(classes)[:, None]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ... import functional as F
 from ...backend import Array, array_module
+from ...checks import number
 from ...tensor import Tensor, op
 
 Loss = Callable[..., Tensor]
@@ -23,6 +25,7 @@ def chosen_loss(loss: str, temperature: float, name: str, targeted: bool = False
     """Cross-entropy at a temperature or the margin, of the labels; or, to be led to targets, their negatives."""
     if loss not in ("cross_entropy", "margin"):
         raise ValueError(f"{name}: unknown loss {loss!r}: choose 'cross_entropy' or 'margin'")
+    temperature = number(temperature, "temperature", "(0, inf)", name)
     if loss == "margin" and temperature != 1:
         raise ValueError(
             f"{name}: temperature is {temperature}, and the margin of the logits has none: leave it out, or use "
@@ -50,7 +53,7 @@ def ratio_or_loss(loss: str, classes: int, name: str) -> Loss:
 
 
 @op
-def dlr(logits: Array, labels: Array) -> tuple[Array, tuple]:
+def dlr(logits: Array, labels: Any) -> tuple[Array, tuple]:
     """-(z_y - max_{i != y} z_i) / (z_1 - z_3), where z_1 >= z_2 >= ... are the logits in order (APGD, eq. (6))."""
     xp, rows = array_module(logits), _rows(logits)
     order = logits.argsort(axis=1)  # (B, classes), ascending
@@ -61,7 +64,7 @@ def dlr(logits: Array, labels: Array) -> tuple[Array, tuple]:
 
 
 @op
-def targeted_dlr(logits: Array, labels: Array, targets: Array) -> tuple[Array, tuple]:
+def targeted_dlr(logits: Array, labels: Any, targets: Any) -> tuple[Array, tuple]:
     """-(z_y - z_t) / (z_1 - (z_3 + z_4) / 2), towards the class t (APGD, eq. (7))."""
     xp = array_module(logits)
     order = logits.argsort(axis=1)
@@ -91,7 +94,7 @@ def _rows(logits: Array) -> Array:
 
 
 @op
-def lead(logits: Array, labels: Array, targets: Array) -> tuple[Array, tuple]:
+def lead(logits: Array, labels: Any, targets: Any) -> tuple[Array, tuple]:
     """z_t - z_y: by how much the class t is ahead of the label; above 0 the image is no longer taken for y."""
     xp, rows = array_module(logits), _rows(logits)
     label, target = xp.asarray(labels), xp.asarray(targets)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module
-from ...checks import whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from .fixed import Attack, Found, at_each_epsilon
 from .losses import Loss, chosen_loss
@@ -104,8 +104,9 @@ def pgd(
         steps, restarts = (whole_number(n, what, 1, "pgd") for n, what in ((steps, "steps"), (restarts, "restarts")))
         if start not in ("random", "image"):
             raise ValueError(f"pgd: unknown start {start!r}: choose 'random' or 'image'")
-        if step is not None and not 0 < step < np.inf:
-            raise ValueError(f"pgd: step is {step}, and must be above 0, in units of pixels, such as epsilon / 4")
+        step = (
+            None if step is None else number(step, "step", "(0, inf)", "pgd", ", in units of pixels: epsilon / 4, say")
+        )
         ascent = Pgd(victim, climbed, steps, step, start == "random", seed, stop_early)
         fgsm = steps == restarts == 1 and start == "image"
         result = at_each_epsilon(victim, epsilons, batch_size, partial(ascent.runs, restarts), remembers=not fgsm)

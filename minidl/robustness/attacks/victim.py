@@ -44,7 +44,7 @@ class Victim:
     labels, targets : integer NumPy array (N,); targets are None unless the model is to be led to a class
     classes : int
     zero, vanished : boolean NumPy array (N,)
-        Whose first gradient was zero at every pixel, or below the smallest normal number of its precision.
+        Whose first gradient was zero at every pixel; or below the smallest normal number of its precision, or infinite.
     """
 
     def __init__(self, name: str, model: Module, images: Array, labels: Any, targets: Any) -> None:
@@ -148,7 +148,9 @@ class Victim:
             largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
             new = ~self._felt[index]
             self.zero[index[new]] = largest[new] == 0
-            self.vanished[index[new]] = largest[new] < np.finfo(largest.dtype).tiny
+            # what has overflowed has lost its digits as what has underflowed
+            lost = (largest < np.finfo(largest.dtype).tiny) | ~np.isfinite(largest)
+            self.vanished[index[new]] = lost[new]
             self._felt[index] = True
 
     def _room_for(self, x: Array, again: Callable[[Array], object]) -> contextlib.AbstractContextManager[None]:

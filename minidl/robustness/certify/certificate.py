@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backend import Array
-from ...checks import whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from ..checks import checked_epsilons
 from ..intervals import wilson_interval
@@ -95,7 +95,7 @@ def certified(
     """
     question = Question("certified", model, images, labels, norm, arithmetic)
     given = checked_epsilons(epsilons, "certified")
-    wilson_interval(0, question.count, confidence)  # a wrong confidence is reported before the work, not after it
+    confidence = number(confidence, "confidence", "(0, 1)", "certified")
     steps = whole_number(steps, "steps", 0, "certified")
     sizes = np.unique(given)
     known = np.zeros(question.count, int)  # how many of the sizes, from the smallest, are proved
@@ -156,10 +156,8 @@ def certified_epsilon(
     """
     question = Question("certified_epsilon", model, images, labels, norm, arithmetic)
     steps = whole_number(steps, "steps", 0, "certified_epsilon")
-    if not 0 < max_epsilon <= 1:
-        raise ValueError(f"certified_epsilon: max_epsilon is {max_epsilon}, and must be above 0 and at most 1")
-    if not tolerance > 0:
-        raise ValueError(f"certified_epsilon: tolerance is {tolerance}, and must be above 0")
+    max_epsilon = number(max_epsilon, "max_epsilon", "(0, 1]", "certified_epsilon")
+    tolerance = number(tolerance, "tolerance", "(0, inf)", "certified_epsilon")
     low, high = np.zeros(question.count), np.where(question.answers == question.labels, max_epsilon, 0.0)
     middle = high.copy()  # first of all the largest
     while (asked := np.flatnonzero(high - low > tolerance)).size:

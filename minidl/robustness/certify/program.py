@@ -197,7 +197,7 @@ class _Trace:
                 return Sum(title, places)
             if node.name in _MOVES:
                 return Moved(title, places, node, shape[1:])
-            return self._curve(node.name, title, *places, math.prod(shape[1:]))
+            return self._curve(node.name, title, places[0], math.prod(shape[1:]))
         raise NotImplementedError(
             f"{self.name}: {where} uses the operation {node.name!r}, for which no bounds are known. A layer of your "
             "own says them in a method beside its forward: spread(radius), or lines(low, high)"

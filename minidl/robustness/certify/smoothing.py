@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from ...backend import Array, device_of, to_device, to_numpy
-from ...checks import check_numbers, whole_number
+from ...checks import number, whole_number
 from ...nn import Module
 from ...tensor import Tensor, no_grad
 from ..checks import checked_images
@@ -76,7 +75,7 @@ def smooth(model: Module, sigma: float, draws: int = 100, seed: int = 0) -> Modu
     array([[1., 0.]], dtype=float32)
     """
     check_model(model, "smooth")
-    _check_sigma(sigma, "smooth")
+    sigma = number(sigma, "sigma", "(0, inf)", "smooth")
     return _Smoothed(model, sigma, whole_number(draws, "draws", 1, "smooth"), whole_number(seed, "seed", 0, "smooth"))
 
 
@@ -158,15 +157,14 @@ def certify_smoothed(
     (array([0]), array([0.34]))
     """
     check_model(model, "certify_smoothed")
-    images = checked_images(images, "certify_smoothed")
-    _check_sigma(sigma, "certify_smoothed")
+    images = np.ascontiguousarray(to_numpy(checked_images(images, "certify_smoothed")))
+    sigma = number(sigma, "sigma", "(0, inf)", "certify_smoothed")
+    alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed")
     n0, n, batch_size = (
         whole_number(value, name, 1, "certify_smoothed")
         for name, value in (("n0", n0), ("n", n), ("batch_size", batch_size))
     )
-    whole_number(seed, "seed", 0, "certify_smoothed")
-    if not 0 < alpha < 1:
-        raise ValueError(f"certify_smoothed: alpha is {alpha}, and must lie between 0 and 1, such as 0.001")
+    seed = whole_number(seed, "seed", 0, "certify_smoothed")
     classes, probability = np.empty(len(images), int), np.empty(len(images))
     for b, image in enumerate(images):
         noise = np.random.default_rng([seed, b])
@@ -183,7 +181,7 @@ def votes(
 ) -> np.ndarray:
     """(K,): how often the model gives each class to an image (H, W, C) with noise."""
     device = next((parameter.device for parameter in model.parameters()), device_of(image))
-    pixels, counts = to_numpy(image), np.zeros(0, int)
+    pixels, counts = np.ascontiguousarray(to_numpy(image)), np.zeros(0, int)
     for start in range(0, draws, batch_size):
         size = (min(batch_size, draws - start), *pixels.shape)
         noisy = pixels + pixels.dtype.type(sigma) * noise.standard_normal(size, dtype=pixels.dtype)
@@ -195,9 +193,3 @@ def votes(
             counts = np.zeros(logits.shape[1], int)
         counts += np.bincount(logits.argmax(axis=1), minlength=len(counts))
     return counts
-
-
-def _check_sigma(sigma: float, name: str) -> None:
-    check_numbers(name, sigma=sigma)
-    if not 0 < sigma < math.inf:
-        raise ValueError(f"{name}: sigma is {sigma}, and must be above 0")

@@ -78,7 +78,7 @@ def _translate(code, kernels):
     definitions = f"#define EMULATED_FLUSH {int('double' not in bare)}\n"
     if not re.search(r"\btemplate\b", bare):
         definitions += "#define EMULATED_POISON_SHARED\n"
-    prelude = Path(__file__).with_name("prelude.hpp").read_text()
+    prelude = Path(__file__).with_name("prelude.hpp").read_text(encoding="utf-8")
     return f'{definitions}{prelude}\n#line 1 "kernel.cu"\n{bare}\n#line 1 "launchers"\n{launchers}'
 
 
@@ -100,7 +100,7 @@ def compile_source(source, flags):
     library = folder / f"{name}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # several processes may be at it
-            (Path(scratch) / "source.cpp").write_text(source)
+            (Path(scratch) / "source.cpp").write_text(source, encoding="utf-8")
             made = Path(scratch) / "library.so"
             command = [compiler, *flags, "-o", str(made), str(Path(scratch) / "source.cpp")]
             done = subprocess.run(command, capture_output=True, text=True)
