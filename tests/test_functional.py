@@ -380,3 +380,26 @@ def test_every_operation_is_documented():
 def test_a_number_keeps_its_shape():
     for operation in (F.relu, F.sigmoid, F.tanh):
         assert operation(md.Tensor(2.0)).shape == ()
+
+
+AFFINE = {
+    "linear": lambda x: F.linear(x.reshape(len(x), 72), RNG_OF_ROWS.standard_normal((72, 5))),
+    "conv2d": lambda x: F.conv2d(x, RNG_OF_ROWS.standard_normal((3, 3, 2, 2)), stride=2, padding=(1, 0)),
+    "batch_norm": lambda x: F.batch_norm(x, *np.ones((2, 2)), *np.ones((2, 2))),
+    "normalize": lambda x: F.normalize(x, 0.5, 0.25),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 4),
+}
+RNG_OF_ROWS = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_the_gradient_of_an_affine_operation_takes_any_number_of_rows(name, rng):
+    """It does not depend on the images: what one image recorded carries many rows back, each by itself, and again."""
+    image = Tensor(rng.random((1, 6, 6, 2)), requires_grad=True)
+    y = AFFINE[name](image)
+    gradient = y._node.vjp[0]
+    rows = rng.standard_normal((5, *y.shape[1:]))
+    together = gradient(rows)
+    for row, dx in zip(rows, together, strict=True):
+        assert gradient(row[None])[0] == pytest.approx(dx, abs=1e-12)

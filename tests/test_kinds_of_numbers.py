@@ -483,6 +483,7 @@ rows("minidl.data.Loader", lambda **s: loaded(**s), pixels, images=IMAGES)
 rows("minidl.data.Loader", lambda **s: loaded(**s), labels, labels=LABELS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), whole, batch_size=2, pad=1, prefetch=1, seed=3)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pair, crop=4)
+rows("minidl.data.Loader", lambda **s: loaded(**s), number, noise=0.25)
 rows("minidl.data.digits", lambda **s: md.data.digits("val", **s).images, whole, seed=3)
 rows("minidl.checkpoint.Checkpoints", lambda share: vars(Checkpoints("nowhere", share))["share"], number, share=0.5)
 rows(
@@ -538,13 +539,13 @@ LEFT_OUT = {
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
     "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
-    "minidl.robustness.TwoSided": "of results, not of numbers",
-    "minidl.robustness.smooth": "makes a Module: tests/robustness/certify",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
     "minidl.data.ImageSet": "keeps what it is given",
     "minidl.nn.init.he_uniform.model": "a Module",
+    "minidl.robustness.TwoSided": "joins results; its own array is of truth values, and refused where it is not",
+    "minidl.plot.band": "draws results",
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
@@ -597,8 +598,6 @@ def attacked_by(f, takes, **settings):
 for f in (
     *(robustness.pgd, robustness.apgd, robustness.square, robustness.auto_attack, robustness.deepfool, robustness.fmn),
     *(robustness.fab, robustness.jsma, robustness.transfer, robustness.diagnose, robustness.fgsm),
-    *(robustness.interval_bounds, robustness.linear_bounds, robustness.certified, robustness.certified_epsilon),
-    robustness.certify_smoothed,
 ):
     takes = inspect.signature(f).parameters
     for argument in (name for name in takes if name in ROWS_OF):
@@ -609,14 +608,33 @@ for f in (
         if f is not robustness.fgsm or argument == "targets":
             rows(f"minidl.robustness.{f.__name__}", call, kinds, **{argument: value})
 
-rows("minidl.data.Loader", lambda **s: loaded(**s), number, noise=0.25)
-rows("minidl.robustness.clopper_pearson_lower", robustness.clopper_pearson_lower, whole, successes=81, count=120)
-rows(
-    "minidl.robustness.clopper_pearson_lower",
-    lambda **s: robustness.clopper_pearson_lower(81, 120, **s),
-    number,
-    alpha=0.25,
-)
+ROWS_OF |= dict.fromkeys(("max_epsilon", "sigma", "alpha"), (number, 0.25)) | {"tolerance": (number, 0.125)}
+ROWS_OF |= dict.fromkeys(("n0", "n", "draws"), (whole, 2))
+PROVED = {"images": IMAGES, "labels": LABELS, "epsilon": 0.125, "epsilons": [0.125], "sigma": 0.25, "n0": 2, "n": 2}
+
+
+def proved_by(f, takes, **settings):
+    given = {name: PROVED[name] for name in PROVED if name in takes} | settings
+    result = f(model().eval(), **given)
+    return result(IMAGES) if f is robustness.smooth else result
+
+
+for f in (
+    *(robustness.interval_bounds, robustness.linear_bounds, robustness.certified, robustness.certified_epsilon),
+    *(robustness.certify_smoothed, robustness.smooth),
+):
+    takes = inspect.signature(f).parameters
+    for argument in (name for name in takes if name in ROWS_OF):
+        kinds, value = ROWS_OF[argument]
+        rows(f"minidl.robustness.{f.__name__}", functools.partial(proved_by, f, takes), kinds, **{argument: value})
+LOWER = {"successes": 81, "count": 120, "alpha": 0.25}
+for argument, kinds in (("successes", whole), ("count", whole), ("alpha", number)):
+    rows(
+        "minidl.robustness.clopper_pearson_lower",
+        lambda **s: robustness.clopper_pearson_lower(**LOWER | s),
+        kinds,
+        **{argument: LOWER[argument]},
+    )
 
 # Comparing
 

@@ -60,5 +60,5 @@ def band(both: TwoSided | Mapping[str, TwoSided]) -> Picture:
     counts = sorted({f"{each.count:,}" for each in several.values()})
     axes.set_title(f"{' or '.join(counts)} images: certified (solid) to attacked (dashed)", fontsize=TITLE)
     if isinstance(both, Mapping):
-        picture.legend(loc="outside lower center", ncols=min(len(several), 3), fontsize=8, frameon=False)
+        picture.legend(loc="outside lower center", ncols=min(len(several), 2), fontsize=8, frameon=False)
     return picture

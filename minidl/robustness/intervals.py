@@ -139,16 +139,21 @@ def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
     >>> round(robustness.clopper_pearson_lower(100, 100, 0.001), 4)  # 0.001 ** (1 / 100)
     0.9333
     """
-    alpha = number(alpha, "alpha", "(0, 1)", "clopper_pearson_lower", ", such as 0.001")
-    count = whole_number(count, "count", 1, "clopper_pearson_lower")
-    successes = whole_number(successes, "successes", 0, "clopper_pearson_lower")
-    if successes > count:
+    alpha = number(alpha, "alpha", "(0, 1)", "clopper_pearson_lower")
+    successes, count = (
+        whole_number(value, name, None, "clopper_pearson_lower")
+        for value, name in ((successes, "successes"), (count, "count"))
+    )
+    if count < 1 or not 0 <= successes <= count:
         raise ValueError(f"clopper_pearson_lower: {successes} successes in {count} trials cannot be")
-    return _clopper_pearson(successes, count, alpha) if successes else 0.0
+    return _lower(successes, count, alpha)
 
 
 @functools.lru_cache(maxsize=1024)
-def _clopper_pearson(successes: int, count: int, alpha: float) -> float:
+def _lower(successes: int, count: int, alpha: float) -> float:
+    """The same, known for many images that count alike."""
+    if successes == 0:
+        return 0.0
     k = np.arange(successes, count + 1)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
     ways = log_factorial[count] - log_factorial[k] - log_factorial[count - k]

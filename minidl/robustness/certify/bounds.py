@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...backend import Array, to_numpy
-from ...checks import number, whole_number
-from ...functional import check_labels
+from ...checks import check_labels, whole_number
 from ...nn import Module
 from ..checks import checked_epsilon, checked_images
 from .enclosure import Enclosure
@@ -173,7 +172,7 @@ class Question:
             if value not in choices:
                 raise ValueError(f"{name}: {what} is {value!r}: choose {' or '.join(map(repr, choices))}")
         self.name, self.norm = name, norm
-        self.images = to_numpy(checked_images(images, name))
+        self.images = np.ascontiguousarray(to_numpy(checked_images(images, name)))
         self.program = Program(model, self.images, arithmetic, name)
         logits = self.program.values(self.images.astype(np.float64))[-1]  # (B, K)
         self.count, self.kinds = logits.shape
@@ -192,7 +191,7 @@ class Question:
         self, epsilons: np.ndarray, which: np.ndarray, batch_size: int, closely: bool = True
     ) -> Iterator[tuple[int, int, Enclosure]]:
         """(place in ``which``, place in the enclosure, enclosure) for images ``which``, each at its own epsilon."""
-        whole_number(batch_size, "batch_size", 1, self.name)
+        batch_size = whole_number(batch_size, "batch_size", 1, self.name)
         for start in range(0, len(which), batch_size):
             part = which[start : start + batch_size]
             region = Region(self.program, self.images[part], epsilons[start : start + batch_size], self.norm)
@@ -213,5 +212,4 @@ class Question:
 
 
 def _one_epsilon(epsilon: float, name: str, norm: str = "inf") -> float:
-    # a length may be more than one pixel's
-    return number(epsilon, "epsilon", "[0, inf)", name) if norm == "2" else checked_epsilon(epsilon, name)
+    return checked_epsilon(epsilon, name, "[0, 1]" if norm != "2" else "[0, inf)")  # a length may exceed a pixel's

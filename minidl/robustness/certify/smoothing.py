@@ -157,14 +157,14 @@ def certify_smoothed(
     (array([0]), array([0.34]))
     """
     check_model(model, "certify_smoothed")
-    images = checked_images(images, "certify_smoothed")
+    images = np.ascontiguousarray(to_numpy(checked_images(images, "certify_smoothed")))
     sigma = number(sigma, "sigma", "(0, inf)", "certify_smoothed")
+    alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed")
     n0, n, batch_size = (
         whole_number(value, name, 1, "certify_smoothed")
         for name, value in (("n0", n0), ("n", n), ("batch_size", batch_size))
     )
     seed = whole_number(seed, "seed", 0, "certify_smoothed")
-    alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed", ", such as 0.001")
     classes, probability = np.empty(len(images), int), np.empty(len(images))
     for b, image in enumerate(images):
         noise = np.random.default_rng([seed, b])
@@ -181,7 +181,7 @@ def votes(
 ) -> np.ndarray:
     """(K,): how often the model gives each class to an image (H, W, C) with noise."""
     device = next((parameter.device for parameter in model.parameters()), device_of(image))
-    pixels, counts = to_numpy(image), np.zeros(0, int)
+    pixels, counts = np.ascontiguousarray(to_numpy(image)), np.zeros(0, int)
     for start in range(0, draws, batch_size):
         size = (min(batch_size, draws - start), *pixels.shape)
         noisy = pixels + pixels.dtype.type(sigma) * noise.standard_normal(size, dtype=pixels.dtype)
