@@ -149,12 +149,12 @@ def once(function: Callable[[Array], T]) -> Callable[[Array], T]:
     computed
     (2, 3)
     """
-    known: list[T] = []  # of one dy only: a vector-Jacobian product serves once
+    known: list[Any] = []  # the last dy, and what became of it
 
     def shared(dy: Array) -> T:
-        if not known:
-            known.append(function(dy))
-        return known[0]
+        if not known or known[0] is not dy:
+            known[:] = dy, function(dy)
+        return known[1]
 
     return shared
 

@@ -538,6 +538,8 @@ LEFT_OUT = {
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
     "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
+    "minidl.robustness.TwoSided": "of results, not of numbers",
+    "minidl.robustness.smooth": "makes a Module: tests/robustness/certify",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
@@ -574,31 +576,47 @@ ROWS_OF = {
     "labels": (labels, LABELS),
     "targets": (labels, (LABELS + 1) % 3),
     "candidates": (whole, 2),
-} | dict.fromkeys(("steps", "restarts", "seed", "batch_size", "queries"), (whole, 2))
+    "max_epsilon": (number, 0.5),
+    "tolerance": (number, 0.25),
+    "sigma": (number, 0.25),
+    "alpha": (number, 0.25),
+} | dict.fromkeys(("steps", "restarts", "seed", "batch_size", "queries", "n0", "n"), (whole, 2))
 FEW = {"epsilons": [0.125], "epsilon": 0.125, "steps": 2, "queries": 2, "parts": ("apgd_ce",)}
+FEW |= {"sigma": 0.25, "n0": 2, "n": 2, "tolerance": 0.25}
 
 
 def attacked_by(f, takes, **settings):
     if f is robustness.jsma:
         settings = {"targets": (LABELS + 1) % 3} | settings
         return f(**{"model": model(), "images": IMAGES} | settings)
-    network = {"a": model(), "b": model()} if f is robustness.transfer else model()
-    given = {"images": IMAGES, "labels": LABELS} | {name: FEW[name] for name in FEW if name in takes} | settings
-    return f(network, **given)
+    network = {"a": model(), "b": model()} if f is robustness.transfer else model().eval()
+    few = {"images": IMAGES, "labels": LABELS} | FEW
+    return f(network, **{name: few[name] for name in few if name in takes} | settings)
 
 
 for f in (
     *(robustness.pgd, robustness.apgd, robustness.square, robustness.auto_attack, robustness.deepfool, robustness.fmn),
     *(robustness.fab, robustness.jsma, robustness.transfer, robustness.diagnose, robustness.fgsm),
+    *(robustness.interval_bounds, robustness.linear_bounds, robustness.certified, robustness.certified_epsilon),
+    robustness.certify_smoothed,
 ):
     takes = inspect.signature(f).parameters
-    for argument in takes.keys() & ROWS_OF.keys():
+    for argument in (name for name in takes if name in ROWS_OF):
         kinds, value = ROWS_OF[argument]
         if f is robustness.fab and argument == "targets":  # how many
             kinds, value = whole, 2
         call = functools.partial(attacked_by, f, takes)
         if f is not robustness.fgsm or argument == "targets":
             rows(f"minidl.robustness.{f.__name__}", call, kinds, **{argument: value})
+
+rows("minidl.data.Loader", lambda **s: loaded(**s), number, noise=0.25)
+rows("minidl.robustness.clopper_pearson_lower", robustness.clopper_pearson_lower, whole, successes=81, count=120)
+rows(
+    "minidl.robustness.clopper_pearson_lower",
+    lambda **s: robustness.clopper_pearson_lower(81, 120, **s),
+    number,
+    alpha=0.25,
+)
 
 # Comparing
 
@@ -645,8 +663,8 @@ def test_what_is_no_such_number_is_refused(name, argument, kinds, value, call):
             outcome(call, bad)
         message, who = str(caught.value), [name.rpartition(".")[2], *SAYS.get(name, ())]
         assert any(map(message.startswith, who)), f"{bad!r}: {message}"
-        called = "label" if argument == "targets" else argument.removesuffix("s")  # a target is a label too
-        assert called in message, f"{bad!r}: {message}"
+        called = {argument.removesuffix("s"), "label" if argument == "targets" else argument}  # a target is a label too
+        assert any(word in message for word in called), f"{bad!r}: {message}"
 
 
 def test_every_function_that_takes_numbers_has_its_rows():

@@ -17,7 +17,9 @@ from minidl.compress import Cost, LayerCost
 from minidl.robustness import (
     AccuracyCurve,
     Attack,
+    Bounds,
     Callables,
+    Certificate,
     Diagnosis,
     Flag,
     LayerBound,
@@ -25,6 +27,7 @@ from minidl.robustness import (
     McNemar,
     SeedSummary,
     Smallest,
+    SmoothedCertificate,
     TransferMatrix,
     WorstCase,
 )
@@ -51,11 +54,11 @@ MODULES = [
 ]
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
-    *(SeedSummary, Smallest, TransferMatrix, WorstCase),
+    *(SeedSummary, Smallest, TransferMatrix, WorstCase, Bounds, Certificate, SmoothedCertificate),
 )
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "
-    "optimiser pair parameter path pruner sequence sequential str string tensor accuracycurve"
+    "optimiser pair parameter path pruner sequence sequential str string tensor accuracycurve certificate"
 )
 SHAPES = r"\([A-Z.]|\{|\"\w+\"|\w\.[A-Z]\w+|\b(one of|as for|of the array)\b"  # or choices, a class, or a reference
 KIND = re.compile(rf"(?i:\b({KINDS.replace(' ', '|')})s?\b)|{SHAPES}")

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tools.numbers import whole_number
 from .arrays import Array, array_module, card, is_gpu_array
 from .memory import recordings, release_memory
 from .trial import Draw, Step, Trial, numbers_of_the_step, on_host, same_bits
@@ -49,9 +50,7 @@ def compare_replays(every: int) -> None:
     >>> compare_replays(every=0)
     """
     global _every
-    if not isinstance(every, int) or every < 0:
-        raise ValueError(f"compare_replays: every is {every!r}, and must be a whole number, 0 or more")
-    _every = every
+    _every = whole_number(every, "every", 0, "compare_replays")
 
 
 def is_capturing() -> bool:

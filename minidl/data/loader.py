@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, Seed, array_module, device_of, is_gpu_array, streams, to_device, to_numpy
-from ..checks import check_labels, check_unit_range, pair, whole_number
+from ..checks import check_labels, check_unit_range, number, pair, whole_number
 from ..kernels.shapes import Pair
 from .ahead import run_ahead
 
@@ -50,6 +50,9 @@ class Loader:
         shifted by up to 4 pixels.
     flip : bool
         Mirror each image left to right with probability one half.
+    noise : float, in units of pixels
+        Standard deviation of Gaussian noise that is added to each pixel of augmented batches, whose pixels then leave
+        [0, 1]: a network for ``robustness.certify_smoothed`` is trained so.
     drop_last : bool
         Leave out the last batch of an epoch when it is smaller than the others.
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
@@ -88,6 +91,7 @@ class Loader:
         crop: int | tuple[int, int] | None = None,
         pad: int = 0,
         flip: bool = False,
+        noise: float = 0.0,
         drop_last: bool = False,
         seed: Seed = 0,
         prefetch: int = 2,
@@ -100,6 +104,8 @@ class Loader:
         self.pad = pad if self.augment else 0
         self.crop = _checked_crop(crop, self.images.shape[1:3], self.pad)
         self.flip = flip
+        noise = number(noise, "noise", "[0, inf)", "Loader")
+        self.noise = noise if self.augment else 0.0
         self.drop_last = drop_last
         no_thread = sys.platform == "emscripten" or is_gpu_array(images)
         self.prefetch = 0 if no_thread else prefetch
@@ -123,7 +129,10 @@ class Loader:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Run the epoch of this number, counted from 0: the same batches every time."""
-        batches = self._batches(self._plan(whole_number(epoch, "epoch", 0, "Loader.epoch")))
+        epoch = whole_number(epoch, "epoch", 0, "Loader.epoch")
+        batches = self._batches(self._plan(epoch))
+        if self.noise:
+            batches = self._noisy(batches, epoch)
         return run_ahead(batches, self.prefetch) if self.prefetch else batches
 
     def _plan(self, epoch: int) -> Plan:
@@ -165,6 +174,13 @@ class Loader:
         for i in range(len(self)):
             part = slice(i * self.batch_size, (i + 1) * self.batch_size)
             yield cut(Plan(*(column[part] for column in there))), self.labels[plan.rows[part]]
+
+    def _noisy(self, batches: Iterator[Batch], epoch: int) -> Iterator[Batch]:
+        """The batches with noise, drawn on the CPU in their order: the same bits wherever the images are."""
+        rng = np.random.default_rng([self._keys["augmentation"], epoch, 1])
+        for x, labels in batches:
+            drawn = np.float32(self.noise) * rng.standard_normal(x.shape, dtype=np.float32)
+            yield x + to_device(drawn, device_of(x)), labels
 
     def _windows(self, part: Plan) -> np.ndarray:
         """Cut one window from each image of a batch, as float32 in [0, 1]."""

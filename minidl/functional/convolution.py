@@ -48,16 +48,20 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     if bias is not None and check_real(bias, "linear", "bias").shape != weight.shape[1:]:
         raise ValueError(f"linear: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[1:]}")
     k = kernels.of(x)
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    rows = _rows(x)
     y = k.matmul(rows, weight)  # (rows, out)
     if bias is not None:
         y += bias
-    shape = y.shape  # the gradients keep no hold of y itself
     return y.reshape(*x.shape[:-1], weight.shape[1]), (
-        lambda dy: k.matmul(dy.reshape(shape), weight.T).reshape(x.shape),
-        lambda dy: k.matmul(rows.T, dy.reshape(shape)),
-        lambda dy: dy.reshape(shape).sum(axis=0),
+        lambda dy: k.matmul(_rows(dy), weight.T).reshape(*dy.shape[:-1], weight.shape[0]),
+        lambda dy: k.matmul(rows.T, _rows(dy)),
+        lambda dy: _rows(dy).sum(axis=0),
     )
+
+
+def _rows(x: Array) -> Array:
+    """(..., n) as a matrix: all axes but the last are one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _missing_step(x: Array, weight: Array) -> str:
@@ -122,7 +126,7 @@ def conv2d(
     check_windows(x, weight.shape[1:3], stride, padding, "conv2d", weight)
     k = kernels.of(x)
     return k.conv2d(x, weight, bias, stride, padding), (
-        lambda dy: k.conv2d_grad_input(dy, weight, x.shape, stride, padding),
+        lambda dy: k.conv2d_grad_input(dy, weight, (len(dy), *x.shape[1:]), stride, padding),
         lambda dy: k.conv2d_grad_weight(dy, x, weight.shape, stride, padding),
         lambda dy: dy.sum(axis=(0, 1, 2)),
     )

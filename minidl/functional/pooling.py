@@ -132,5 +132,5 @@ def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Result:
 
 
 def _average(x: Array, rows: Windows, columns: Windows) -> Result:
-    k, x_shape = kernels.of(x), x.shape
-    return k.avg_pool2d(x, rows, columns), (lambda dy: k.avg_pool2d_grad(dy, x_shape, rows, columns),)
+    k, size = kernels.of(x), x.shape[1:]
+    return k.avg_pool2d(x, rows, columns), (lambda dy: k.avg_pool2d_grad(dy, (len(dy), *size), rows, columns),)

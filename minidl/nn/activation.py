@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import functional as F
+from ..backend import Array, array_module
 from ..checks import number
 from ..tensor import Tensor
+from .lines import Lines, relu_lines, s_shaped_lines
 from .module import Module
 
 
@@ -29,6 +31,9 @@ class ReLU(Module):
     def lipschitz(self, x: Tensor) -> float:
         return 1.0
 
+    def lines(self, low: Array, high: Array) -> Lines:
+        return relu_lines(low, high)
+
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x)), value by value.
@@ -49,6 +54,12 @@ class Sigmoid(Module):
     def lipschitz(self, x: Tensor) -> float:
         return 0.25  # its steepest slope, at 0
 
+    def lines(self, low: Array, high: Array) -> Lines:
+        def sigmoid(x: Array) -> Array:
+            return F.sigmoid(x).data
+
+        return s_shaped_lines(sigmoid, lambda x: sigmoid(x) * sigmoid(-x), low, high, twice=1)
+
 
 class Tanh(Module):
     """The hyperbolic tangent, value by value.
@@ -68,6 +79,10 @@ class Tanh(Module):
 
     def lipschitz(self, x: Tensor) -> float:
         return 1.0
+
+    def lines(self, low: Array, high: Array) -> Lines:
+        xp = array_module(low)
+        return s_shaped_lines(xp.tanh, lambda x: (1 - xp.tanh(x)) * (1 + xp.tanh(x)), low, high, twice=0)
 
 
 class Dropout(Module):

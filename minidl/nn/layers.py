@@ -63,6 +63,9 @@ class Linear(Module):
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
 
+    def spread(self, radius: Tensor) -> Tensor:
+        return F.linear(radius, self.weight.abs())
+
 
 class Conv2d(Module):
     """N kernels slid over images (report, section 2.2).
@@ -121,6 +124,9 @@ class Conv2d(Module):
 
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
+
+    def spread(self, radius: Tensor) -> Tensor:
+        return F.conv2d(radius, self.weight.abs(), None, self.stride, self.padding)
 
 
 class Flatten(Module):

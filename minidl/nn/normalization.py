@@ -80,6 +80,10 @@ class BatchNorm2d(Module):
         xp = array_module(self.running_var)
         return float(xp.abs(self.weight.data / xp.sqrt(self.running_var + self.eps)).max())
 
+    def spread(self, radius: Tensor) -> Tensor:
+        xp = array_module(self.running_var)
+        return radius * xp.abs(self.weight.data / xp.sqrt(self.running_var + self.eps))
+
 
 def _warn_of_grey_levels(x: Tensor) -> None:
     """Images from 0 to 255 train badly and raise no error. One look at the first image, where it costs nothing."""
@@ -128,6 +132,9 @@ class Normalize(Module):
 
     def lipschitz(self, x: Tensor) -> float:
         return float(1 / self.std.min())
+
+    def spread(self, radius: Tensor) -> Tensor:
+        return F.normalize(radius, 0, self.std)
 
 
 class LocalResponseNorm(Module):

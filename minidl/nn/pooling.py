@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from .. import functional as F
+from .. import kernels
+from ..backend import Array, array_module
 from ..checks import pair
 from ..functional.pooling import window_pairs
 from ..kernels.shapes import Pair, output_size
 from ..tensor import Tensor
 from .layers import windows_formula
+from .lines import Lines
 from .module import Module
 from .spectral import spectral_norm
 
@@ -55,6 +59,24 @@ class MaxPool2d(Module):
             most *= int(over.max())
         return math.sqrt(most)
 
+    def lines(self, low: Array, high: Array) -> Lines:
+        """Of the value of each window whose lower end is the largest: where the gradient at ``low`` goes.
+
+        The window's maximum is at least that value, and at most the largest upper end; it is that value itself where
+        no other of the window can be larger.
+        """
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel_size, self.stride, self.padding
+        surest, place = kernels.of(low).max_pool2d(low, (kh, kw), (sh, sw), (ph, pw))  # each (B, OH, OW, C)
+        xp, (oh, ow) = array_module(low), surest.shape[1:3]
+        ends = xp.pad(high, ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=-xp.inf)
+        most = others = xp.full_like(surest, -xp.inf)
+        for i, j in itertools.product(range(kh), range(kw)):
+            end = ends[:, i : i + sh * oh : sh, j : j + sw * ow : sw]
+            most = xp.maximum(most, end)
+            others = xp.where(place == i * kw + j, others, xp.maximum(others, end))
+        decided = (others <= surest).astype(low.dtype)
+        return Lines(xp.ones_like(most), xp.zeros_like(most), decided, xp.where(decided > 0, 0, most))
+
 
 class AvgPool2d(Module):
     """The mean of each window.
@@ -88,6 +110,9 @@ class AvgPool2d(Module):
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
 
+    def spread(self, radius: Tensor) -> Tensor:
+        return self(radius)  # a mean has no negative weights
+
 
 class AdaptiveAvgPool2d(Module):
     """The means of windows that share the image out evenly, whatever its size.
@@ -116,3 +141,6 @@ class AdaptiveAvgPool2d(Module):
 
     def lipschitz(self, x: Tensor) -> float:
         return spectral_norm(self, x)
+
+    def spread(self, radius: Tensor) -> Tensor:
+        return self(radius)  # a mean has no negative weights

@@ -10,6 +10,18 @@ from .diagnosis import diagnosis
 from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
+from .sides import band
 from .weights import weights
 
-__all__ = ["Picture", "accuracy", "adversary", "decision", "diagnosis", "feature_maps", "graph", "kernels", "weights"]
+__all__ = [
+    "Picture",
+    "accuracy",
+    "adversary",
+    "band",
+    "decision",
+    "diagnosis",
+    "feature_maps",
+    "graph",
+    "kernels",
+    "weights",
+]

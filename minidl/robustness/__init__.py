@@ -18,10 +18,23 @@ from .attacks import (
     square,
 )
 from .callables import Callables, as_callable
+from .certify import (
+    Bounds,
+    BrokenCertificateError,
+    Certificate,
+    SmoothedCertificate,
+    TwoSided,
+    certified,
+    certified_epsilon,
+    certify_smoothed,
+    interval_bounds,
+    linear_bounds,
+    smooth,
+)
 from .comparison import McNemar, SeedSummary, mcnemar, over_seeds
 from .curves import AccuracyCurve, accuracy_curve
 from .doctor import Diagnosis, diagnose
-from .intervals import paired_difference_interval, wilson_interval
+from .intervals import clopper_pearson_lower, paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
 from .smallest import smallest_epsilon
 from .transfer import TransferMatrix, transfer
@@ -29,7 +42,10 @@ from .transfer import TransferMatrix, transfer
 __all__ = [
     "AccuracyCurve",
     "Attack",
+    "Bounds",
+    "BrokenCertificateError",
     "Callables",
+    "Certificate",
     "Diagnosis",
     "Flag",
     "LayerBound",
@@ -37,25 +53,34 @@ __all__ = [
     "McNemar",
     "SeedSummary",
     "Smallest",
+    "SmoothedCertificate",
     "TransferMatrix",
+    "TwoSided",
     "WorstCase",
     "ZeroGradientWarning",
     "accuracy_curve",
     "apgd",
     "as_callable",
     "auto_attack",
+    "certified",
+    "certified_epsilon",
+    "certify_smoothed",
+    "clopper_pearson_lower",
     "deepfool",
     "diagnose",
     "fab",
     "fgsm",
     "fmn",
+    "interval_bounds",
     "jsma",
+    "linear_bounds",
     "lipschitz_bound",
     "mcnemar",
     "over_seeds",
     "paired_difference_interval",
     "pgd",
     "smallest_epsilon",
+    "smooth",
     "spectral_norm",
     "square",
     "transfer",

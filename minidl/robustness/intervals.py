@@ -5,6 +5,8 @@ On 785 images the standard error of an accuracy is one to two points, which is m
 
 from __future__ import annotations
 
+import functools
+import math
 from statistics import NormalDist
 from typing import Any
 
@@ -105,6 +107,54 @@ def paired_difference_interval(before: np.ndarray, after: np.ndarray, confidence
         return np.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
 
     return np.array([p - q - joined(p - p_low, q_high - q), p - q + joined(p_high - p, q - q_low)])
+
+
+@functools.lru_cache(maxsize=1024)
+def clopper_pearson_lower(successes: int, count: int, alpha: float) -> float:
+    """The exact lower confidence bound of a proportion: with probability 1 - alpha it is not above the true one.
+
+    The p at which as many successes, or more, have probability alpha. Found by halving, and taken from below.
+
+    Parameters
+    ----------
+    successes, count : int
+    alpha : float in (0, 1)
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        When successes are not within [0, count], or alpha not within (0, 1).
+
+    References
+    ----------
+    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial", Biometrika
+    26 (1934).
+
+    Examples
+    --------
+    >>> from minidl import robustness
+    >>> round(robustness.clopper_pearson_lower(100, 100, 0.001), 4)  # 0.001 ** (1 / 100)
+    0.9333
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"clopper_pearson_lower: alpha is {alpha}, and must lie between 0 and 1, such as 0.001")
+    if count < 1 or not 0 <= successes <= count:
+        raise ValueError(f"clopper_pearson_lower: {successes} successes in {count} trials cannot be")
+    if successes == 0:
+        return 0.0
+    k = np.arange(successes, count + 1)
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
+    ways = log_factorial[count] - log_factorial[k] - log_factorial[count - k]
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        tail = np.exp(ways + k * math.log(p) + (count - k) * math.log1p(-p)).sum()
+        low, high = (p, high) if tail <= alpha else (low, p)
+    return max(0.0, low - 1e-9)  # what the sums may have lost
 
 
 def _correlation(before: np.ndarray, after: np.ndarray) -> float:

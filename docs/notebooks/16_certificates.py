@@ -1,0 +1,309 @@
+# %% [markdown]
+# # 16. Certificates: what no attack can break
+#
+# After this lesson you can
+#
+# * enclose all that a network may answer near an image, with boxes,
+# * say why even the tightest boxes are not enough, and do better with lines,
+# * prove by hand that no image within epsilon has another class,
+# * read a band between what is proved and what an attack leaves, and say why a pruned network
+#   is easier to prove.
+#
+# An attack that fails proves nothing: a better one may succeed (lesson 8). Here it is the other
+# way round.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidl as md
+from minidl import functional as F
+from minidl import nn
+from minidl import robustness as R
+
+plt.rc("axes.spines", top=False, right=False)
+md.manual_seed(0)
+
+# %% [markdown]
+# ## A network that can be drawn
+#
+# Two layers as in lesson 4, on images of two pixels. Class 1 lies within a ring:
+
+# %%
+rng = np.random.default_rng(0)
+points = rng.random((600, 2)).astype(np.float32)
+classes = (np.hypot(*(points - 0.5).T) < 0.3).astype(int)
+images = points.reshape(-1, 1, 2, 1)  # (B, H, W, C)
+
+model = nn.Sequential(nn.Flatten(), nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2))
+optimizer = md.optim.Adam(model.parameters(), lr=0.02)
+for _ in range(400):
+    optimizer.zero_grad()
+    F.cross_entropy(model(images), classes).backward()
+    optimizer.step()
+model.eval()  # a certificate is of a fixed function
+print(f"{(model(images).data.argmax(axis=1) == classes).mean():.1%} are right")
+
+W1, b1 = (p.data.astype(float) for p in (model[1].weight, model[1].bias))
+W2, b2 = (p.data.astype(float) for p in (model[3].weight, model[3].bias))
+
+
+def answer(x):
+    """What moves when the pixels x (n, 2) move: logit 1 less logit 0, (n,)."""
+    y = np.maximum(x @ W1 + b1, 0) @ W2 + b2
+    return y[:, 1] - y[:, 0]
+
+
+x, epsilon = np.array([0.5, 0.42]), 0.09
+grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1)
+figure, ax = plt.subplots(figsize=(3.4, 3.2))
+ax.contourf(*grid.transpose(2, 0, 1), answer(grid.reshape(-1, 2)).reshape(200, 200) > 0, 1,
+            colors=["#DDDDDD", "#BBD7EA"])  # fmt: skip
+ax.add_patch(plt.Rectangle(x - epsilon, 2 * epsilon, 2 * epsilon, fill=False, lw=1.5))
+ax.plot(*x, "k.")
+ax.set(xlabel="first pixel", ylabel="second pixel", title="all images within epsilon: the square")
+plt.show()
+
+# %% [markdown]
+# We see that the square lies within class 1. With two pixels one can look. With 64 or 12,288
+# nobody can, and trying points finds nothing for sure. We want a *proof*.
+#
+# ## Boxes
+#
+# Each pixel lies in an interval: centre $c$, radius $r$. A layer $A x + b$ takes the centre to
+# $A c + b$, and no number of it moves by more than $|A| r$, since each term moves by at most
+# $|a_i| r_i$. ReLU never falls: it takes the ends to the ends. So a box goes through the whole
+# network.
+
+
+# %%
+def boxes(x, epsilon):
+    """Lower and upper ends of the margin, and those of the hidden neurons before ReLU."""
+    low, high = np.clip(x - epsilon, 0, 1), np.clip(x + epsilon, 0, 1)
+    middle, radius = (low + high) / 2 @ W1 + b1, (high - low) / 2 @ np.abs(W1)
+    hidden = middle - radius, middle + radius
+    low, high = np.maximum(hidden[0], 0), np.maximum(hidden[1], 0)
+    w, b = W2[:, 1] - W2[:, 0], b2[1] - b2[0]  # the difference of logits, in one
+    middle, radius = (low + high) / 2 @ w + b, (high - low) / 2 @ np.abs(w)
+    return middle - radius, middle + radius, hidden
+
+
+def true_range(x, epsilon):
+    square = x + epsilon * (2 * grid.reshape(-1, 2) - 1)
+    return answer(square).min(), answer(square).max()
+
+
+image = x.reshape(1, 1, 2, 1)
+theirs = R.interval_bounds(model, image, epsilon, labels=np.array([1]))
+assert np.allclose(boxes(x, epsilon)[:2], (theirs.lower.item(), theirs.upper.item()))
+print(f"boxes       {boxes(x, epsilon)[0]:6.2f} to {boxes(x, epsilon)[1]:5.2f}")
+print("truly       {:6.2f} to {:5.2f}".format(*true_range(x, epsilon)))
+assert boxes(x, epsilon)[0] < 0
+
+# %% [markdown]
+# The box is right, and proves nothing: its lower end is below 0. Where does it lose? Every
+# hidden neuron's interval is *exact*. But each takes its lowest value at another corner of the
+# square, and the box allows all of them at once: corners that no image has. The simplest case is
+# $h - h$, which is 0; boxes say that it lies between $-r$ and $r$. With each layer there are more
+# such corners.
+#
+# ## Lines
+#
+# Keep the dependence instead. Write the margin as a linear function of the *pixels*, whose
+# least value over the square is plain:
+#
+# $$a \cdot x + k \;\ge\; a \cdot c + k - |a| \cdot r$$
+#
+# Only ReLU is in the way. Where a neuron's interval leaves no doubt, it is 0 or the identity.
+# Where it does not, from $l < 0$ to $u > 0$, ReLU lies between two lines:
+
+# %%
+lo, up = -1.0, 2.0
+z = np.linspace(lo, up, 100)
+figure, ax = plt.subplots(figsize=(4.2, 2.6))
+ax.plot(z, np.maximum(z, 0), "k", lw=2, label="max(z, 0)")
+ax.plot(z, up * (z - lo) / (up - lo), "--", color="#D55E00", label="above: u (z - l) / (u - l)")
+ax.plot(
+    z, z if up > -lo else 0 * z, ":", color="#0072B2", lw=2, label="below: z, or 0 where -l > u"
+)
+ax.set(xlabel="z")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# A neuron that counts with a positive coefficient is replaced by the line below it, one with a
+# negative coefficient by the line above: then the result is never more than the margin. The
+# coefficients go back through the layer as a gradient does, by $W^T$ (lesson 4), and so do they
+# through any number of layers. This is CROWN (Zhang et al. 2018).
+
+
+# %%
+def lines(x, epsilon):
+    """A lower end of the margin, by lines that go back to the pixels."""
+    lo, up = boxes(x, epsilon)[2]
+    unsure = (lo < 0) & (up > 0)
+    above = np.where(unsure, up / np.where(unsure, up - lo, 1), lo >= 0)
+    below = np.where(unsure, up > -lo, lo >= 0)
+    w, k = W2[:, 1] - W2[:, 0], b2[1] - b2[0]  # of max(z, 0)
+    k = k + np.minimum(w, 0) @ np.where(unsure, -above * lo, 0)  # the height of the line above
+    w = np.maximum(w, 0) * below + np.minimum(w, 0) * above  # of z
+    a, k = W1 @ w, k + b1 @ w  # of the pixels: back through the layer
+    low, high = np.clip(x - epsilon, 0, 1), np.clip(x + epsilon, 0, 1)
+    return a @ (low + high) / 2 + k - np.abs(a) @ (high - low) / 2
+
+
+theirs = R.linear_bounds(model, image, epsilon, labels=np.array([1]))
+assert np.isclose(lines(x, epsilon), theirs.lower.item())
+print(f"boxes  {boxes(x, epsilon)[0]:6.3f}")
+print(f"lines  {lines(x, epsilon):6.3f}")
+print(f"truly  {true_range(x, epsilon)[0]:6.3f}")
+assert lines(x, epsilon) > 0
+
+# %% [markdown]
+# The line's end is above 0: **proved**. No image in the square, whatever an attacker thinks of,
+# is taken for class 0. (`linear_bounds` also takes off what rounding may have cost:
+# [the derivation](../certificates.md).)
+#
+# How far does each of the three reach?
+
+# %%
+sizes = np.linspace(0, 0.2, 41)
+figure, ax = plt.subplots(figsize=(4.6, 2.8))
+for name, ends, style in (
+    ("truly", [true_range(x, e)[0] for e in sizes], "k-"),
+    ("lines", [lines(x, e) for e in sizes], "s-"),
+    ("boxes", [boxes(x, e)[0] for e in sizes], "^--"),
+):
+    ax.plot(sizes, ends, style, ms=3, label=name)
+ax.axhline(0, color="0.6", lw=0.8)
+ax.set(xlabel="epsilon", ylabel="lower end of the margin", ylim=(-25, 12))
+ax.legend(frameon=False)
+plt.show()
+reach = R.certified_epsilon(model, image, np.array([1]), max_epsilon=0.2, tolerance=1e-4).item()
+broken = R.smallest_epsilon(model, image, np.array([1]), max_epsilon=0.4).item()
+print(f"certified up to {reach:.3f}, broken by FGSM at {broken:.3f}")
+
+# %% [markdown]
+# ## The digits, from both sides
+#
+# A perceptron, dense and with 90 % of its weights pruned (lesson 9). Below, what is certified;
+# above, what PGD leaves, an attack of many FGSM steps. Between the two nobody knows.
+
+# %%
+train, val = md.data.digits("train"), md.data.digits("val")
+shown, labels = val.images[:60], np.asarray(val.labels[:60])
+epsilons = np.array([1, 2, 4, 8, 16]) / 255
+
+
+def trained(sparsity):
+    md.manual_seed(0)
+    sizes = (64, 128, 128, 10)
+    layers = [nn.Normalize(0.5, 0.25), nn.Flatten()]
+    for n, m in zip(sizes[:-1], sizes[1:]):
+        layers += [nn.Linear(n, m), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    batches = md.data.Loader(*train, batch_size=64, pad=1, seed=0)
+    optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    pruner = None
+    if sparsity:
+        pruner = md.compress.MagnitudePruner(model, sparsity, start=100, every=10, count=10)
+    schedule = md.optim.one_cycle(lr=0.05, steps=15 * len(batches))
+    md.fit(model, batches, optimizer, 15, schedule=schedule, pruner=pruner, progress=False)
+    return model.eval()
+
+
+networks = {"dense": trained(0), "90 % pruned": trained(0.9)}
+both = {}
+for name, network in networks.items():
+    certificate = R.certified(network, shown, labels, epsilons)
+    attack = R.pgd(network, shown, labels, epsilons, steps=20, loss="margin")
+    both[name] = R.TwoSided(certificate, attack)  # an error, if the attack broke what is certified
+    print(
+        name, [f"{low:.0%} to {high:.0%}" for low, high in zip(both[name].lower, both[name].upper)]
+    )
+md.plot.band(both)
+
+# %% [markdown]
+# Where the lines meet, the question is settled: no attack of any kind changes more. The pruned
+# network is far easier to prove, though hardly harder to attack. Why? Lines lose only at neurons
+# that are *unsure*: off for one image of the square and on for another. Count them in the first
+# layer, whose intervals are exact:
+
+
+# %%
+def unsure(network, epsilon):
+    """How many first neurons are undecided, on average over the images."""
+    W, b = (p.data.astype(float) for p in (network[2].weight, network[2].bias))
+    low, high = (
+        (np.clip(shown + e, 0, 1).reshape(len(shown), -1) - 0.5) / 0.25 for e in (-epsilon, epsilon)
+    )
+    middle, radius = (low + high) / 2 @ W + b, (high - low) / 2 @ np.abs(W)
+    return (np.abs(middle) < radius).sum(axis=1).mean()
+
+
+counts = {name: [unsure(network, e) for e in epsilons] for name, network in networks.items()}
+for name, each in counts.items():
+    print(f"{name:12} {[round(count) for count in each]} of 128 neurons are unsure")
+assert counts["90 % pruned"][3] < counts["dense"][3]
+
+# %% [markdown]
+# A pruned neuron sums up fewer pixels, so that $|A| r$ is smaller, and more of them are sure of
+# their side.
+#
+# ## Exercises
+#
+# **1. Better slopes.** Below an unsure ReLU *every* line $a z$ with $0 \le a \le 1$ will do.
+# `steps=20` lets Adam choose the slopes that raise the margin. How much does that gain on the
+# dense network at 16/255, and is it ever worse?
+
+# %% tags=["hide-cell", "solution"]
+plain, better = (
+    R.linear_bounds(networks["dense"], shown[:10], 16 / 255, labels=labels[:10], steps=steps).lower
+    for steps in (0, 20)
+)
+print(f"on average {(better - plain).mean():.2f} more, at least {(better - plain).min():.4f}")
+assert (better >= plain).all()
+assert better.mean() > plain.mean()
+
+# %% [markdown]
+# **2. One certificate at every temperature.** In lesson 11, networks looked robust to an attacker
+# who takes the logits divided by $T$. Divide the dense network's logits by 100, by its last
+# layer. What becomes of its certificate?
+
+# %% tags=["hide-cell", "solution"]
+before = R.certified(networks["dense"], shown, labels, epsilons).verified
+for parameter in (networks["dense"][-1].weight, networks["dense"][-1].bias):
+    parameter.data /= 100
+after = R.certified(networks["dense"], shown, labels, epsilons).verified
+print("changed:", (before != after).sum(), "- temperature changes no argmax, and so no certificate")
+assert np.array_equal(before, after)
+
+# %% [markdown]
+# **3. Find the bug.** This "certificate" compares the lowest that the label's logit may be with
+# the highest of any other. It is never wrong, and proves too little. Whose margin should be
+# bounded?
+
+
+# %%
+def timid(network, image, label, epsilon):
+    ends = []
+    for k in range(10):  # the bounds of one logit: its margin over a logit that is always 0
+        single = nn.Sequential(*network, nn.Linear(10, 2)).eval()
+        single[-1].weight.data[...] = np.eye(10)[:, [k, k]] * [1, 0]
+        single[-1].bias.data[...] = 0
+        bounds = R.linear_bounds(single, image, epsilon, labels=np.array([0]))
+        ends.append((bounds.lower.item(), bounds.upper.item()))
+    return ends[label][0] > max(high for k, (_, high) in enumerate(ends) if k != label)
+
+
+# %% tags=["hide-cell", "solution"]
+network, at = networks["90 % pruned"], 12 / 255
+timidly = np.array([timid(network, shown[[b]], labels[b], at) for b in range(20)])
+boldly = R.certified(network, shown[:20], labels[:20], at).verified[0]
+print(f"each logit by itself: {timidly.sum()} of 20 proved; differences of logits: {boldly.sum()}")
+assert (boldly >= timidly).all()
+assert boldly.sum() > timidly.sum()
+
+# %% [markdown]
+# Logits that move together keep their difference. Only margins are bounded, from the first step
+# of the way back to the last.

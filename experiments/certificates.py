@@ -1,0 +1,140 @@
+"""From both sides: what no attack can break below, what an attack breaks above (claim C5: FC5, pruned).
+
+Certifies FC5 at each final sparsity and seed, attacks it by PGD on the margin, on the same images, and writes the band
+between the two as a table and a picture. The networks are those of figure 11, trained where they are not there yet.
+
+    python experiments/certificates.py                        handwritten digits: minutes on two cores
+    python experiments/certificates.py --preset laptop        Imagenette at 64 px: hours
+
+A study that was stopped goes on where it was, at the image after the last that was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from common import PRESETS, Settings
+
+from minidl import plot
+from minidl import robustness as R
+from minidl.data import Loader
+from minidl.nn.weights import load
+from minidl.report import write_csv
+from minidl.study import Folder, Place, Problem, Run, finish, load_problem
+from minidl.tools.files import whole_file
+
+EPSILONS = {"quick": (1, 2, 4, 8, 16), "laptop": (0.25, 0.5, 1, 2, 4)}  # in 1/255
+IMAGES = {"quick": 360, "laptop": 200}
+AT_ONCE = 20  # images, after which what is known is written
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Do what is missing, network by network, and write what is there after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=EPSILONS, default="quick")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--images", type=int, help="of the validation images; by default the preset's number")
+    parser.add_argument("--networks", type=Path, help="folder for their weights; by default runs/certificates-PRESET")
+    parser.add_argument("--out", type=Path, help="folder for all results; by default that of the networks")
+    options = parser.parse_args(args)
+    networks = options.networks or Path("runs") / f"certificates-{options.preset}"
+    out, count = options.out or networks, options.images or IMAGES[options.preset]
+    settings: Settings = PRESETS[options.preset]
+    if options.preset == "quick":  # the digits as they are: enlarging them teaches an FC5 nothing
+        settings = dataclasses.replace(settings, pixels=8, crop=8)
+    every = list(runs(settings, options.seeds))
+    for run in every:
+        finish(run, [], Place(networks, progress=False))
+        band_of(run, np.array(EPSILONS[options.preset]) / 255, count, networks, out)
+        report(every, count, out)
+
+
+def runs(settings: Settings, seeds: Sequence[int]) -> Iterator[Run]:
+    """The networks of figure 11: every sparsity with one seed before the next seed begins."""
+    for seed in seeds:
+        for sparsity in settings.sparsities:
+            yield dataclasses.replace(settings.run("fc5", 512, seed), pruning=settings.pruning(sparsity))
+
+
+def band_of(run: Run, epsilons: np.ndarray, count: int, networks: Path, out: Path) -> None:
+    """Certify and attack a network's images from where it was left, a few at a time."""
+    problem, path = load_problem(run.data, run.pixels, run.crop), out / "bands" / f"{run.name}.npz"
+    model = problem.model(run).eval()
+    load(model, Folder(networks).run(run) / "weights.safetensors")
+    images, labels = sample(problem, count)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while (done := read(path)["certified"].shape[1]) < count:
+        part, before = slice(done, done + AT_ONCE), read(path)
+        started = time.perf_counter()
+        certificate = R.certified(model, images[part], labels[part], epsilons)
+        seconds = time.perf_counter() - started
+        attack = R.pgd(model, images[part], labels[part], epsilons, 50, restarts=3, loss="margin", stop_early=True)
+        both = R.TwoSided(certificate, attack)
+        new = {"certified": both.certified, "standing": both.standing}
+        if done:
+            new = {name: np.concatenate([before[name], value], axis=1) for name, value in new.items()}
+        with whole_file(path) as file:
+            np.savez_compressed(file, epsilons=epsilons, seconds=before["seconds"] + seconds, **new)
+        print(f"{run.name}: {min(done + AT_ONCE, count)} of {count} images, {seconds:.1f} s", flush=True)
+
+
+def sample(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same validation images for every network and seed, in an order drawn once, as they are sorted by class."""
+    rows = np.random.default_rng(0).permutation(len(problem.val))[:count]
+    images, labels = problem.val.images[np.sort(rows)], np.asarray(problem.val.labels)[np.sort(rows)]
+    images, labels = next(iter(Loader(images, labels, count, crop=problem.crop, shuffle=False, prefetch=0)))
+    back = np.argsort(np.argsort(rows))
+    return images[back], labels[back]
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """What a file knows: (E, images so far) each; nothing yet without it."""
+    if not path.is_file():
+        return {"certified": np.empty((0, 0), bool), "standing": np.empty((0, 0), bool), "seconds": np.zeros(())}
+    with np.load(path) as file:
+        return dict(file)
+
+
+def both_sides(every: Sequence[Run], count: int, out: Path) -> R.TwoSided:
+    """Of several networks' images together."""
+    found = [read(out / "bands" / f"{run.name}.npz") for run in every]
+    verified, standing = (
+        np.concatenate([each[name][:, :count] for each in found], axis=1) for name in ("certified", "standing")
+    )
+    band = R.wilson_interval(verified.sum(axis=1), verified.shape[1])
+    certificate = R.Certificate(found[0]["epsilons"], verified, verified.mean(axis=1), band, "inf", 0.95)
+    return R.TwoSided(certificate, standing)
+
+
+def report(every: Sequence[Run], count: int, out: Path) -> None:
+    """The table, a row for each finished network and epsilon, and the picture of what all finished seeds show."""
+    done = [run for run in every if read(out / "bands" / f"{run.name}.npz")["certified"].shape[1] >= count]
+    dense = {run.seed: both_sides([run], count, out) for run in done if not run.sparsity}
+    rows: list[dict] = []
+    for run in done:
+        both = both_sides([run], count, out)
+        verdicts = both.verdicts(dense[run.seed]) if run.sparsity else [""] * len(both.epsilons)
+        rows += [
+            {
+                "network": run.name, "sparsity": run.sparsity, "seed": run.seed, "images": count,
+                "epsilon": round(255 * float(epsilon), 4), "certified": round(float(both.lower[e]), 4),
+                "attacked": round(float(both.upper[e]), 4), "more robust than dense": verdicts[e],
+            }
+            for e, epsilon in enumerate(both.epsilons)
+        ]  # fmt: skip
+    several = {}
+    for sparsity in dict.fromkeys(run.sparsity for run in done):
+        same = [run for run in done if run.sparsity == sparsity]
+        name = f"{sparsity:.0%} pruned" if sparsity else "dense"
+        several[f"{name}, {len(same)} seed{'s' * (len(same) > 1)}"] = both_sides(same, count, out)
+    write_csv(out / "band.csv", rows)
+    plot.band(several).savefig(out / "band.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()
