@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ NOT_RESULTS = ("lock", "owner.json")
 def command(out, *more):
     """Give the study's command, in this process; what it exits with, None if all is well."""
     sys.path.insert(0, str(EXPERIMENTS))
-    arguments = sys.argv
+    arguments, handlers = sys.argv, {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         from common import main
         from study import FIGURES
@@ -42,6 +43,8 @@ def command(out, *more):
         return ended.code
     finally:
         sys.argv = arguments
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
         sys.path.remove(str(EXPERIMENTS))
 
 
