@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import io
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,13 @@ import numpy as np
 from .. import compress
 from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
-from ..kernels import precision, set_num_threads, set_precision
 from ..nn import Module
 from ..nn.weights import load, save
 from ..records import FORMAT, Attack, Run, hash_of, write_file, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
+from ..settings import settings
 from ..tools.progress import quiet, say
 from .folder import Folder, origin
 from .problem import Problem, load_problem
@@ -67,15 +66,15 @@ def finish(run: Run, attacks: Sequence[Attack], place: Place) -> float:
         When the disk has no room for it, or a file could not be written.
     """
     folder = Folder(place.out)
-    if place.threads is not None:
-        set_num_threads(place.threads)
     problem = load_problem(run.data, run.pixels, run.crop, place.data_root)
-    with folder.working_on(run) as path, quiet(not place.progress):
-        with _at(run.precision):
+    with folder.working_on(run) as path, quiet(not place.progress), settings(threads=place.threads):
+        with settings(precision=run.precision):
             model = _trained(run, attacks, problem, folder, place)
-            Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
-            if model is not None:
-                weights = hash_of(folder.layout.weights(run.name))
+        Checkpoints(path).clear()  # here, as an earlier process may have died before it came to it
+        if model is not None:
+            weights = hash_of(folder.layout.weights(run.name))
+            # FGSM takes signs: a gradient near zero must not be taken by Winograd's rounding, or by TF32's
+            with settings(precision="exact"):
                 for attack in _missing(run, attacks, folder):
                     measure(run, attack, model, problem, folder.attack(run, attack), weights)
         return float((folder.record(run) or {}).get("seconds", 0))
@@ -107,17 +106,6 @@ def _trained(run: Run, attacks: Sequence[Attack], problem: Problem, folder: Fold
             say(f"{run}: {error}; attacks need the weights, so the network is trained anew")
             _train(run, problem, folder, place)
     raise OSError(f"{path} cannot be read back after it was written: is the disk sound?")
-
-
-@contextlib.contextmanager
-def _at(mode: str) -> Iterator[None]:
-    """Compute at that precision within the block."""
-    before = precision()
-    set_precision(mode)
-    try:
-        yield
-    finally:
-        set_precision(before)
 
 
 def _train(run: Run, problem: Problem, folder: Folder, place: Place) -> None:

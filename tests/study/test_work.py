@@ -39,3 +39,26 @@ def test_a_file_that_another_process_is_writing_is_left_alone(left):
     finish(Run("digits", 8, 8, "fc5", 256, epochs=1, lr=0.05), [ATTACK], left)
     assert sorted(left.out.rglob("*.partial")) == before
     assert folder.is_trained(RUN)
+
+
+def test_attacks_are_exact_whatever_the_run_was_trained_in(tmp_path, monkeypatch):
+    """FGSM takes signs: what rounds a gradient near zero is no part of the model."""
+    from minidl import kernels
+    from minidl.study import work
+
+    seen, train, measure = [], work.train, work.measure
+
+    def noting(name, function):
+        def noted(*arguments):
+            seen.append((name, kernels.precision(), kernels.num_threads()))
+            return function(*arguments)
+
+        return noted
+
+    monkeypatch.setattr(work, "train", noting("train", train))
+    monkeypatch.setattr(work, "measure", noting("attack", measure))
+    before = kernels.precision(), kernels.num_threads()
+    run = Run("digits", 8, 8, "fc5", 64, epochs=1, lr=0.05)
+    finish(run, [Attack((0.0, 8.0))], Place(tmp_path, threads=1, progress=False))
+    assert seen == [("train", "fast", 1), ("attack", "exact", 1)]
+    assert (kernels.precision(), kernels.num_threads()) == before
