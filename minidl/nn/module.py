@@ -22,8 +22,8 @@ class Module:
     most that it stretches a difference of inputs of x's shape, in the Euclidean norm, or None where that is unknown.
     ``summary``, ``compress.cost`` and ``robustness.lipschitz_bound`` ask these, and nothing else.
 
-    ``robustness.linear_bounds`` asks one of two more: ``spread(radius)`` of a layer A x + b, which is ``|A|`` radius; or
-    ``lines(low, high)`` of a layer that never falls, two lines that enclose it between these arrays (``nn.lines``).
+    ``robustness.linear_bounds`` asks one of two more: ``spread(radius)`` of a layer A x + b, which is ``|A|`` radius;
+    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it between these arrays (``nn.lines``).
 
     Attributes
     ----------

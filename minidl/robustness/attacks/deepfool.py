@@ -32,7 +32,8 @@ def deepfool(
     """Step to the nearest of the planes that the classes' borders would be, were the model linear around the image.
 
     Between the label y and another class k the border is where z_k - z_y = 0. From a point where this is f, and its
-    gradient w, the plane is ``|f| / ||w||_q`` away, with q = 1 for the largest change of a pixel and q = 2 for the length.
+    gradient w, the plane is ``|f| / ||w||_q`` away, with q = 1 for the largest change of a pixel and q = 2 for the
+    length.
 
     Parameters
     ----------
