@@ -18,13 +18,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("minidl")
 
 
-# What the quick half (``pytest -m quick``) leaves out: statistics that no version of Python changes, and what builds
-# the site, runs all lessons and studies, or kills a training. All else is run with each Python and on each system.
+# What is slow and rarely tells more: statistics, thousands of damages, and what builds the site, runs all lessons and
+# studies, or kills a training. ``pytest`` leaves it out, ``pytest -m slow`` runs it, and so does .ci/run. All else is
+# run with each Python and on each system.
 LONG = {
+    "adversity",
     "experiments",
-    "test_card.py",
     "test_claims.py",
-    "test_docs.py",
     "test_emulated_card.py",
     "test_killed.py",
     "test_notebooks.py",
@@ -36,8 +36,8 @@ LONG = {
 @pytest.hookimpl(tryfirst=True)  # before -m looks at marks
 def pytest_collection_modifyitems(items):
     for item in items:
-        if not LONG & set(item.path.parts) and not item.get_closest_marker("slow"):
-            item.add_marker("quick")
+        if LONG & set(item.path.parts):
+            item.add_marker("slow")
 
 
 def pytest_addoption(parser):
@@ -46,7 +46,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "imagenette: needs the real images, where MINIDL_DATA points")
-    config.addinivalue_line("markers", "quick: of the half that runs with each Python and on each system")
+    config.addinivalue_line("markers", "slow: left out unless asked for by -m slow")
     config.addinivalue_line("markers", "gpu: needs an NVIDIA card and CuPy")
 
 

@@ -327,3 +327,15 @@ def test_bad_kinds(options, message):
 def test_bad_epoch():
     with pytest.raises(ValueError, match="epoch is -1, and must be at least 0"):
         Loader(*numbered(4), 2).epoch(-1)
+
+
+def test_it_draws_from_the_streams_that_are_called_so():
+    """Shuffling and augmentation each from their own, and neither from the one that initial weights come from."""
+    from minidl.backend import streams
+
+    keys = Loader(*numbered(20), 3, seed=5)._keys
+    drawn = streams(5)
+    assert keys == {name: int(drawn[name].integers(2**63)) for name in ("shuffle", "augmentation")}
+    assert int(streams(5)["init"].integers(2**63)) not in keys.values()
+    plain, cropped = (Loader(*numbered(20), 20, seed=5, crop=crop, prefetch=0) for crop in (None, 2))
+    np.testing.assert_array_equal(next(iter(plain))[1], next(iter(cropped))[1])  # one order, augmented or not

@@ -355,3 +355,21 @@ def test_images_follow_the_model_to_its_device():
         assert device_of(attack.adversarial) == device_of(images)
         assert isinstance(attack.success, np.ndarray)
         assert (to_device(attack.adversarial, "cpu") == expected.adversarial).mean() > 0.999
+
+
+def test_a_gradient_that_has_overflowed_is_reported_like_one_that_has_vanished():
+    """sign(inf) is 1: the image would be attacked as if its gradient were sound."""
+
+    @md.op
+    def steep(x):
+        return x * 1, (lambda dy: dy * np.where(np.arange(len(x)) == 0, np.inf, 1.0)[:, None, None, None],)
+
+    class Steep(md.nn.Module):
+        def forward(self, x):
+            return steep(x)
+
+    model = md.nn.Sequential(Steep(), md.nn.Flatten(), md.nn.Linear(4, 3, rng=np.random.default_rng(0)))
+    images = np.full((2, 2, 2, 1), 0.5, np.float32)
+    found = md.robustness.fgsm(model, images, np.array([0, 1]), [8 / 255])
+    assert found.vanished_gradient.tolist() == [True, False]
+    assert not found.zero_gradient.any()
