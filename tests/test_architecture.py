@@ -96,6 +96,15 @@ def test_who_imports_cupy_and_numba(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: ".".join(name_of(p)))
+def test_a_card_is_known_in_one_room(path):
+    """And to the kernels; elsewhere one asks whether an array is at hand, and for numbers that are fresh."""
+    if name_of(path)[1:2] in (("backend",), ("kernels",)):
+        return
+    names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
+    assert not names & {"is_gpu_array", "card", "cupy", "cuda_library", "lasting"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: ".".join(name_of(p)))
 def test_files_are_read_in_one_sitting(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= (300 if path.name == "tensor.py" else 320)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, Seed, array_module, device_of, is_gpu_array, streams, to_device, to_numpy
+from ..backend import Array, Seed, array_module, device_of, is_at_hand, streams, to_device, to_numpy
 from ..checks import check_labels, check_unit_range, number, pair, whole_number
 from ..kernels.shapes import Pair
 from .ahead import run_ahead
@@ -107,7 +107,7 @@ class Loader:
         noise = number(noise, "noise", "[0, inf)", "Loader")
         self.noise = noise if self.augment else 0.0
         self.drop_last = drop_last
-        no_thread = sys.platform == "emscripten" or is_gpu_array(images)
+        no_thread = sys.platform == "emscripten" or not is_at_hand(images)
         self.prefetch = 0 if no_thread else prefetch
         self.next_epoch = 0
         drawn = streams(seed, "Loader")
@@ -170,7 +170,7 @@ class Loader:
 
     def _batches(self, plan: Plan) -> Iterator[Batch]:
         there = Plan(*(to_device(column, device_of(self.images)) for column in plan))
-        cut = self._windows_on_card if is_gpu_array(self.images) else self._windows
+        cut = self._windows if is_at_hand(self.images) else self._windows_at_once
         for i in range(len(self)):
             part = slice(i * self.batch_size, (i + 1) * self.batch_size)
             yield cut(Plan(*(column[part] for column in there))), self.labels[plan.rows[part]]
@@ -199,7 +199,7 @@ class Loader:
             x /= 255
         return x
 
-    def _windows_on_card(self, part: Plan) -> Array:
+    def _windows_at_once(self, part: Plan) -> Array:
         """The same, to the bit, for all images of a batch at once."""
         xp, (H, W), (h, w) = array_module(self.images), self.images.shape[1:3], self.crop
         down, across = xp.arange(h), xp.arange(w)
@@ -216,7 +216,7 @@ class Loader:
 
 
 def _checked_arrays(images: Array, labels: Array) -> Batch:
-    if not is_gpu_array(images):
+    if is_at_hand(images):
         images = np.asarray(images)  # a plain view of a memory map indexes faster
     if images.ndim != 4:
         raise ValueError(

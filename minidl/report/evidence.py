@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..records import Outcome
-from ..robustness.comparison import student_quantile
+from ..robustness.comparison import student_half_width
 from .results import Results
 
 FEWEST_SEEDS = 3  # of two, the interval is 13 standard errors to either side; of one there is none
@@ -61,8 +61,7 @@ class Estimate:
         by_images = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(self.image_variance / seeds)
         if len(self.values) < FEWEST_SEEDS:
             return by_images
-        by_seeds = student_quantile(confidence, seeds - 1) * float(self.values.std(ddof=1)) / math.sqrt(seeds)
-        return max(by_images, by_seeds)
+        return max(by_images, student_half_width(float(self.values.std(ddof=1)), seeds, confidence))
 
 
 @dataclass(frozen=True, eq=False)

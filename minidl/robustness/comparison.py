@@ -141,8 +141,20 @@ def over_seeds(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -
     if count == 1:
         return SeedSummary(1, mean, None, None, confidence)
     deviation = float(values.std(ddof=1))
-    half = student_quantile(confidence, count - 1) * deviation / math.sqrt(count)
+    half = student_half_width(deviation, count, confidence)
     return SeedSummary(count, mean, deviation, (mean - half, mean + half), confidence)
+
+
+def student_half_width(deviation: float, count: int, confidence: float) -> float:
+    """Half of Student's interval of a mean: ``count`` values whose standard deviation is ``deviation``.
+
+    Examples
+    --------
+    >>> from minidl.robustness.comparison import student_half_width
+    >>> round(student_half_width(0.01, 3, 0.95), 4)
+    0.0248
+    """
+    return student_quantile(confidence, count - 1) * deviation / math.sqrt(count)
 
 
 def student_quantile(confidence: float, freedom: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, array_module, is_gpu_array, to_numpy
+from ...backend import Array, array_module, is_at_hand, to_numpy
 
 
 def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
@@ -54,7 +54,7 @@ def standing(done: np.ndarray, like: Array) -> np.ndarray | None:
     are done go on with the others.
     """
     count = int((~done).sum())
-    if is_gpu_array(like) and count:
+    if count and not is_at_hand(like):
         count = 1 << (count - 1).bit_length()
     return None if count >= len(done) else np.sort(np.argsort(done, kind="stable")[:count])
 
