@@ -24,7 +24,7 @@ def write_file(path: Path, content: bytes) -> None:
     >>> from minidl.records.seal import write_file
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_file(pathlib.Path(folder, "a.txt"), b"all of it")
-    ...     pathlib.Path(folder, "a.txt").read_text()
+    ...     pathlib.Path(folder, "a.txt").read_text(encoding="utf-8")
     'all of it'
     """
     try:

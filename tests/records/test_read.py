@@ -122,7 +122,7 @@ def test_json_that_is_none(tmp_path, content):
         (tmp_path / "runs" / RUN.name / "run.json", lambda layout: read_run(layout, RUN.name)),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
         with pytest.raises(DamagedError, match=rf"{path.name} is damaged \(.*\): delete it and run the study again"):
             read(Layout(tmp_path))
 
