@@ -26,6 +26,11 @@ FIGURES = [Figure("11", "FC5", "sparsity", ((RUN, ATTACK), (OTHER, ATTACK)))]
 RECORD = {"command": "", "preset": "quick", "settings": {"figures": ["11"], "seeds": [0]}}
 
 
+def as_in_a_terminal():
+    """A shell's job in the background, and all that it starts, ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*args, **settings):
     """A study in a process, and a group, of its own."""
     return subprocess.Popen(
@@ -35,13 +40,17 @@ def start(*args, **settings):
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,
+        preexec_fn=as_in_a_terminal,
         **settings,
     )
 
 
 def ends_with_one_line(process, within):
     began = time.monotonic()
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert time.monotonic() - began < within
     assert process.returncode == 1, err
     lines = [line for line in err.splitlines() if "epoch" not in line and "compiles" not in line]
