@@ -52,7 +52,8 @@ def vector(values: Any, name: str, within: str, operation: str, hint: str = "") 
 def whole_number(value: Any, name: str, least: int | None, operation: str, unit: str = "") -> int:
     """A whole number, of ``unit``, as an int: of at least ``least``, where that is given."""
     try:
-        if isinstance(value, bool):
+        # truth values are no numbers; the oldest NumPy takes its own for one, with a warning
+        if isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b":
             raise TypeError
         result = operator.index(value)
     except TypeError:
