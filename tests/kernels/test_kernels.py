@@ -25,6 +25,13 @@ on_a_card = pytest.param(gpu, marks=pytest.mark.gpu)
 rng = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers():
+    """For each test, whatever ran before it, and however many examples another version of Hypothesis draws."""
+    global rng
+    rng = np.random.default_rng(0)
+
+
 def normal(*shape):
     return rng.standard_normal(shape).astype(np.float32)
 
