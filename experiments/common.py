@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 import interrupts
 import tyro
+from attacks import TWINNED, Strength, with_twins
 from ending import say_how_it_ended, say_what_is_there
+from refusals import check
 
 from minidl import study
-from minidl.records.run import DataName, ModelName
+from minidl.records.run import OWN, DataName, Method, ModelName
 from minidl.study import Attack, Figure, Pruning, Run
 
 FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c"]
 LowRank = Literal["none", "LR1", "LR2"]
+OWN_STRENGTH, WEAKER = Strength(), Strength(steps=20, queries=500)  # the second for a demonstration
 TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
@@ -67,6 +70,12 @@ class Settings:
     """Attack budgets, in 1/255 of the pixel range; 0 is always among them."""
     attack_part: float = 0.2
     """Part of the validation images that is attacked."""
+    attacks: tuple[Method, ...] = ("fgsm",)
+    """How: by the report's one step; and, in twins of figures 9, 11, 12b and 13, by many steps (pgd, apgd), or by the
+    worst of several attacks for each image (auto), which takes hours where the others take minutes."""
+    pgd: Strength = OWN_STRENGTH
+    apgd: Strength = OWN_STRENGTH
+    auto: Strength = WEAKER
     fc5: Recipe = Recipe(epochs=20, lr=0.1)
     alexnet: Recipe = Recipe(epochs=7, lr=0.004, pixels=64, init="he")
     resnet18: Recipe = Recipe(epochs=7, lr=0.05)
@@ -151,6 +160,7 @@ LAPTOP = Options(
     epsilons=(0, 1, 2, 4, 8, 16),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
+    auto=Strength(every=4),
     resnet18=Recipe(epochs=15, lr=0.1),
     prune_steps=100,
 )
@@ -200,7 +210,11 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             "preset": options.preset,
             "settings": recorded(options),
         }
-        figures = [makers[figure](options, figure) for figure in options.figures]
+        figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
+        if not figures:
+            raise ValueError(
+                f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins"
+            )
         try:
             shard, only, patience = options.shard, options.only, options.patience
             ending = study.run_study(figures, place, record, workers, shard, only, patience)
@@ -255,37 +269,10 @@ def recorded(options: Settings) -> dict[str, Any]:
 
 
 def extended(options: Options, folder: study.Folder) -> Options:
-    """The options, with the figures and seeds that the folder's study already has."""
+    """The options, with the figures, seeds and attacks that the folder's study already has."""
     found = (folder.study() or {}).get("settings", {})
     figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
-    return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds))
-
-
-def check(options: Options, makers: Mapping[FigureName, Any]) -> None:
-    """Refuse what cannot work now, rather than after hours of training."""
-    for name in ("figures", "sparsities", "low_ranks", "temperatures", "epsilons", "seeds"):
-        if not getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')}: give at least one")
-    foreign = [figure for figure in options.figures if figure not in makers]
-    if foreign:
-        raise ValueError(
-            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
-        )
-    if min(options.batch_sizes) < 1:
-        raise ValueError(f"--batch-sizes: a batch_size is {min(options.batch_sizes)}, and must be at least 1")
-    for sparsity in options.sparsities:
-        if not 0 <= sparsity < 1:
-            raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
-    for epsilon in options.epsilons:
-        if not 0 <= epsilon <= 255:
-            raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
-    if not 0 < options.attack_part <= 1:
-        raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
-    if not 0 < options.checkpoint_share <= 1:
-        raise ValueError(f"--checkpoint-share: {options.checkpoint_share} is not in (0, 1]")
-    if not 0 <= options.patience < float("inf"):
-        raise ValueError(f"--patience: {options.patience} is no number of seconds")
-    if options.shard == "" or "" in options.only:
-        name = "--shard" if options.shard == "" else "--only"
-        raise ValueError(f"{name} is empty (is a variable of your script not set?): leave it out to do all runs")
+    before = found.get("attacks", ["fgsm"] if found else [])
+    attacks = [method for method in OWN if method in {*options.attacks, *before}]
+    return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds), attacks=tuple(attacks))

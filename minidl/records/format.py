@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .run import OWN
 from .schema import Check, anything, both, choice, each, fields, mapping, maybe, number, text, whole
 
-FORMAT = 2  # raised when a folder that this code writes can no longer be read by the code before it
+FORMAT = 3  # raised when a folder that this code writes can no longer be read by the code before it
 SEALED = 2  # from this format on a JSON file holds the checksum of the rest of it, and an attack's file whose it is
 
 # Where things are
@@ -73,6 +74,7 @@ ADVICE = {
 
 # JSON
 
+METHODS = tuple(OWN)
 NAME = text(r"(?!\.{1,2}$)[^/\\\0:]{1,200}", "the name of a run or of an attack")
 HASH = text("[0-9a-f]{64}", "64 hexadecimal digits")
 SHORT = text(r"[\s\S]{0,200}", "a short text")
@@ -89,14 +91,17 @@ FIGURE = fields(
         "varied": choice("sparsity", "low_rank", "temperature"),
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
-    }
+    },
+    {"method": choice(*METHODS), "of": each(NAME, 10)},
 )
 STUDY = fields(
     {"format": whole(1), "figures": each(FIGURE, 1000)},
     {
         "command": text(),
         "preset": SHORT,
-        "settings": both(mapping(SHORT, anything), fields({}, {"figures": each(NAME), "seeds": each(whole())})),
+        "settings": both(
+            mapping(SHORT, anything), fields({}, {"figures": each(NAME), "seeds": each(whole()), "attacks": each(NAME)})
+        ),
         "versions": VERSIONS,
         "commit": SHORT,
         "processor": SHORT,
@@ -129,6 +134,7 @@ RUN_OPTIONAL: dict[str, Check] = {
     "weights": HASH,
     "curve": each(EPOCH),
 }
+FLAGS = each(fields({"name": SHORT, "evidence": SHORT, "advice": SHORT}), 100)
 MADE = fields({"format": whole(1), "of": HASH, "by": HASH, "files": mapping(SHORT, HASH), "checksum": HASH})
 
 
@@ -152,6 +158,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "temperature": POSITIVE,
     "seed": whole(),
     "images": choice("fresh", "paired"),
+    "method": choice(*METHODS),
     "loss": SHORT,
     "attack_temperature": POSITIVE,
     "epsilon": PART,
@@ -168,7 +175,9 @@ RESULTS_TABLE: dict[str, Check] = {
     "achieved_sparsity": PART,
     "parameters": whole(1),
     "multiply_adds": whole(),
+    "flags": SHORT,
 }
+YOUNGER = {"method": "fgsm", "flags": ""}  # columns that older tables lack, and what they would have said
 CLAIMS_TABLE: dict[str, Check] = {
     "claim": SHORT,
     "figure": NAME,
@@ -181,7 +190,7 @@ CLAIMS_TABLE: dict[str, Check] = {
     "reason": text(),
 }
 CURVE_TABLE: dict[str, Check] = {"epoch": whole()}
-TEXTS = frozenset("figure run model low_rank images loss claim text verdict reason".split())
+TEXTS = frozenset("figure run model low_rank images method loss flags claim text verdict reason".split())
 
 
 def advice(kind: str, seconds: Any = None) -> str:

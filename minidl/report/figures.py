@@ -65,7 +65,7 @@ def panels_of(results: Results, name: str) -> list[Panel]:
     if not lines:
         return []
     panels = _two_panels(lines, lettered=name in LETTERED)
-    if results.figures[name]["varied"] == "temperature":
+    if results.figures[name]["varied"] == "temperature" and results.method(name) != "auto":  # which climbs margins too
         vanished = vanished_lines(results, name)
         if vanished:
             panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))

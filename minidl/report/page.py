@@ -10,22 +10,16 @@ from typing import Any
 
 from ..records import write_file
 from . import wording
+from .captions import caption
+from .claims_shown import anchor_of, claims_shown, of_the_report
 from .figures import Panel, panel_svg, panels_of, sample_svg
+from .flags import METHODS, flags_of_run
 from .inline import inline_svg, polyline
-from .lines import Line, count, describe_bars, lines_of
+from .lines import Line, count, lines_of
 from .pairs import pairs_table
 from .results import Results
 
-ABOUT = {
-    "sparsity": "Magnitude pruning: a network is trained for each final sparsity (report, section 4.1).",
-    "low_rank": "Low-rank convolutions: each is a pair of a vertical and a horizontal one, through as few channels as "
-    "the schedule says (report, section 4.2). LR2 has half the ranks of LR1.",
-    "temperature": "High temperature: a network is trained for each T of its loss (report, section 4.3).",
-}
-VANISHED = (
-    "The last panel counts, among all images, those that are right under attack and whose gradient had vanished: it "
-    "was too small for float32's full precision. The attack did not test these; accuracy less this is what it did test."
-)
+NAMES = {**METHODS, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
 MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
 PLOT = (120.0, 60.0)  # a training curve, in its own units
@@ -57,7 +51,7 @@ def write_page(folder: str | Path) -> Path:
     path = results.folder / "index.html"
     text = _template().render(
         summary=_summary(results),
-        claims=[_claim(claim, results) for claim in results.claims],
+        claims=claims_shown(results),
         figures=[_figure(results, name) for name in results.figures],
         curves=_curves(results),
         settings=wording.flattened(results.study.get("settings", {})),
@@ -85,15 +79,11 @@ def _names(results: Results) -> list[str]:
     return list(dict.fromkeys(name for figure in results.figures.values() for name in figure["runs"]))
 
 
-def _anchor(figure: str) -> str:
-    return "figure-" + re.sub(r"[^\w-]", "-", figure, flags=re.ASCII)
-
-
 def _summary(results: Results) -> dict[str, Any]:
     """What was run, and how much of it is finished."""
     names, finished = _names(results), results.runs.values()
     measured = {row["run"] for row in results.rows}
-    verdicts = [str(claim["verdict"]) for claim in results.claims]
+    verdicts = [str(claim["verdict"]) for claim in of_the_report(results)]
     return {
         "title": _title(results),
         "what": _what(results),
@@ -126,27 +116,18 @@ def _what(results: Results) -> str:
     models = dict.fromkeys(MODELS.get(figure["model"], figure["model"]) for figure in results.figures.values())
     data = DATA.get(results.study.get("settings", {}).get("data"), "")
     figures = count(len(results.figures), "figure")
-    return f"{figures} of {_listed(list(models))}{data} under attack by the Fast Gradient Sign Method (FGSM)."
+    methods = [name for method, name in NAMES.items() if method in {results.method(name) for name in results.figures}]
+    return f"{figures} of {_listed(list(models))}{data} under attack by {_listed(methods)}."
 
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def _claim(claim: dict[str, Any], results: Results) -> dict[str, Any]:
-    numbers = (claim[name] for name in ("effect", "low", "high"))
-    known = claim["figure"] in results.figures
-    return claim | {
-        "effect": wording.effect(*numbers),
-        "anchor": _anchor(claim["figure"]) if known else "",
-        "seeds": count(claim["seeds"], "seed") if isinstance(claim["seeds"], int) else claim["seeds"],
-    }
-
-
 def _figure(results: Results, name: str) -> dict[str, Any]:
     """One figure's section: its panels, caption and tables."""
     figure, lines, panels = results.figures[name], lines_of(results, name), panels_of(results, name)
-    anchor = _anchor(name)
+    anchor = anchor_of(name)
     return {
         "name": name,
         "title": figure.get("title", ""),
@@ -156,15 +137,16 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
             {"sample": _markup(inline_svg(sample_svg(i), f"{anchor}-line{i}-", "")), "label": line.label}
             for i, line in enumerate(lines)
         ],
-        "caption": _caption(figure, lines, panels),
+        "caption": caption(results, name, lines, panels),
         "missing": results.unmeasured(name),
         "runs": len(figure["runs"]),
         "several": any(line.seeds > 1 for line in lines),
         "bars": _bars(lines),
         "networks": [_network(line) for line in lines],
         "epsilons": (epsilons := sorted({epsilon for line in lines for epsilon in line.epsilons})),
+        "flags": (flags := {line.label: _flags(results, name, line) for line in lines}),
         "tables": [
-            {"title": title, "rows": [_cells(line, what, epsilons) for line in lines]}
+            {"title": title, "rows": [[*_cells(line, what, epsilons), _named(flags[line.label])] for line in lines]}
             for what, title in (
                 ("accuracy", "Accuracy under attack, %"),
                 ("drop", "Drop of accuracy, percentage points"),
@@ -185,29 +167,6 @@ def _markup(svg: str) -> Any:
     from markupsafe import Markup
 
     return Markup(svg)
-
-
-def _caption(figure: dict[str, Any], lines: Sequence[Line], panels: Sequence[Panel]) -> list[str]:
-    sentences = [ABOUT[figure["varied"]]] if figure["varied"] in ABOUT else []
-    if not lines:
-        return sentences
-    rows = [row for line in lines for row in line.rows]
-    if any(row["loss"] == "margin" for row in rows):
-        sentences.append(
-            "Not in the report: FGSM climbs the logit margin, which cannot saturate, in place of the loss."
-        )
-    elif figure["varied"] == "temperature" and all(row["attack_temperature"] == row["temperature"] for row in rows):
-        sentences.append("The attacker knows T: FGSM climbs the loss at the network's own temperature.")
-    elif figure["varied"] == "temperature":
-        sentences.append("The attacker does not know T: FGSM climbs the loss at T = 1.")
-    else:
-        sentences.append("FGSM climbs the cross-entropy.")
-    images = " or ".join(str(number) for number in sorted({row["count"] for row in rows}))
-    sentences.append(f"Each attack is on {images} validation images, drawn anew for each.")
-    sentences.append(describe_bars(lines))
-    if any(panel.what == "vanished_right" for panel in panels):
-        sentences.append(VANISHED)
-    return sentences
 
 
 def _bars(lines: Sequence[Line]) -> str:
@@ -235,6 +194,19 @@ def _network(line: Line) -> list[str]:
 def _cells(line: Line, what: str, epsilons: Sequence[float]) -> list[str]:
     cells = wording.points_of(line, what)
     return [line.label, *(cells.get(epsilon, wording.NOTHING) for epsilon in epsilons)]
+
+
+def _flags(results: Results, figure: str, line: Line) -> dict[str, list[str]]:
+    """{flag: what it says, of each seed's network that raised it} of one line."""
+    found: dict[str, list[str]] = {}
+    for run, seed in dict.fromkeys((row["run"], row["seed"]) for row in line.rows):
+        for flag in flags_of_run(results, figure, run):
+            found.setdefault(flag.name, []).append(f"seed {seed}: {flag.evidence}. {flag.advice}")
+    return found
+
+
+def _named(flags: dict[str, list[str]]) -> str:
+    return ", ".join(flags) or "none"
 
 
 def _curves(results: Results) -> list[dict[str, Any]]:

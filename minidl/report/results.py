@@ -104,8 +104,22 @@ class Results:
         """{"13b": its entry in study.json}, in the study's order."""
         return {figure["figure"]: figure for figure in self.study["figures"]}
 
-    def rows_of(self, figure: str, images: str = "fresh") -> list[dict[str, Any]]:
-        """The rows of one figure, attacked on the "fresh" or the "paired" images."""
+    def method(self, figure: str) -> str:
+        """How a figure's networks are attacked: "fgsm", "pgd", "apgd" or "auto"."""
+        return self.figures[figure].get("method", "fgsm")
+
+    def twins(self, figure: str) -> list[str]:
+        """The figures in which other methods attack the same networks: this one is their twin, or they are."""
+        ours = {figure, *self.figures[figure].get("of", ())}
+        return [name for name, twin in self.figures.items() if name != figure and ours & {name, *twin.get("of", ())}]
+
+    def shown(self, figure: str) -> str:
+        """On which images a figure shows its networks: on fresh ones, as in the report, where they were attacked so."""
+        return "paired" if set(self.figures[figure]["attacks"]) == {"paired"} else "fresh"
+
+    def rows_of(self, figure: str, images: str | None = None) -> list[dict[str, Any]]:
+        """The rows of one figure, on "fresh" or "paired" images; by default on those that it shows."""
+        images = images or self.shown(figure)
         return [row for row in self.rows if row["figure"] == figure and row["images"] == images]
 
     def unmeasured(self, figure: str) -> list[str]:

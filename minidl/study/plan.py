@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..records.run import Attack, Run
+from ..records.run import Attack, Method, Run
 
 IMAGES: tuple[Literal["fresh", "paired"], ...] = ("fresh", "paired")
 
@@ -24,17 +24,28 @@ class Figure:
     varied : {"sparsity", "low_rank", "temperature"}
         What tells its lines apart.
     attacked : tuple of (Run, Attack)
-        In the order of the lines. Every attack is done on fresh images and on the paired ones.
+        In the order of the lines. FGSM is done on fresh images and on the paired ones, other methods on these alone.
+    of : tuple of str
+        The figures whose networks another method attacks here: this one is their twin.
     """
 
     figure: str
     title: str
     varied: Literal["sparsity", "low_rank", "temperature"]
     attacked: tuple[tuple[Run, Attack], ...]
+    of: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
         return [run for run, _ in self.attacked]
+
+    @property
+    def method(self) -> Method:
+        return self.attacked[0][1].method
+
+    @property
+    def images(self) -> tuple[Literal["fresh", "paired"], ...]:
+        return IMAGES if self.method == "fgsm" else ("paired",)
 
     def attacks(self, images: Literal["fresh", "paired"]) -> dict[Run, Attack]:
         """Each run's attack on these images."""
@@ -51,8 +62,10 @@ class Figure:
             "varied": self.varied,
             "runs": [run.name for run in self.runs],
             "attacks": {
-                images: {run.name: attack.name for run, attack in self.attacks(images).items()} for images in IMAGES
+                images: {run.name: attack.name for run, attack in self.attacks(images).items()}
+                for images in self.images
             },
+            **({} if self.method == "fgsm" else {"method": self.method, "of": list(self.of)}),
         }
 
 
@@ -68,7 +81,7 @@ def all_work(figures: Iterable[Figure]) -> list[Work]:
     """Each run of the figures once, in the order in which they first need it."""
     attacks: dict[Run, dict[Attack, None]] = {}
     for figure in figures:
-        for images in IMAGES:
+        for images in figure.images:
             for run, attack in figure.attacks(images).items():
                 attacks.setdefault(run, {})[attack] = None
     return [Work(run, tuple(found)) for run, found in attacks.items()]

@@ -25,7 +25,7 @@ from .table import table
 from .training import check
 from .work import Place, finish
 
-EXTENDABLE = ("figures", "seeds")  # settings that say how much is done; all others say how
+EXTENDABLE = ("figures", "seeds", "attacks")  # settings that say how much is done; all others say how
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
-    """Raise a ValueError unless a folder's settings are these, or these with fewer figures and seeds."""
+    """Raise a ValueError unless a folder's settings are these, or these with fewer figures, seeds and attacks."""
     # a setting that the folder does not know is younger than it, and its default means what was done then
     names = [name for name in settings if name not in EXTENDABLE and found.get(name, settings[name]) != settings[name]]
     if names:
