@@ -57,10 +57,8 @@ def twin(figure: Figure, method: Method, strength: Strength) -> Figure | None:
     )
 
 
-def with_twins(
-    figures: Sequence[Figure], methods: Sequence[Method], strengths: Mapping[Method, Strength]
-) -> list[Figure]:
-    """Each figure under each of the methods, from the weakest to the strongest."""
+def with_twins(figures: Sequence[Figure], settings: Any) -> list[Figure]:
+    """Each figure under each of the settings' attacks, from the weakest to the strongest."""
     found: dict[str, Figure] = {}
     for figure in figures:
         for method in OWN:
