@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minidl.records.run import NO_TEMPERATURE, OWN, Method
+from minidl.records.run import NO_TEMPERATURE, Method
 from minidl.report.flags import METHODS
-from minidl.study import Attack, Figure
+from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
 TWINNED = ("9", "11", "12b", *TEMPERATURE)
@@ -57,12 +57,21 @@ def twin(figure: Figure, method: Method, strength: Strength) -> Figure | None:
     )
 
 
-def with_twins(figures: Sequence[Figure], settings: Any) -> list[Figure]:
+def transfer_twin(figure: TransferFigure, method: Method, strength: Strength) -> TransferFigure | None:
+    """The matrix under another attack that moves each image as far as it may: the worst case is none."""
+    if method == "auto":
+        return None
+    title = figure.title.replace(METHODS["fgsm"], METHODS[method])
+    return TransferFigure(f"{figure.figure}-{method}", title, figure.networks, strength.on(figure.attack, method))
+
+
+def with_twins(figures: Sequence[Figure | TransferFigure], settings: Any) -> list[Figure | TransferFigure]:
     """Each figure under each of the settings' attacks, from the weakest to the strongest."""
-    found: dict[str, Figure] = {}
+    found: dict[str, Figure | TransferFigure] = {}
     for figure in figures:
-        for method in OWN:
-            each = figure if method == "fgsm" else twin(figure, method, getattr(settings, method))
-            if method in settings.attacks and each is not None:
+        for method in settings.attacks:
+            make: Any = transfer_twin if isinstance(figure, TransferFigure) else twin
+            each = figure if method == "fgsm" else make(figure, method, getattr(settings, method))
+            if each is not None:
                 found.setdefault(each.figure, each)
     return list(found.values())

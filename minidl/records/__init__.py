@@ -6,6 +6,7 @@ from .outcome import Outcome
 from .read import DamagedError, NewerFormatError, read_made, read_run, read_study, read_table
 from .run import Attack, Pruning, Run
 from .seal import CannotWriteError, hash_of, hash_of_all, write_file, write_sealed
+from .transfers import Transfer, TransferOutcome, read_transfer, write_transfer
 
 __all__ = [
     "FORMAT",
@@ -17,6 +18,8 @@ __all__ = [
     "Outcome",
     "Pruning",
     "Run",
+    "Transfer",
+    "TransferOutcome",
     "hash_of",
     "hash_of_all",
     "read_attack",
@@ -24,7 +27,9 @@ __all__ = [
     "read_run",
     "read_study",
     "read_table",
+    "read_transfer",
     "write_attack",
     "write_file",
     "write_sealed",
+    "write_transfer",
 ]

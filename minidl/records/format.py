@@ -57,6 +57,13 @@ class Layout:
     def attack(self, run: str, attack: str) -> Path:
         return self.run(run) / "attacks" / f"{attack}.npz"
 
+    @property
+    def transfers(self) -> Path:
+        return self.path / "transfers.csv"
+
+    def transfer(self, name: str) -> Path:
+        return self.path / "transfers" / f"{name}.npz"
+
 
 # What to do about a damaged file
 
@@ -65,6 +72,7 @@ ADVICE = {
     "run.json": "delete it and run the study again, which trains this network anew, to the same bits",
     "attack": "delete it and run the study again, which attacks this network anew (seconds to minutes; where its "
     "weights are not kept, it is trained first)",
+    "transfer": "delete it and run the study again, which makes it anew where the networks' weights are kept",
     "curve.csv": "delete it and run the study again: the page does without this curve, which only training anew brings "
     "back (delete run.json too)",
     "results.csv": "delete it and run the study again, which makes it anew",
@@ -94,9 +102,19 @@ FIGURE = fields(
     },
     {"method": choice(*METHODS), "of": each(NAME, 10)},
 )
+TRANSFER = fields(
+    {
+        "figure": NAME,
+        "title": SHORT,
+        "method": choice(*METHODS),
+        "epsilon": PART,
+        "seeds": each(fields({"transfer": NAME, "networks": mapping(SHORT, NAME)})),
+    }
+)
 STUDY = fields(
     {"format": whole(1), "figures": each(FIGURE, 1000)},
     {
+        "transfers": each(TRANSFER, 1000),
         "command": text(),
         "preset": SHORT,
         "settings": both(

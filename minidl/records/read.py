@@ -52,7 +52,7 @@ def read_study(layout: Layout) -> dict[str, Any] | None:
     def parse(content: bytes) -> dict[str, Any]:
         study = _json(content, layout.study)
         STUDY(study, "")
-        names = [figure["figure"] for figure in study["figures"]]
+        names = [figure["figure"] for figure in (*study["figures"], *study.get("transfers", ()))]
         if len(set(names)) < len(names):
             raise SchemaError("figures", names, "each figure once")
         for figure in study["figures"]:

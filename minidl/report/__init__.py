@@ -7,6 +7,7 @@ from .page import write_page
 from .pairs import pairs, write_pairs
 from .results import Results
 from .tables import read_csv, write_csv
+from .transfers import transfers, write_transfers
 from .verdict import Verdict
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "draw_figures",
     "pairs",
     "read_csv",
+    "transfers",
     "write_claims",
     "write_csv",
     "write_page",
     "write_pairs",
+    "write_transfers",
 ]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..records import write_file
+from ..robustness import TransferMatrix
 from .lines import Line, lines_of
 from .results import Results
 from .style import STYLES, epsilon_place, finish_epsilon_axes, own_style
+from .transfers import draw_matrix, matrices
 from .vanished import vanished_lines
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ def draw_figures(results: Results) -> list[Path]:
             if panels:
                 drawing = _side_by_side(panels, f"Figure {name}: {figure['title']}", _missing(results, name))
                 files += _write(drawing, results.folder / "figures" / f"figure-{name}")
+        for name, entry in results.transfers.items():
+            if found := matrices(results, name):
+                drawing = _matrix(found, f"Figure {name}: {entry['title']}")
+                files += _write(drawing, results.folder / "figures" / f"figure-{name}")
     return files
 
 
@@ -70,6 +76,12 @@ def panels_of(results: Results, name: str) -> list[Panel]:
         if vanished:
             panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))
     return panels
+
+
+def matrix_svg(found: Sequence[TransferMatrix]) -> str:
+    """A matrix of transfer, as the text of an SVG file whose letters are text."""
+    with own_style():
+        return _svg(_matrix(found, ""))
 
 
 def panel_svg(panel: Panel) -> str:
@@ -111,6 +123,14 @@ def _new_figure(width: float, height: float, layout: Any = "constrained") -> Fig
 
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _matrix(found: Sequence[TransferMatrix], title: str) -> Figure:
+    figure = _new_figure(4.8, 4.4)
+    draw_matrix(figure.subplots(), found)
+    if title:
+        figure.suptitle(title, fontsize=10, parse_math=False)
     return figure
 
 

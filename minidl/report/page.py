@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +11,18 @@ from ..records import write_file
 from . import wording
 from .captions import caption
 from .claims_shown import anchor_of, claims_shown, of_the_report
-from .figures import Panel, panel_svg, panels_of, sample_svg
+from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
 from .flags import METHODS, flags_of_run
-from .inline import inline_svg, polyline
+from .inline import inline_svg
 from .lines import Line, count, lines_of
 from .pairs import pairs_table
 from .results import Results
+from .training import training_curves
+from .transfers import matrices, row_tests, transfer_table
 
 NAMES = {**METHODS, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
 MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
-PLOT = (120.0, 60.0)  # a training curve, in its own units
 
 
 def write_page(folder: str | Path) -> Path:
@@ -53,10 +53,11 @@ def write_page(folder: str | Path) -> Path:
         summary=_summary(results),
         claims=claims_shown(results),
         figures=[_figure(results, name) for name in results.figures],
-        curves=_curves(results),
+        transfers=[_transfer(results, name) for name in results.transfers],
+        curves=training_curves(results),
         settings=wording.flattened(results.study.get("settings", {})),
         origin=_origin(results),
-        runs=[_run(results, name) for name in _names(results)],
+        runs=[_run(results, name) for name in results.names],
     )
     write_file(path, text.encode("utf-8", errors="replace"))
     return path
@@ -74,15 +75,10 @@ def _template() -> Any:
     return environment.get_template("page.html.jinja")
 
 
-def _names(results: Results) -> list[str]:
-    """The study's runs, each once."""
-    return list(dict.fromkeys(name for figure in results.figures.values() for name in figure["runs"]))
-
-
 def _summary(results: Results) -> dict[str, Any]:
     """What was run, and how much of it is finished."""
-    names, finished = _names(results), results.runs.values()
-    measured = {row["run"] for row in results.rows}
+    names, finished = results.names, results.runs.values()
+    measured = {row["run"] for row in results.rows} | (set(results.runs) - results.attacked)
     verdicts = [str(claim["verdict"]) for claim in of_the_report(results)]
     return {
         "title": _title(results),
@@ -115,7 +111,7 @@ def _what(results: Results) -> str:
         return ""
     models = dict.fromkeys(MODELS.get(figure["model"], figure["model"]) for figure in results.figures.values())
     data = DATA.get(results.study.get("settings", {}).get("data"), "")
-    figures = count(len(results.figures), "figure")
+    figures = count(len(results.figures) + len(results.transfers), "figure")
     methods = [name for method, name in NAMES.items() if method in {results.method(name) for name in results.figures}]
     return f"{figures} of {_listed(list(models))}{data} under attack by {_listed(methods)}."
 
@@ -153,6 +149,25 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
             )
         ],
         "pairs": pairs_table(results, name),
+    }
+
+
+def _transfer(results: Results, name: str) -> dict[str, Any]:
+    """The section of a matrix of transfer."""
+    entry, found, anchor = results.transfers[name], matrices(results, name), anchor_of(name)
+    about = {"name": name, "title": entry["title"], "anchor": anchor, "method": METHODS[entry["method"]]}
+    epsilon = f"{255 * entry['epsilon']:.3g}/255"
+    section = about | {"epsilon": epsilon, "picture": "", "seeds": len(found), "of": len(entry["seeds"])}
+    if not found:
+        return section
+    names = found[0].names
+    label = f"Figure {name}: the part of the images made to fool each network that fool each other, as tabulated."
+    return section | {
+        "picture": _markup(inline_svg(matrix_svg(found), f"{anchor}-", label)),
+        "names": names,
+        "rows": transfer_table(found),
+        "tests": row_tests(found),
+        "counts": sorted({int(count) for matrix in found for count in matrix.counts.ravel()}),
     }
 
 
@@ -209,35 +224,6 @@ def _named(flags: dict[str, list[str]]) -> str:
     return ", ".join(flags) or "none"
 
 
-def _curves(results: Results) -> list[dict[str, Any]]:
-    """Training curves: a small plot for the runs whose names agree up to the seed."""
-    groups: dict[str, list[str]] = {}
-    for name in _names(results):
-        groups.setdefault(re.sub(r"-seed\d+-[0-9a-f]+$", "", name), []).append(name)
-    return [plot for name, runs in groups.items() if (plot := _plot(results, name, runs))]
-
-
-def _plot(results: Results, name: str, runs: Sequence[str]) -> dict[str, Any] | None:
-    curves = [curve for run in runs if (curve := results.curve(run))]
-    if not curves:
-        return None
-    epochs = max(row["epoch"] for curve in curves for row in curve)
-    finals = [results.runs[run].get("val_accuracy") for run in runs if run in results.runs]
-    lines = {
-        column: [points for curve in curves if (points := polyline(curve, column, epochs, *PLOT))]
-        for column in ("val_accuracy", "accuracy", "sparsity")
-        if column != "sparsity" or any(row.get("sparsity") for curve in curves for row in curve)
-    }
-    return {
-        "name": name,
-        "lines": lines,
-        "epochs": epochs,
-        "final": f"{wording.spread(finals)} %" if finals else "in training",
-        "seeds": count(len(curves), "seed"),
-        "unfinished": sum(run not in results.runs for run in runs),
-    }
-
-
 def _origin(results: Results) -> list[tuple[str, str]]:
     """Versions, commits, devices, processors: what the finished runs say, and the study where none does."""
     records = [*results.runs.values()] or [results.study]
@@ -256,8 +242,11 @@ def _origin(results: Results) -> list[tuple[str, str]]:
 def _run(results: Results, name: str) -> dict[str, Any]:
     """A row of the table of runs."""
     record = results.runs.get(name, {})
-    figures = [figure["figure"] for figure in results.figures.values() if name in figure["runs"]]
-    attacked = any(row["run"] == name for row in results.rows)
+    figures = [
+        *(figure["figure"] for figure in results.figures.values() if name in figure["runs"]),
+        *(shown for shown in results.transfers if name in results.networks_of(shown)),
+    ]
+    attacked = name not in results.attacked or any(row["run"] == name for row in results.rows)
     state = "finished" if record and attacked else "trained, not attacked" if record else "not finished"
     command = results.study.get("command", "")
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..nn import Module
 from ..records import Attack, Outcome, Run, write_attack
-from ..robustness import Flag, ZeroGradientWarning, accuracy_curve, apgd, auto_attack, diagnose, pgd
+from ..robustness import Flag, ZeroGradientWarning, accuracy_curve, apgd, auto_attack, diagnose, fgsm, pgd
 from .problem import Problem
 
 PATIENTS = 64  # images that the doctor looks at: he needs three times as long for each as PGD does
@@ -41,33 +41,38 @@ def middle(epsilons: tuple[float, ...]) -> float:
     return above[len(above) // 2] if above else 0
 
 
+def attacker(attack: Attack, seed: int) -> Callable[..., Any]:
+    """The attack as robustness has it, with its settings: of (model, images, labels, epsilons)."""
+    settings: dict[str, Any] = {"loss": attack.loss}
+    if attack.temperature != 1:
+        settings["temperature"] = attack.temperature
+    if attack.method == "fgsm":
+        return partial(fgsm, **settings)
+    climb: Callable[..., Any] = pgd if attack.method == "pgd" else apgd
+    return partial(climb, steps=attack.steps, restarts=attack.restarts, seed=seed, **settings)
+
+
 def _curve(
     model: Module, images: np.ndarray, labels: np.ndarray, sizes: np.ndarray, attack: Attack, seed: int
 ) -> dict[str, Any]:
     """The fields of the Outcome of an attack that climbs one loss."""
-    climbed: dict[str, Any] = {"loss": attack.loss} | (
-        {"temperature": attack.temperature} if attack.temperature != 1 else {}
-    )
-    climb = {"fgsm": None, "pgd": pgd, "apgd": apgd}[attack.method]
-    if climb is not None:
-        settings = {"steps": attack.steps, "restarts": attack.restarts, "seed": seed, "stop_early": True}
-        climb = partial(climb, **settings)  # type: ignore[arg-type]
-    curve = accuracy_curve(model, images, labels, sizes, **climbed, attack=climb)
+    if attack.method == "fgsm":  # the curve has all epsilons of one gradient
+        curve = accuracy_curve(model, images, labels, sizes, attack.temperature, attack.loss)
+        flags: tuple[Flag, ...] = ()
+    else:
+        curve = accuracy_curve(model, images, labels, sizes, attack=partial(attacker(attack, seed), stop_early=True))
+        flags = tuple(_doctor(model, images, labels, attack, seed))
     names = ("epsilons", "right", "zero_gradient", "vanished_gradient")
-    flags = () if climb is None else tuple(_doctor(model, images, labels, attack, seed, climbed))
     return {name: getattr(curve, name) for name in names} | {"flags": flags}
 
 
-def _doctor(
-    model: Module, images: np.ndarray, labels: np.ndarray, attack: Attack, seed: int, climbed: dict[str, Any]
-) -> Iterator[Flag]:
+def _doctor(model: Module, images: np.ndarray, labels: np.ndarray, attack: Attack, seed: int) -> Iterator[Flag]:
     """What the doctor finds at the epsilon in the middle, on images from all over the sample, which may be sorted."""
     some = np.unique(np.linspace(0, len(images) - 1, min(PATIENTS, len(images))).astype(int))
-    epsilon = middle(attack.epsilons)
+    epsilon, steps = middle(attack.epsilons), attack.steps or 1
     if epsilon > 0:
-        found = diagnose(
-            model, images[some], labels[some], epsilon / 255, steps=attack.steps or 1, seed=seed, **climbed
-        )
+        climbed: dict[str, Any] = {"loss": attack.loss, "temperature": attack.temperature}
+        found = diagnose(model, images[some], labels[some], epsilon / 255, steps, seed=seed, **climbed)
         yield from (_at(flag, epsilon, len(some)) for flag in found.flags)
 
 

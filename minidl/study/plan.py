@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..records import Transfer
 from ..records.run import Attack, Method, Run
 
 IMAGES: tuple[Literal["fresh", "paired"], ...] = ("fresh", "paired")
@@ -70,6 +71,48 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class TransferFigure:
+    """Does what fools one network fool another? A matrix of networks, one for each seed.
+
+    Attributes
+    ----------
+    figure, title : str
+    networks : tuple of tuples of (str, Run)
+        Of each seed, how each network is called and what it is.
+    attack : Attack
+        On the paired images; its last epsilon is the one. FGSM, PGD or APGD.
+    """
+
+    figure: str
+    title: str
+    networks: tuple[tuple[tuple[str, Run], ...], ...]
+    attack: Attack
+
+    @property
+    def runs(self) -> list[Run]:
+        return list(dict.fromkeys(run for seed in self.networks for _, run in seed))
+
+    def transfers(self) -> list[tuple[Transfer, dict[str, Run]]]:
+        """Of each seed what its file is of, and the networks."""
+        return [
+            (Transfer(tuple((label, run.name) for label, run in seed), self.attack), dict(seed))
+            for seed in self.networks
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """As ``study.json`` has it."""
+        return {
+            "figure": self.figure,
+            "title": self.title,
+            "method": self.attack.method,
+            "epsilon": self.attack.epsilons[-1] / 255,
+            "seeds": [
+                {"transfer": transfer.name, "networks": dict(transfer.networks)} for transfer, _ in self.transfers()
+            ],
+        }
+
+
+@dataclass(frozen=True)
 class Work:
     """A run, and all the attacks on it that some figure shows."""
 
@@ -77,10 +120,13 @@ class Work:
     attacks: tuple[Attack, ...]
 
 
-def all_work(figures: Iterable[Figure]) -> list[Work]:
+def all_work(figures: Iterable[Figure | TransferFigure]) -> list[Work]:
     """Each run of the figures once, in the order in which they first need it."""
     attacks: dict[Run, dict[Attack, None]] = {}
     for figure in figures:
+        if isinstance(figure, TransferFigure):
+            attacks |= {run: attacks.get(run, {}) for run in figure.runs}
+            continue
         for images in figure.images:
             for run, attack in figure.attacks(images).items():
                 attacks.setdefault(run, {})[attack] = None

@@ -17,12 +17,13 @@ from ..report.tables import to_csv
 from ..tools.progress import say
 from .folder import BusyError, Folder, origin
 from .made import say_made, why_to_make
-from .plan import Figure, Work, all_work, shard
+from .plan import Figure, TransferFigure, Work, all_work, shard
 from .pool import LostSchedulerError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
 from .table import table
 from .training import check
+from .transfers import make_transfers
 from .work import Place, finish
 
 EXTENDABLE = ("figures", "seeds", "attacks")  # settings that say how much is done; all others say how
@@ -53,7 +54,7 @@ class Ending:
 
 
 def run_study(
-    figures: Sequence[Figure],
+    figures: Sequence[Figure | TransferFigure],
     place: Place,
     record: dict[str, Any],
     workers: Workers | None = None,
@@ -65,7 +66,7 @@ def run_study(
 
     Parameters
     ----------
-    figures : sequence of Figure
+    figures : sequence of Figure and TransferFigure
     place : Place
         The results folder, and how to work.
     record : dict
@@ -104,6 +105,7 @@ def run_study(
     if busy:
         more, busy = _wait_for([piece for piece in chosen if piece.run.name in busy], busy, place, workers, patience)
         failed |= more
+    make_transfers([figure for figure in figures if isinstance(figure, TransferFigure)], place)
     write_report(folder)
     for piece in _unfinished(folder, chosen):
         if piece.run.name not in busy:
@@ -174,9 +176,11 @@ def write_report(folder: Folder) -> None:
         if why_to_make(layout):
             report.write_claims(layout.path)
             report.write_pairs(layout.path)
+            report.write_transfers(layout.path)
             files = report.draw_figures(report.Results.load(layout.path))
             page = report.write_page(layout.path)
-            tables = [path for name in ("claims.csv", "pairs.csv") if (path := layout.path / name).is_file()]
+            names = ("claims.csv", "pairs.csv", "transfers.csv")
+            tables = [path for name in names if (path := layout.path / name).is_file()]
             say_made(layout, [*tables, *files, page])
 
 
@@ -222,9 +226,12 @@ def _write_if_new(path: Path, content: bytes) -> None:
         write_file(path, content)
 
 
-def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
+def _write_plan(folder: Folder, figures: Sequence[Figure | TransferFigure], record: dict[str, Any]) -> None:
     """Write ``study.json``, unless the folder is another study's."""
-    new = {"format": FORMAT, **record, **origin(), "figures": [figure.record() for figure in figures]}
+    lines, matrices = (
+        [figure.record() for figure in figures if isinstance(figure, kind)] for kind in (Figure, TransferFigure)
+    )
+    new = {"format": FORMAT, **record, **origin(), "figures": lines, **({"transfers": matrices} if matrices else {})}
     with folder.reporting():
         found = folder.study()
         if found is not None:
