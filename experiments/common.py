@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import interrupts
+import sides
 import tyro
 from attacks import TWINNED, Strength, with_twins
 from ending import say_how_it_ended, say_what_is_there
@@ -74,6 +75,12 @@ class Settings:
     attacks: tuple[Method, ...] = ("fgsm",)
     """How: by the report's one step; and, in twins of figures 9, 11, 12b and 13, by many steps (pgd, apgd), or by the
     worst of several attacks for each image (auto), which takes hours where the others take minutes."""
+    certify: tuple[ModelName, ...] = ()
+    """Which networks to prove robust, too: figure 15, what no attack breaks below and what PGD breaks above."""
+    band_epsilons: tuple[float, ...] = (0, 1, 2, 4, 8, 16)
+    """Where, in 1/255."""
+    band_every: int = 1
+    """Of the attacked images only every so many-th is proved."""
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
@@ -159,6 +166,7 @@ LAPTOP = Options(
     crop=64,
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
+    band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
     auto=Strength(every=4),
@@ -199,6 +207,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             raise SystemExit(say_what_is_there(out))
         options = extended(options, study.Folder(out))
         check(options, makers)
+        sides.check(options)
         if options.download:  # before the runs, which look for what is there
             study.load_problem(options.data, options.pixels, options.crop, options.root, download=True)
         workers = study.Workers(options.workers, options.dask)
@@ -212,6 +221,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             "settings": recorded(options),
         }
         figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
+        figures += sides.figures(options)
         if not figures:
             raise ValueError(
                 f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins"
@@ -270,10 +280,13 @@ def recorded(options: Settings) -> dict[str, Any]:
 
 
 def extended(options: Options, folder: study.Folder) -> Options:
-    """The options, with the figures, seeds and attacks that the folder's study already has."""
+    """The options, with the figures, seeds, attacks and certificates that the folder's study already has."""
     found = (folder.study() or {}).get("settings", {})
     figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
     before = found.get("attacks", ["fgsm"] if found else [])
     attacks = [method for method in OWN if method in {*options.attacks, *before}]
-    return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds), attacks=tuple(attacks))
+    certify = [model for model in TITLES if model in {*options.certify, *found.get("certify", ())}]
+    more: Any = {"figures": figures, "seeds": seeds, "attacks": attacks, "certify": certify}
+    changes: Any = {name: tuple(values) for name, values in more.items()}
+    return dataclasses.replace(options, **changes)

@@ -21,9 +21,11 @@ def check(options: Any, makers: Mapping[Any, Any]) -> None:
     for sparsity in options.sparsities:
         if not 0 <= sparsity < 1:
             raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
-    for epsilon in options.epsilons:
-        if not 0 <= epsilon <= 255:
-            raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
+    for name in ("epsilons", "band_epsilons"):
+        for epsilon in getattr(options, name):
+            if not 0 <= epsilon <= 255:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option}: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
     if not 0 < options.attack_part <= 1:
         raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
     if not 0 < options.checkpoint_share <= 1:

@@ -100,7 +100,7 @@ FIGURE = fields(
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
     },
-    {"method": choice(*METHODS), "of": each(NAME, 10)},
+    {"method": choice(*METHODS), "of": each(NAME, 10), "certificates": mapping(NAME, NAME)},
 )
 TRANSFER = fields(
     {
@@ -118,7 +118,8 @@ STUDY = fields(
         "command": text(),
         "preset": SHORT,
         "settings": both(
-            mapping(SHORT, anything), fields({}, {"figures": each(NAME), "seeds": each(whole()), "attacks": each(NAME)})
+            mapping(SHORT, anything),
+            fields({}, {name: each(NAME) for name in ("figures", "attacks", "certify")} | {"seeds": each(whole())}),
         ),
         "versions": VERSIONS,
         "commit": SHORT,

@@ -66,7 +66,7 @@ def _check_figure(figure: Mapping[str, Any]) -> None:
     where, runs = f"figure {figure['figure']}", figure["runs"]
     if len(set(runs)) < len(runs):
         raise SchemaError(f"{where}: runs", runs, "each run once")
-    for attacks in figure["attacks"].values():
+    for attacks in (*figure["attacks"].values(), figure.get("certificates", {})):
         for run in attacks:
             if run not in runs:
                 raise SchemaError(f"{where}: attacks", run, "runs of this figure alone")

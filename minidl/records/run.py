@@ -9,7 +9,7 @@ from .setting import always_named, settle, short_hash
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
 DataName = Literal["digits", "imagenette"]
-Method = Literal["fgsm", "pgd", "apgd", "auto"]
+Method = Literal["fgsm", "pgd", "apgd", "auto", "certify"]
 
 # What each method has settings of, and what they are unless said
 OWN: dict[Method, dict[str, int]] = {
@@ -17,8 +17,9 @@ OWN: dict[Method, dict[str, int]] = {
     "pgd": {"steps": 20, "restarts": 1},
     "apgd": {"steps": 100, "restarts": 1},
     "auto": {"steps": 100, "queries": 5000},
+    "certify": {},
 }
-NO_TEMPERATURE = ("apgd", "auto")
+NO_TEMPERATURE = ("apgd", "auto", "certify")
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,10 @@ class Attack:
         How large a part.
     every : int, at least 1
         Of these images only every so many-th: what takes hours is done on fewer of the same images.
-    method : {"fgsm", "pgd", "apgd", "auto"}
+    method : {"fgsm", "pgd", "apgd", "auto", "certify"}
         One step, as the report does; many (``robustness.pgd``, ``robustness.apgd``); or the worst of several attacks
-        for each image (``robustness.auto_attack``), which climbs several losses, at T = 1.
+        for each image (``robustness.auto_attack``), which climbs several losses, at T = 1. "certify" is the other side
+        of all of them, and no attack: which images are right whatever the attack (``robustness.certified``).
     steps, restarts : int, optional
         Of the methods that have them. Left out they are the method's own, and the same attack.
     queries : int, optional
@@ -198,11 +200,11 @@ class Attack:
             object.__setattr__(self, name, own.get(name) if value is None else value)
         if self.method in NO_TEMPERATURE and self.temperature != 1:
             raise ValueError(f"Attack: the temperature is {self.temperature:g}, and {self.method} knows only T = 1")
-        if self.method == "auto" and self.loss != "cross_entropy":
-            raise ValueError(f"Attack: the loss is {self.loss!r}, and auto chooses its own: leave it out")
+        if self.method in ("auto", "certify") and self.loss != "cross_entropy":
+            raise ValueError(f"Attack: the loss is {self.loss!r}, and {self.method} chooses its own: leave it out")
 
     @property
     def name(self) -> str:
         loss = "margin" if self.loss == "margin" else f"{self.loss}-T{self.temperature:g}"
-        what = {"fgsm": loss, "auto": "auto"}.get(self.method, f"{self.method}-{loss}")
+        what = {"fgsm": loss, "auto": "auto", "certify": "certificate"}.get(self.method, f"{self.method}-{loss}")
         return f"{self.images}-{what}-{short_hash(self, 8)}"

@@ -28,6 +28,17 @@ WORST = (
 )
 
 
+SIDES = [
+    "Solid: the part of the images that is proved, by lines through the network's layers (CROWN): no attack whatever "
+    "within epsilon changes their class. Dashed: the part that all attacks of this study on these images leave. "
+    "Between them nobody knows."
+]
+ONE_CERTIFICATE = (
+    "Temperature changes no argmax: one network has one certificate at every T, so that what an attack gains or loses "
+    "with the T that it takes is the attack's own."
+)
+
+
 def caption(results: Results, name: str, lines: Sequence[Line], panels: Sequence[Panel]) -> list[str]:
     """The sentences of a figure's caption."""
     figure = results.figures[name]
@@ -36,10 +47,12 @@ def caption(results: Results, name: str, lines: Sequence[Line], panels: Sequence
         return sentences
     rows = [row for line in lines for row in line.rows]
     sentences.append(WORST if results.method(name) == "auto" else _climbed(METHODS[results.method(name)], figure, rows))
+    if figure.get("certificates"):
+        sentences += SIDES if figure["varied"] != "temperature" else [*SIDES, ONE_CERTIFICATE]
     images = " or ".join(str(number) for number in sorted({row["count"] for row in rows}))
     drawn = "drawn anew for each" if results.shown(name) == "fresh" else "the same for all networks of a seed"
     sentences.append(f"Each attack is on {images} validation images, {drawn}.")
-    sentences.append(describe_bars(lines))
+    sentences += [] if figure.get("certificates") else [describe_bars(lines)]
     if any(panel.what == "vanished_right" for panel in panels):
         sentences.append(VANISHED)
     return sentences

@@ -17,6 +17,7 @@ from .inline import inline_svg
 from .lines import Line, count, lines_of
 from .pairs import pairs_table
 from .results import Results
+from .sides import sides_tables
 from .training import training_curves
 from .transfers import matrices, row_tests, transfer_table
 
@@ -149,6 +150,7 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
             )
         ],
         "pairs": pairs_table(results, name),
+        "sides": sides_tables(results, name),
     }
 
 

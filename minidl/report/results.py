@@ -120,7 +120,8 @@ class Results:
     def rows_of(self, figure: str, images: str | None = None) -> list[dict[str, Any]]:
         """The rows of one figure, on "fresh" or "paired" images; by default on those that it shows."""
         images = images or self.shown(figure)
-        return [row for row in self.rows if row["figure"] == figure and row["images"] == images]
+        attacks = [row for row in self.rows if row["figure"] == figure and row["method"] != "certify"]
+        return [row for row in attacks if row["images"] == images]
 
     def unmeasured(self, figure: str) -> list[str]:
         """The names of a figure's runs that results.csv does not have yet: not trained, or not attacked."""
@@ -177,7 +178,8 @@ class Results:
             When its file is damaged, or no figure has such a run and attack.
         """
         self._check(run)
-        if not any(attack in found.values() for f in self.study["figures"] for found in f["attacks"].values()):
+        kept = [kept for f in self.study["figures"] for kept in (*f["attacks"].values(), f.get("certificates", {}))]
+        if not any(attack in found.values() for found in kept):
             raise ValueError(f"Results: {attack!r} is not the name of a run or of an attack of {self.folder}")
         found = read_attack(self.layout, self.runs[run], attack) if run in self.runs else None
         if found is None:

@@ -53,7 +53,7 @@ def examine(folder: Folder) -> list[Finding]:
     for figure in study["figures"]:
         for run in figure["runs"]:
             attacks.setdefault(run, {})
-        for found in figure["attacks"].values():
+        for found in (*figure["attacks"].values(), figure.get("certificates", {})):
             for run, attack in found.items():
                 attacks[run][attack] = None
     matrices = [seed for figure in study.get("transfers", ()) for seed in figure["seeds"]]
@@ -135,7 +135,7 @@ def _derived(folder: Folder, findings: Sequence[Finding]) -> Iterator[Finding]:
     yield Finding(layout.results, WHOLE) if same else Finding(layout.results, AGAIN, "it is not that of the runs")
     why = why_to_make(layout) if same else "the table is"
     names = ["claims.csv", "pairs.csv", "figures", "index.html"]
-    names += ["transfers.csv"] * layout.transfers.is_file()
+    names += [name for name in ("transfers.csv", "sides.csv") if (layout.path / name).is_file()]
     yield from (Finding(layout.path / name, AGAIN if why else WHOLE, why) for name in names)
 
 

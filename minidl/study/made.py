@@ -55,7 +55,7 @@ def _sources(layout: Layout) -> Iterator[Path]:
     for figure in study["figures"]:
         for run in figure["runs"]:
             paths += [layout.record(run), layout.curve(run)]
-        for attacks in figure["attacks"].values():
+        for attacks in (*figure["attacks"].values(), figure.get("certificates", {})):
             paths += [layout.attack(run, attack) for run, attack in attacks.items()]
     yield from (path for path in dict.fromkeys(paths) if path.is_file())
 

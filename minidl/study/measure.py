@@ -1,4 +1,4 @@
-"""One attack on one network: what happened to each image, and what the doctor says of it."""
+"""One attack on one network, or one proof: what became of each image, and what the doctor says of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..nn import Module
 from ..records import Attack, Outcome, Run, write_attack
-from ..robustness import Flag, ZeroGradientWarning, accuracy_curve, apgd, auto_attack, diagnose, fgsm, pgd
+from ..robustness import Flag, ZeroGradientWarning, accuracy_curve, apgd, auto_attack, certified, diagnose, fgsm, pgd
 from .problem import Problem
 
 PATIENTS = 64  # images that the doctor looks at: he needs three times as long for each as PGD does
@@ -23,7 +23,7 @@ def measure(run: Run, attack: Attack, model: Module, problem: Problem, path: Pat
     rows, images, labels = problem.sample(run, attack)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroGradientWarning)  # which images they are is kept
-        how = _worst_case if attack.method == "auto" else _curve
+        how = {"auto": _worst_case, "certify": _certificate}.get(attack.method, _curve)
         found = how(model, images, labels, np.array(attack.epsilons) / 255, attack, run.seed)
     write_attack(path, Outcome(indices=rows, labels=labels, **found), attack, run.name, weights)
 
@@ -96,6 +96,15 @@ def _worst_case(
         broken_by[e] = last
     kept = {"epsilons": sizes, "right": broken_by == "", "zero_gradient": zero, "vanished_gradient": vanished}
     return kept | {"broken_by": broken_by, "flags": tuple(flags.values())}
+
+
+def _certificate(
+    model: Module, images: np.ndarray, labels: np.ndarray, sizes: np.ndarray, attack: Attack, seed: int
+) -> dict[str, Any]:
+    """The fields of the Outcome of a proof: no gradient is asked for, so that none can be lost."""
+    none = np.zeros(len(images), bool)
+    found = certified(model, images, labels, sizes)
+    return {"epsilons": sizes, "right": found.verified, "zero_gradient": none, "vanished_gradient": none}
 
 
 def _at(flag: Flag, epsilon: float, count: int) -> Flag:

@@ -28,6 +28,8 @@ class Figure:
         In the order of the lines. FGSM is done on fresh images and on the paired ones, other methods on these alone.
     of : tuple of str
         The figures whose networks another method attacks here: this one is their twin.
+    certificate : Attack, optional
+        By the method "certify": what is proved of each network, for a figure that shows both sides.
     """
 
     figure: str
@@ -35,6 +37,7 @@ class Figure:
     varied: Literal["sparsity", "low_rank", "temperature"]
     attacked: tuple[tuple[Run, Attack], ...]
     of: tuple[str, ...] = ()
+    certificate: Attack | None = None
 
     @property
     def runs(self) -> list[Run]:
@@ -54,19 +57,20 @@ class Figure:
 
     def record(self) -> dict[str, Any]:
         """As ``study.json`` has it."""
-        first = self.runs[0]
+        first, names = self.runs[0], [run.name for run in self.runs]
         return {
             "figure": self.figure,
             "title": self.title,
             "model": first.model,
             "batch_size": first.batch_size,
             "varied": self.varied,
-            "runs": [run.name for run in self.runs],
+            "runs": names,
             "attacks": {
                 images: {run.name: attack.name for run, attack in self.attacks(images).items()}
                 for images in self.images
             },
             **({} if self.method == "fgsm" else {"method": self.method, "of": list(self.of)}),
+            **({"certificates": dict.fromkeys(names, self.certificate.name)} if self.certificate else {}),
         }
 
 
@@ -130,6 +134,9 @@ def all_work(figures: Iterable[Figure | TransferFigure]) -> list[Work]:
         for images in figure.images:
             for run, attack in figure.attacks(images).items():
                 attacks.setdefault(run, {})[attack] = None
+        if figure.certificate:
+            for run in figure.runs:
+                attacks[run][figure.certificate] = None
     return [Work(run, tuple(found)) for run, found in attacks.items()]
 
 

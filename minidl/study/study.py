@@ -26,7 +26,7 @@ from .training import check
 from .transfers import make_transfers
 from .work import Place, finish
 
-EXTENDABLE = ("figures", "seeds", "attacks")  # settings that say how much is done; all others say how
+EXTENDABLE = ("figures", "seeds", "attacks", "certify")  # settings that say how much is done; all others say how
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,10 @@ def write_report(folder: Folder) -> None:
             report.write_claims(layout.path)
             report.write_pairs(layout.path)
             report.write_transfers(layout.path)
+            report.write_sides(layout.path)
             files = report.draw_figures(report.Results.load(layout.path))
             page = report.write_page(layout.path)
-            names = ("claims.csv", "pairs.csv", "transfers.csv")
+            names = ("claims.csv", "pairs.csv", "transfers.csv", "sides.csv")
             tables = [path for name in names if (path := layout.path / name).is_file()]
             say_made(layout, [*tables, *files, page])
 
@@ -242,7 +243,7 @@ def _write_plan(folder: Folder, figures: Sequence[Figure | TransferFigure], reco
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
-    """Raise a ValueError unless a folder's settings are these, or these with fewer figures, seeds and attacks."""
+    """Raise a ValueError unless a folder's settings are these, or these with less of what can be added."""
     # a setting that the folder does not know is younger than it, and its default means what was done then
     names = [name for name in settings if name not in EXTENDABLE and found.get(name, settings[name]) != settings[name]]
     if names:

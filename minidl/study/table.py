@@ -21,8 +21,8 @@ def table(folder: Folder) -> list[dict[str, Any]]:
     """
     results, rows = Results.load(folder.path, tables=[]), []
     for name, figure in results.figures.items():
-        for images in IMAGES:
-            for run, attack in figure["attacks"].get(images, {}).items():
+        for kept in (*(figure["attacks"].get(images, {}) for images in IMAGES), figure.get("certificates", {})):
+            for run, attack in kept.items():
                 found = read_attack(folder.layout, results.runs[run], attack) if run in results.runs else None
                 if found is not None:
                     rows += _rows(name, results.runs[run], *found)

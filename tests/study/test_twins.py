@@ -28,6 +28,8 @@ from minidl.study import (
 EPSILONS = (0, 16, 48)
 FGSM = Attack(EPSILONS)
 PGD = Attack(EPSILONS, method="pgd", steps=12)
+BAND = Attack(EPSILONS, "margin", images="paired", method="pgd", steps=5)
+PROOF = Attack(EPSILONS, images="paired", method="certify")
 AUTO = Attack(EPSILONS, method="auto", steps=3, queries=10, every=2)
 CONTROL = Run("digits", 8, 8, "fc5", 128, epochs=2, lr=0.05, seed=1)
 DENSE, SPARSE = (
@@ -40,6 +42,7 @@ FIGURES = [
     Figure("11", "FC5", "sparsity", ((DENSE, FGSM), (SPARSE, FGSM))),
     Figure("11-pgd", "FC5, under PGD", "sparsity", ((DENSE, PGD), (SPARSE, PGD)), of=("11",)),
     Figure("11-auto", "FC5, at worst", "sparsity", ((DENSE, AUTO), (SPARSE, AUTO)), of=("11",)),
+    Figure("15a", "FC5", "sparsity", ((DENSE, BAND), (SPARSE, BAND)), ("11",), PROOF),
     MATRIX,
 ]
 RECORD = {"command": "python experiments/study.py", "preset": "quick", "settings": {"attacks": ["fgsm", "pgd", "auto"]}}
@@ -67,6 +70,7 @@ def test_the_table_says_which_attack_and_what_speaks_against_it(finished):
     rows = report.Results.load(finished).rows
     methods = {(row["figure"], row["images"], row["method"]) for row in rows}
     twins = {("11-pgd", "paired", "pgd"), ("11-auto", "paired", "auto")}
+    twins |= {("15a", "paired", "pgd"), ("15a", "paired", "certify")}
     assert methods == {("11", "fresh", "fgsm"), ("11", "paired", "fgsm"), *twins}
     assert all(isinstance(row["flags"], str) for row in rows)
 
@@ -123,6 +127,31 @@ def test_the_matrix_is_what_robustness_says(finished):
     assert [row["high"] for row in table] == expected.high.ravel().tolist()
     for ending in ("svg", "png"):
         assert (finished / "figures" / f"figure-14.{ending}").stat().st_size > 5000
+
+
+def test_what_is_proved_is_what_robustness_says(finished):
+    folder, problem = Folder(finished), load_problem("digits", 8, 8)
+    model = problem.model(SPARSE).eval()
+    load(model, folder.layout.weights(SPARSE.name))
+    rows, images, labels = problem.sample(SPARSE, PROOF)
+    with settings(precision="exact", threads=1):
+        expected = robustness.certified(model, images, labels, np.array(EPSILONS) / 255)
+    outcome = report.Results.load(finished).outcome(SPARSE.name, PROOF.name)
+    np.testing.assert_array_equal(outcome.indices, rows)
+    np.testing.assert_array_equal(outcome.right, expected.verified)
+    table = {(row["line"], round(255 * row["epsilon"])): row for row in report.read_csv(finished / "sides.csv")}
+    for e, epsilon in enumerate(EPSILONS):
+        row = table["sparsity 90 %", epsilon]
+        assert row["certified"] == expected.part[e]
+        assert row["certified"] <= row["attacked"]
+    page = (finished / "index.html").read_text(encoding="utf-8")
+    for words in (
+        "Certified to attacked",
+        "From both sides, on these images",
+        "More robust than sparsity 0 %?",
+        "figure-15a",
+    ):
+        assert words in page
 
 
 def test_a_matrix_of_other_weights_is_made_again(out):
