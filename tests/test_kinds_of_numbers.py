@@ -129,6 +129,12 @@ def labels(value):
     return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(np.uint64) + np.uint64(2**63), [0.0] * 4]
 
 
+def probabilities(value):
+    arrays = [value.astype(kind) for kind in FLOATS]
+    bad = [value.astype(int), value > 0, value.astype(complex), 2 * value, -value, value[:-1], value * np.nan]
+    return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(str)]
+
+
 def counts(value):
     return [value.tolist(), *[value.astype(k) for k in INTEGERS], *layouts(value)], [value / 1, value == 1, -value, "1"]
 
@@ -287,6 +293,12 @@ for f in (F.cross_entropy, F.margin_loss):
         labels,
         labels=LABELS,
     )
+rows(
+    "minidl.functional.cross_entropy",
+    lambda **s: gradients(lambda x: F.cross_entropy(x, **s), LOGITS),
+    probabilities,
+    labels=np.eye(20)[::-5] * 0.5 + np.eye(20)[::5] * 0.5,
+)
 rows(
     "minidl.functional.cross_entropy",
     lambda **s: gradients(lambda x: F.cross_entropy(x, LABELS, **s), LOGITS),

@@ -47,7 +47,8 @@ class Tally:
         self._loss = self._loss + loss.astype(np.float64) * count
         xp = array_module(logits)
         known = xp.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
-        right = (logits.argmax(axis=1) == xp.asarray(labels)) & known  # report, eq. (8)
+        classes = xp.asarray(labels) if np.ndim(labels) == 1 else xp.asarray(labels).argmax(axis=1)
+        right = (logits.argmax(axis=1) == classes) & known  # report, eq. (8)
         self._right = self._right + right.sum()
         self._lost = self._lost + (~known).sum()
         self._seconds = time.perf_counter() - self._started
@@ -87,7 +88,8 @@ def evaluate(
     model : Module
         From images to logits. Its mode is restored afterwards.
     batches : iterable of (images (B, H, W, C) in [0, 1], integer labels (B,))
-        A ``data.Loader`` with ``shuffle=False``, say.
+        A ``data.Loader`` with ``shuffle=False``, say. Of labels that are probabilities (B, classes), as for
+        ``cross_entropy``, the likeliest class counts as the true one.
     temperature : float > 0
         Of the loss; it does not change the accuracy.
     progress : bool

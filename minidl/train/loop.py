@@ -118,7 +118,7 @@ class Training:
             with room_for("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
                 x = as_input(images, self.model, "fit").data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
-                    F.check_labels(labels, len(x), self._classes, "cross_entropy")
+                    F.check_targets(labels, len(x), self._classes, "cross_entropy")
                 loss, logits, *gradients = self._step(x, labels)
         except MemoryError:
             self.state.restore(start)
