@@ -18,7 +18,7 @@ from ..optim import Optimizer, Schedule
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .evaluate import Score, Tally, as_input, measure
-from .objectives import Objective
+from .objectives import Objective, plain
 from .state import Snapshot, State
 
 
@@ -67,8 +67,8 @@ class Training:
         self.after_step, self.batches, self.schedule = after_step, batches, schedule
         self.state = State(model, optimizer, objective, after_step, batches)
         if record is None:
-            ours = type(objective).__module__.startswith("minidl.")
-            record = ours and optimizer.is_minidls_own() and is_minidls_own(model)
+            ours = is_minidls_own(model) and optimizer.is_minidls_own()
+            record = ours and plain.is_minidls_own(objective)
         self._record = record
         self._step = self._replayed()
         self._good: Snapshot | None = None  # from which an epoch went well
