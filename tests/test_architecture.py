@@ -4,8 +4,10 @@ import ast
 import inspect
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minidl
@@ -183,3 +185,45 @@ print(md.kernels.of(model.fc.weight.data).__name__, md.gpu_available())
 def test_the_public_surface_is_what_it_says():
     for name in minidl.__all__:
         assert hasattr(minidl, name), name
+
+
+# How much there is to read
+
+# kernels, study and report by decision; in robustness every attack and certificate is a file of its own
+ROOMS_WITHOUT_END = {"kernels", "report", "study", "robustness"}
+
+
+def lines_in(path):
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))
+def test_rooms_are_small(room):
+    assert room in ROOMS_WITHOUT_END or lines_in(PACKAGE / room) <= 1500
+
+
+def files_passed(job):
+    """The files of minidl in which a call happens, in a job done once before."""
+    job()
+    seen = set()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code.co_filename))
+    try:
+        job()
+    finally:
+        sys.setprofile(None)
+    return {Path(name).relative_to(PACKAGE) for name in seen if name.startswith(str(PACKAGE))}
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="counts the compiled kernels' files")
+def test_one_follows_a_step_and_an_attack_through_few_files():
+    minidl.manual_seed(0)
+    model, images, labels = minidl.models.resnet18(), np.full((2, 32, 32, 3), 0.5, np.float32), np.arange(2)
+    optimizer = minidl.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad()
+        minidl.functional.cross_entropy(model(minidl.Tensor(images)), labels).backward()
+        optimizer.step()
+
+    assert len(files_passed(step)) <= 30
+    assert len(files_passed(lambda: minidl.robustness.fgsm(model, images, labels, [0.01]))) <= 37

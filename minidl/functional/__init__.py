@@ -6,8 +6,7 @@ from .activation import dropout, relu, sigmoid, tanh
 from .convolution import conv2d, linear
 from .loss import cross_entropy, log_softmax, margin_loss, softmax
 from .normalization import batch_norm, local_response_norm, normalize
-from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from .shaping import flatten
+from .pooling import adaptive_avg_pool2d, avg_pool2d, flatten, max_pool2d
 
 __all__ = [
     "adaptive_avg_pool2d",

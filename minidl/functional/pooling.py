@@ -1,6 +1,11 @@
-"""Pooling: make images smaller, keeping the largest or the mean value of each window (report, section 2.2)."""
+"""From images to smaller ones by pooling, which keeps the largest or the mean value of each window, and to vectors.
+
+Section 2.2 of the report.
+"""
 
 from __future__ import annotations
+
+import math
 
 from .. import kernels
 from ..backend import Array
@@ -134,3 +139,30 @@ def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Result:
 def _average(x: Array, rows: Windows, columns: Windows) -> Result:
     k, size = kernels.of(x), x.shape[1:]
     return k.avg_pool2d(x, rows, columns), (lambda dy: k.avg_pool2d_grad(dy, (len(dy), *size), rows, columns),)
+
+
+@op
+def flatten(x: Array, channels_first: bool = False) -> Result:
+    """An image as one vector of H W C numbers, as a perceptron wants it (report, section 2.2).
+
+    Parameters
+    ----------
+    x : Tensor (B, ...)
+    channels_first : bool
+        Order the numbers of images (B, H, W, C) as C, H, W: as in PyTorch, whose weights then fit.
+
+    Returns
+    -------
+    Tensor (B, product of the other sizes)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.flatten(np.zeros((2, 8, 8, 3))).shape
+    (2, 192)
+    """
+    if not channels_first:
+        return x.reshape(len(x), math.prod(x.shape[1:])), (lambda dy: dy.reshape(x.shape),)
+    moved = x.transpose(0, 3, 1, 2)  # (B, C, H, W)
+    return moved.reshape(len(x), math.prod(x.shape[1:])), (lambda dy: dy.reshape(moved.shape).transpose(0, 2, 3, 1),)

@@ -2,13 +2,12 @@
 
 from . import init
 from .activation import Dropout, ReLU, Sigmoid, Tanh
-from .layers import Conv2d, Flatten, Linear
+from .layers import Conv2d, Flatten, Linear, Sequential
 from .low_rank import LowRankConv2d
 from .modes import buffers_kept, evaluation_mode, is_minidls_own
 from .module import Module
 from .normalization import BatchNorm2d, LocalResponseNorm, Normalize
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
-from .sequential import Sequential
 
 __all__ = [
     "AdaptiveAvgPool2d",

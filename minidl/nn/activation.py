@@ -7,8 +7,8 @@ import numpy as np
 from .. import functional as F
 from ..backend import Array, array_module
 from ..checks import number
+from ..functional.lines import Lines, relu_lines, s_shaped_lines
 from ..tensor import Tensor
-from .lines import Lines, relu_lines, s_shaped_lines
 from .module import Module
 
 

@@ -23,7 +23,7 @@ class Module:
     ``summary``, ``compress.cost`` and ``robustness.lipschitz_bound`` ask these, and nothing else.
 
     ``robustness.linear_bounds`` asks one of two more: ``spread(radius)`` of a layer A x + b, which is ``|A|`` radius;
-    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it between these arrays (``nn.lines``).
+    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it there (``functional.lines``).
 
     Attributes
     ----------

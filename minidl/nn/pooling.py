@@ -11,11 +11,11 @@ from .. import functional as F
 from .. import kernels
 from ..backend import Array, array_module
 from ..checks import pair
+from ..functional.lines import Lines
 from ..functional.pooling import window_pairs
 from ..kernels.shapes import Pair, output_size
 from ..tensor import Tensor
 from .layers import windows_formula
-from .lines import Lines
 from .module import Module
 from .spectral import spectral_norm
 

@@ -8,8 +8,8 @@ import pytest
 import minidl as md
 from minidl import nn
 from minidl import robustness as R
+from minidl.functional.lines import relu_lines
 from minidl.nn import activation
-from minidl.nn.lines import relu_lines
 
 from .exact import least_margin, margins, nearby, perceptron
 from .networks import IMAGES, networks
