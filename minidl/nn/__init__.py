@@ -4,7 +4,7 @@ from . import init
 from .activation import Dropout, ReLU, Sigmoid, Tanh
 from .layers import Conv2d, Flatten, Linear, Sequential
 from .low_rank import LowRankConv2d
-from .modes import buffers_kept, evaluation_mode, is_minidls_own
+from .modes import evaluation_mode, is_minidls_own
 from .module import Module
 from .normalization import BatchNorm2d, LocalResponseNorm, Normalize
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
@@ -26,7 +26,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
-    "buffers_kept",
     "evaluation_mode",
     "init",
     "is_minidls_own",

@@ -1,4 +1,4 @@
-"""What is asked of a model as a whole: its mode, buffers that stay as they are, and whether it is minidl's."""
+"""What is asked of a model as a whole: to be in evaluation mode for a while, and whether it is all minidl's."""
 
 from __future__ import annotations
 
@@ -35,33 +35,6 @@ def evaluation_mode(model: Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextlib.contextmanager
-def buffers_kept(model: Module) -> Iterator[None]:
-    """What forward passes within the block write into buffers, such as running statistics, is taken back after it.
-
-    Parameters
-    ----------
-    model : Module
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl import nn
-    >>> layer = nn.BatchNorm2d(3)
-    >>> with nn.buffers_kept(layer):
-    ...     y = layer(np.random.default_rng(0).random((4, 2, 2, 3)))
-    >>> layer.running_mean.tolist(), layer.num_batches_tracked.item()
-    ([0.0, 0.0, 0.0], 0)
-    """
-    buffers = [getattr(module, name) for module in model.modules() for name in module.buffers]
-    before = [buffer.copy() for buffer in buffers]
-    try:
-        yield
-    finally:
-        for buffer, values in zip(buffers, before, strict=True):
-            buffer[...] = values
 
 
 def is_minidls_own(model: Module) -> bool:

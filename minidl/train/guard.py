@@ -144,11 +144,15 @@ class Guard:
         return Watched(epoch, float(clean), float(once), float(1 - many.success.mean()))
 
     def _tell(self, now: Watched, best: Watched) -> None:
+        why = "training has lost it: try a lower learning rate, or a smaller epsilon"
+        if now.fgsm > now.pgd + self.fall:
+            why = (
+                f"under FGSM it is {now.fgsm:.1%}, so that the network has learnt to fool an attack of one step: use a "
+                "random start, a wide one, more steps, or a smaller epsilon"
+            )
         text = (
             f"Guard: in epoch {now.epoch} accuracy under PGD of {self.steps} steps is {now.pgd:.1%}, and was "
-            f"{best.pgd:.1%} in epoch {best.epoch}; under FGSM it is {now.fgsm:.1%}: the network has learnt to fool an "
-            "attack of one step. Use a random start, a wide one, more steps, or a smaller epsilon; guard.restore() puts "
-            f"the weights of epoch {best.epoch} back"
+            f"{best.pgd:.1%} in epoch {best.epoch}; {why}. guard.restore() puts back the weights of epoch {best.epoch}"
         )
         if self.stop:
             raise CatastrophicOverfittingError(text)

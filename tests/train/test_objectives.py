@@ -278,7 +278,7 @@ BAD = {
     "a class": (lambda: Adversarial(0.1, loss=CrossEntropy), "and must be an objective"),
     "temperature": (
         lambda: Distillation(network(), 0),
-        r"Distillation: temperature is 0, and must be above 0 and finite",
+        "temperature is 0, and must be above 0 and finite",
     ),
     "mix": (lambda: Distillation(network(), 1, 2), r"Distillation: mix is 2, and must be in \[0, 1\]"),
     "teacher": (lambda: Distillation("resnet", 1), r"the teacher must be a minidl\.nn\.Module, and is a str"),

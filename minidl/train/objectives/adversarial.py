@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,7 +12,7 @@ import numpy as np
 from ... import kernels
 from ...backend import Array, default_rng
 from ...checks import number, whole_number
-from ...nn import Module, buffers_kept
+from ...nn import Module
 from ...robustness.attacks.points import ascend, box
 from ...robustness.checks import checked_epsilon
 from ...tensor import Tensor
@@ -121,7 +123,7 @@ class Adversarial:
         if self.start != "image":
             reach = 2 * self.epsilon if self.start == "wide" else self.epsilon
             x = (images + reach * kernels.of(images).uniform(images, self.rng)).clip(low, high)
-        with buffers_kept(model):
+        with _buffers_kept(model):
             for _ in range(self.steps):
                 at = Tensor(x, requires_grad=True)
                 loss, _ = self.loss(model, at, labels)
@@ -129,3 +131,15 @@ class Adversarial:
                 (loss * len(images)).backward(inputs=[at])
                 x = ascend(x, at.grad, self.step, low, high)
         return x
+
+
+@contextlib.contextmanager
+def _buffers_kept(model: Module) -> Iterator[None]:
+    """What forward passes within the block write into buffers, such as running statistics, is taken back after it."""
+    buffers = [getattr(module, name) for module in model.modules() for name in module.buffers]
+    before = [buffer.copy() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, values in zip(buffers, before, strict=True):
+            buffer[...] = values
