@@ -11,6 +11,7 @@ from minidl import nn
 from minidl.backend.random import default_rng
 from minidl.train import State, StateError
 from minidl.train.objectives import Adversarial, CrossEntropy, Distillation
+from minidl.train.objectives.plain import is_minidls_own
 from tests.robustness.twins import cnn, torch_cnn
 
 torch = pytest.importorskip("torch")
@@ -245,6 +246,21 @@ def test_a_training_goes_on_with_its_own_teacher_alone():
     other = State(model, md.optim.SGD(model.parameters(), LR), Distillation(network(1), 10))
     with pytest.raises(StateError, match=r"objective: temperature: 20\.0 there, 10\.0 here"):
         other.restore(before)
+
+
+def test_only_what_does_the_same_each_time_is_recorded():
+    class Mine(nn.Linear):
+        def forward(self, x):
+            return super().forward(x)
+
+    def mine(model, images, labels):
+        raise NotImplementedError
+
+    assert all(map(is_minidls_own, (CrossEntropy(), Adversarial(0.1), Distillation(network(), 2))))
+    assert is_minidls_own(Adversarial(0.1, loss=Distillation(network(), 2)))
+    assert not is_minidls_own(mine)
+    assert not is_minidls_own(Adversarial(0.1, loss=mine))
+    assert not is_minidls_own(Adversarial(0.1, loss=Distillation(Mine(2, 2), 2)))
 
 
 def test_validation_is_at_the_temperature_of_the_loss():

@@ -42,7 +42,7 @@ class Adversarial:
     start : {"random", "image", "wide"}
         Begin at a point drawn evenly from the box of epsilon, or at the image, or, for one step alone, at a point drawn
         from a box of twice that size, after which the image is brought back to [0, 1] and no closer.
-    loss : objective, optional
+    loss : callable, an objective, optional
         What the attack climbs and training minimises. Default: the cross-entropy.
     rng : numpy.random.Generator, optional
         Of the random starts; by default the stream "attack", which ``md.manual_seed`` resets.
