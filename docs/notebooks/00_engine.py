@@ -297,7 +297,8 @@ with md.kernels.using("portable"):
 
 for path in met:
     first = path.read_text(encoding="utf-8").partition("\n")[0].strip('"')
-    print(f"{path.relative_to(house).as_posix():26} {textwrap.shorten(first, 88, placeholder=' ...')}")
+    says = textwrap.shorten(first, 88, placeholder=" ...")
+    print(f"{path.relative_to(house).as_posix():26} {says}")
 
 # %% [markdown]
 # Read them in this order, with the debugger or with an editor: `nn` says what a layer is,

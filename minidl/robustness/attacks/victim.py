@@ -49,7 +49,7 @@ class Victim:
 
     def __init__(self, name: str, model: Module, images: Array, labels: Any, targets: Any) -> None:
         self.name, self.model, self.images = name, model, images
-        self.device = next((parameter.device for parameter in model.parameters()), device_of(images))
+        self.device = device_for(model, images)
         first = Tensor(to_device(images[:1], self.device), requires_grad=True)
         logits = model(first)  # says how many classes there are, and whether a gradient leads back to the pixels
         self.classes, self._differentiable = logits.shape[-1], _depends(logits, first)
@@ -116,8 +116,8 @@ class Victim:
             each = loss(logits, *aim)
             if not self._differentiable:
                 return logits.data, each.data, array_module(pixels).zeros_like(pixels)
-            # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
-            each.sum().backward(inputs=[x])
+            # Each image's own loss, not their mean, which would only push small gradients towards underflow
+            each.backward(array_module(pixels).ones_like(each.data), inputs=[x])
             return logits.data, each.data, x.grad
 
         def rehearse(*arrays: Array) -> None:
@@ -170,6 +170,11 @@ def warn_of_zeros(name: str, zero: np.ndarray, cause: str, stacklevel: int) -> N
             ZeroGradientWarning,
             stacklevel=stacklevel,
         )
+
+
+def device_for(model: Module, images: Array) -> str:
+    """Where a model computes: where its parameters lie; without any, where the images do."""
+    return next((parameter.device for parameter in model.parameters()), device_of(images))
 
 
 def _depends(result: Tensor, leaf: Tensor) -> bool:
