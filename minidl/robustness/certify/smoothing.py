@@ -11,7 +11,7 @@ from ...backend import Array, device_of, to_device, to_numpy
 from ...checks import number, whole_number, whole_numbers
 from ...nn import Module
 from ...tensor import Tensor, no_grad
-from ..attacks.victim import device_for
+from ..attacks.victim import device_for, finite
 from ..checks import checked_images
 from ..intervals import clopper_pearson_lower
 from .program import check_model
@@ -183,9 +183,7 @@ def votes(
         size = (min(batch_size, draws - start), *pixels.shape)
         noisy = pixels + pixels.dtype.type(sigma) * noise.standard_normal(size, dtype=pixels.dtype)
         with no_grad():
-            logits = to_numpy(model(Tensor(to_device(noisy, device))).data)
-        if not np.isfinite(logits).all():
-            raise ValueError("smoothing: the model's logits are NaN or infinite: look at its weights")
+            logits = to_numpy(finite(model(Tensor(to_device(noisy, device))).data, "smoothing: the model's logits"))
         if not counts.size:
             counts = np.zeros(logits.shape[1], int)
         counts += np.bincount(logits.argmax(axis=1), minlength=len(counts))
