@@ -14,7 +14,7 @@ from ..backend import Array
 from ..checks import number
 from ..nn import Module
 from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
-from .attacks.ray import CAUSES, rays
+from .attacks.fgsm import CAUSES, rays
 from .attacks.victim import attacked, warn_of_zeros
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval

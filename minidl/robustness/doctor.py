@@ -126,7 +126,8 @@ def diagnose(
     """
     with instead_of_warnings(), attacked("diagnose", model, images, labels) as victim:
         epsilon = checked_epsilon(epsilon, "diagnose", "(0, 1]")
-        steps, queries = whole_number(steps, "steps", 1, "diagnose"), whole_number(queries, "queries", 0, "diagnose")
+        steps = whole_number(steps, "steps", 1, "diagnose")
+        queries = whole_number(queries, "queries", 0, "diagnose")
         climbed = chosen_loss(loss, temperature, "diagnose")
         patient = Patient(victim, Pgd(victim, climbed, steps, None, False, seed, False), epsilon, batch_size)
         examinations = [

@@ -28,10 +28,8 @@ def fmn(
 
     Parameters
     ----------
-    model, images, labels, batch_size
-        As for ``fgsm``.
-    norm : {"inf", "2"}
-        What is to be small: the largest change of a pixel, or the length of the perturbation.
+    model, images, labels, norm, batch_size
+        As for ``deepfool``.
     steps : int, at least 1
 
     Returns
@@ -72,15 +70,12 @@ def fmn(
     array([0.25])
     """
     with attacked("fmn", model, images, labels) as victim:
-        norm = checked_norm(norm, "fmn")
         steps = whole_number(steps, "steps", 1, "fmn")
-        found = of_all(victim, norm, batch_size, partial(_search, victim, norm, steps))
-        victim.warn_of_zeros("No pixel changes their margin: look for activations that are saturated, or dead")
-    return found
+        return of_all(victim, checked_norm(norm, "fmn"), batch_size, partial(_search, victim, steps))
 
 
-def _search(victim: Victim, norm: str, steps: int, images: Array, index: np.ndarray) -> Nearest:
-    nearest, slope = Nearest(images, norm), victim.slope(partial(F.margin_loss, reduction="none"))
+def _search(victim: Victim, steps: int, nearest: Nearest, index: np.ndarray) -> None:
+    images, norm, slope = nearest.images, nearest.norm, victim.slope(partial(F.margin_loss, reduction="none"))
     at, xp = np.arange(len(index)), array_module(images)
     farthest = norms(xp.maximum(images, 1 - images), norm)
     x, radius = images, np.full(len(index), np.inf)
@@ -96,7 +91,6 @@ def _search(victim: Victim, norm: str, steps: int, images: Array, index: np.ndar
         step = _cosine(STEP, LAST_STEP, k / steps) / (norms(gradient, "2") + TINY)
         x = (x + each(step, x) * gradient).clip(0, 1)
         x = _into_the_ball(x, images, radius, norm)  # which lies on the way back to the image, and so within [0, 1]
-    return nearest
 
 
 def _cosine(first: float, last: float, part: float) -> float:
