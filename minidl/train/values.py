@@ -21,7 +21,6 @@ from ..optim import Optimizer
 from ..tensor import Parameter, Tensor
 
 _PLAIN = bool | int | float | str | None
-_OTHER_STREAMS = np.random.RandomState | random.Random
 
 
 class StateWarning(UserWarning):
@@ -120,14 +119,13 @@ def _belongs(value: Any) -> bool:
 
 
 def _holds_state(value: Any) -> bool:
-    """Whether an attribute that does not belong has something within that would."""
+    """Whether an attribute that does not belong is a stream or a tensor, or has numbers and such within."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return any(map(_holds_state, value))
-    if isinstance(value, Parameter):
-        return False  # the model's, and known by its name
-    return _is_alone(value) or isinstance(value, Real | Tensor | _OTHER_STREAMS)
+        return any(_is_alone(part) or isinstance(_pythons(part), int | float) or _holds_state(part) for part in value)
+    # a Parameter is the model's, and known by its name
+    return isinstance(value, Tensor | np.random.RandomState | random.Random) and not isinstance(value, Parameter)
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
