@@ -5,6 +5,7 @@ from .fit import Epoch, fit
 from .loop import AfterStep, Batches, NonFiniteLossError
 from .objectives import CrossEntropy, Objective
 from .state import Snapshot, State, StateError
+from .values import StateWarning
 
 __all__ = [
     "AfterStep",
@@ -17,6 +18,7 @@ __all__ = [
     "Snapshot",
     "State",
     "StateError",
+    "StateWarning",
     "evaluate",
     "fit",
 ]

@@ -8,9 +8,7 @@ optimiser remembers of them the names in its ``memory``, other things those of t
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Hashable, Iterator, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ from ..backend import Array, address_of, default_rng, device_of, is_array, to_de
 from ..kernels import precision
 from ..nn import Module
 from ..optim import Optimizer
+from . import values
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
@@ -33,7 +32,8 @@ class Snapshot(NamedTuple):
     Attributes
     ----------
     arrays : {name: NumPy array}
-        "model/conv1.weight", "mask/conv1.weight", "memory/conv1.weight/velocity", "objective/centre" ...
+        "model/conv1.weight", "mask/conv1.weight", "memory/conv1.weight/velocity", "objective/centre",
+        "after_step/0/averages/conv1.weight" ...
     rest : {name: what JSON can hold, but for tuples}
         "optimizer", "objective", "after_step/0" ...: the kind, numbers and texts of each; "streams": random generators.
     """
@@ -46,8 +46,9 @@ class State:
     """A training's model with its masks, its optimiser, objective, what follows its steps, batches and random streams.
 
     Of the objective and of what follows a step, all attributes that are numbers, texts, truth values, arrays, random
-    generators, or lists and dictionaries of these, belong to the state; so do the optimiser's. Batches do that have
-    ``get_state`` and ``set_state``, as ``data.Loader`` has.
+    generators, or lists, tuples and dictionaries (by texts) of these, belong to the state; so do the optimiser's. Of
+    others that hold such things a ``StateWarning`` tells, unless the class names them in ``transient``. Batches belong
+    that have ``get_state`` and ``set_state``, as ``data.Loader`` has.
 
     Parameters
     ----------
@@ -85,10 +86,8 @@ class State:
             if hasattr(part, "get_state"):
                 rest[name] = {"kind": type(part).__name__, "state": part.get_state()}
                 continue
-            values = dict(_values(part))
-            arrays |= {f"{name}/{key}": to_numpy(value).copy() for key, value in values.items() if is_array(value)}
-            plain = {key: copy.deepcopy(value) for key, value in values.items() if not is_array(value)}
-            rest[name] = {"kind": type(part).__name__, "values": plain, "attributes": sorted(_attributes(part))}
+            found, rest[name] = values.taken(part)
+            arrays |= {f"{name}/{place}": array for place, array in found.items()}
         rest["optimizer"]["parameters"] = list(self._names())
         return Snapshot(arrays, rest)
 
@@ -110,7 +109,7 @@ class State:
             elif hasattr(part, "get_state"):
                 problems += [f"{name}: {problem}" for problem in part.state_problems(there.get("state", {}))]
             else:
-                problems += [f"{name}.{line}" for line in _value_problems(part, there)]
+                problems += [f"{name}.{line}" for line in values.problems(part, there)]
         for name, generator in self._streams().items():
             try:
                 type(generator.bit_generator)().state = snapshot.rest["streams"][name]
@@ -138,11 +137,7 @@ class State:
             if hasattr(part, "set_state"):
                 part.set_state(copy.deepcopy(there["state"]))
                 continue
-            arrays = {key: value for key, value in _within(f"{name}/", snapshot.arrays).items() if "/" not in key}
-            for key in [key for key, _ in _values(part) if key not in there["attributes"]]:
-                delattr(part, key)  # it came later
-            for key, value in {**there["values"], **arrays}.items():
-                _set(part, key, value)
+            values.put_back(part, there, _within(f"{name}/", snapshot.arrays))
         for name, generator in self._streams().items():
             generator.bit_generator.state = snapshot.rest["streams"][name]
 
@@ -151,7 +146,7 @@ class State:
         found: list[Hashable] = [precision()]
         for part in (self.optimizer, self._parts.get("objective"), *self.model.modules()):
             changing = getattr(part, "changing", ()) + getattr(part, "transient", ())
-            for name, value in _attributes(part).items():
+            for name, value in values.attributes(part).items():
                 if name not in changing:
                     found.append((name, _identity(value)))
         for parameter in self.model.parameters():
@@ -164,8 +159,7 @@ class State:
         for name, module in self.model.named_modules("model"):
             arrays |= {f"{name}.{buffer}": getattr(module, buffer) for buffer in module.buffers}
         arrays |= {f"memory/{name}": array for name, array in self._memory()}
-        values = _values(self._parts.get("objective"))
-        return arrays | {f"objective/{name}": value for name, value in values if is_array(value)}
+        return arrays | {f"objective/{place}": array for place, array in values.arrays(self._parts.get("objective"))}
 
     def _names(self) -> dict[str, int]:
         """{name of a parameter: its place in the optimiser}."""
@@ -221,67 +215,13 @@ class State:
         found = {name: default_rng(name) for name in DRAWN_FROM}
         owners = [*self.model.named_modules("model"), *self._parts.items()]
         for prefix, owner in owners:
-            for name, value in _attributes(owner).items():
-                if isinstance(value, np.random.Generator) and not hasattr(owner, "get_state"):
-                    found[f"{prefix}.{name}"] = value
+            if not hasattr(owner, "get_state"):
+                found |= {f"{prefix}.{place}": generator for place, generator in values.streams(owner)}
         return found
 
 
 def _within(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _attributes(part: Any) -> dict[str, Any]:
-    return getattr(part, "__dict__", {})
-
-
-def _values(part: Any) -> Iterator[tuple[str, Any]]:
-    """(name, value) of the attributes that belong to the state; NumPy's numbers become Python's."""
-    for name, value in _attributes(part).items():
-        value = value.item() if isinstance(value, np.generic) else value
-        if name not in getattr(part, "transient", ()) and (is_array(value) or _is_plain(value)):
-            yield name, value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _value_problems(part: Any, saved: dict[str, Any]) -> list[str]:
-    """Saved attributes that cannot be what they are here: a number must be one, and that of an optimiser finite."""
-    values, attributes = saved.get("values"), saved.get("attributes")
-    if not isinstance(values, dict) or not isinstance(attributes, list):
-        return ["values: missing"]
-    problems = [f"{name}: missing there" for name in getattr(part, "changing", ()) if name not in values]
-    for name, ours in _values(part):
-        there = values.get(name)
-        if isinstance(part, Optimizer) and name in values and isinstance(ours, Real):
-            if not isinstance(there, Real) or not math.isfinite(there):
-                problems.append(f"{name}: {there!r} there, and must be a finite number")
-        elif there is not None and ours is not None and _kind(there) != _kind(ours):
-            problems.append(f"{name}: {there!r} there, and a {_kind(ours)} here")
-    return problems
-
-
-def _kind(value: Any) -> str:
-    kinds = {Real: "number", str: "text", dict: "dictionary", list: "list", tuple: "list"}
-    return next((name for kind, name in kinds.items() if isinstance(value, kind)), type(value).__name__)
-
-
-def _set(part: Any, name: str, value: Any) -> None:
-    current: Any = getattr(part, name, None)
-    if is_array(value):
-        if is_array(current) and current.shape == value.shape:
-            current[...] = to_device(value, device_of(current))
-            return
-        value = value.copy()
-    elif isinstance(current, tuple):
-        value = tuple(value)
-    setattr(part, name, copy.deepcopy(value))
 
 
 def _identity(value: Any) -> Hashable:

@@ -1,5 +1,7 @@
 """DeepFool, FMN and FAB: closed forms on a linear model, the references' distances, and what they promise."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,20 @@ def test_a_batch_changes_nothing(attack):
     model, images, labels = digits_cnn(12)
     whole, parts = (attack(model, images, labels, steps=8, batch_size=n) for n in (12, 5))
     np.testing.assert_allclose(parts.distance, whole.distance, rtol=1e-6)
+
+
+@each_attack
+@each_norm
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_a_scale_of_all_logits_changes_no_distance(attack, norm, scale):
+    """DeepFool found nothing at all where gradients were far below 1e-8, which was added to their length."""
+    model, images, labels = digits_cnn(8, np.float32)
+    scaled = copy.deepcopy(model)
+    for parameter in (scaled[8].weight, scaled[8].bias):
+        parameter.data *= np.float32(scale)
+    expected, found = (attack(m, images, labels, norm, steps=15) for m in (model, scaled))
+    assert expected.success.all()
+    np.testing.assert_allclose(found.distance, expected.distance, rtol=1e-3)
 
 
 @each_attack

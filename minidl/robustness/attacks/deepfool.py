@@ -12,7 +12,7 @@ from ...checks import number, whole_number
 from ...nn import Module
 from .losses import lead
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms, standing, take
+from .points import divisor, each, norms, standing, take
 from .victim import Victim, attacked
 
 DUAL = {"inf": "1", "2": "2"}
@@ -111,7 +111,7 @@ def _to_the_nearest_plane(
     xp, shortest, step = array_module(x), np.full(len(index), np.inf), None
     for rank in range(others.shape[1]):
         _, f, w = slope(x, index, [labels, others[:, rank]])
-        length = norms(w, DUAL[norm]) + 1e-8
+        length = divisor(norms(w, DUAL[norm]))
         distance = abs(f) / length
         towards = xp.sign(w) if norm == "inf" else w / each(length, w)
         move = each(distance + BEYOND, w) * towards

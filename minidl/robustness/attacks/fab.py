@@ -12,7 +12,7 @@ from ...checks import whole_numbers
 from ...nn import Module
 from .losses import lead
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms, put, take
+from .points import divisor, each, norms, put, take
 from .victim import Victim, attacked
 
 MOST_BIAS, EXTRAPOLATION, BACK = 0.1, 1.05, 0.9  # the paper's alpha_max, eta and beta
@@ -124,14 +124,14 @@ def to_plane(x: Array, w: Array, change: np.ndarray, norm: str) -> Array:
     side = xp.sign(w) * xp.sign(need).astype(x.dtype)
     room, weight = xp.where(side > 0, 1 - x, x), abs(w)
     speed = xp.ones_like(w) if norm == "inf" else weight
-    meets = room / xp.maximum(speed, 1e-30)  # (b, pixels), the t at which each pixel meets its bound
+    meets = room / divisor(speed)  # (b, pixels), the t at which each pixel meets its bound
     order = meets.argsort(axis=1)
     sorted_meets, full, slope = (xp.take_along_axis(a, order, axis=1) for a in (meets, weight * room, weight * speed))
     before = full.cumsum(axis=1) - full  # gained by the pixels that have met their bounds
     rate = slope[:, ::-1].cumsum(axis=1)[:, ::-1]  # by the others, for each unit of t
     short = (before + sorted_meets * rate < abs(need)).sum(axis=1)[:, None]
     k = xp.minimum(short, x.shape[1] - 1)
-    t = (abs(need) - xp.take_along_axis(before, k, axis=1)) / xp.maximum(xp.take_along_axis(rate, k, axis=1), 1e-30)
+    t = (abs(need) - xp.take_along_axis(before, k, axis=1)) / divisor(xp.take_along_axis(rate, k, axis=1))
     t = xp.where(short < x.shape[1], t, xp.inf)
-    move = side * xp.where(weight > 0, xp.minimum(t * xp.maximum(speed, 1e-30), room), 0)
+    move = side * xp.where(weight > 0, xp.minimum(t * divisor(speed), room), 0)
     return move.reshape(shape).astype(w.dtype)

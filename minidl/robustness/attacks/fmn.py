@@ -13,12 +13,11 @@ from ...checks import whole_number
 from ...nn import Module
 from .deepfool import DUAL
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms
+from .points import divisor, each, norms
 from .victim import Victim, attacked
 
 STEP, LAST_STEP = 1.0, 0.01  # the length of a step, along a cosine from the first to the last
 RATE, LAST_RATE = 0.05, 0.001  # by which part the radius changes, likewise
-TINY = 1e-12
 
 
 def fmn(
@@ -84,11 +83,11 @@ def _search(victim: Victim, steps: int, nearest: Nearest, index: np.ndarray) -> 
         lost = victim.fooled(logits, index)
         here = nearest.offer(at, x, lost)
         rate = _cosine(RATE, LAST_RATE, k / steps)
-        border = abs(margin) / (norms(gradient, DUAL[norm]) + TINY)  # how far it is, were the model linear
+        border = abs(margin) / divisor(norms(gradient, DUAL[norm]))  # how far it is, were the model linear
         wider = np.where(np.isfinite(nearest.distance), radius * (1 + rate), here + border * (1 + rate))
         radius = np.where(lost, np.minimum(radius * (1 - rate), nearest.distance), wider)
         radius = np.minimum(radius, farthest)
-        step = _cosine(STEP, LAST_STEP, k / steps) / (norms(gradient, "2") + TINY)
+        step = _cosine(STEP, LAST_STEP, k / steps) / divisor(norms(gradient, "2"))
         x = (x + each(step, x) * gradient).clip(0, 1)
         x = _into_the_ball(x, images, radius, norm)  # which lies on the way back to the image, and so within [0, 1]
 
@@ -102,5 +101,5 @@ def _into_the_ball(x: Array, centre: Array, radius: np.ndarray, norm: str) -> Ar
     """The nearest point within the radius (b,) of the centre."""
     if norm == "inf":
         return x.clip(centre - each(radius, x), centre + each(radius, x))
-    shrink = np.minimum(1, radius / (norms(x - centre, "2") + TINY))
+    shrink = np.minimum(1, radius / divisor(norms(x - centre, "2")))
     return centre + each(shrink, x) * (x - centre)
