@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes, ink
+from ..report.sides import draw_band
+from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes, ink, shade
 from ..robustness import AccuracyCurve, TwoSided
 from .labels import legend
 from .picture import Picture
@@ -44,7 +45,7 @@ def accuracy(curves: AccuracyCurve | Mapping[str, AccuracyCurve]) -> Picture:
 
     def draw(axes: Any, curve: AccuracyCurve, x: np.ndarray, order: np.ndarray, style: dict[str, Any]) -> Any:
         low, high = np.asarray(curve.accuracy_band)[:, order]
-        _shade(axes, x, low, high, style["color"])
+        shade(axes, x, low, high, style["color"])
         return axes.plot(x, 100 * curve.accuracy[order], **style, lw=1.4, ms=4)
 
     confidences = sorted({f"{100 * curve.confidence:.10g}%" for curve in several.values()})
@@ -83,9 +84,7 @@ def band(both: TwoSided | Mapping[str, TwoSided]) -> Picture:
     several = _several(both, TwoSided, "band: draws robustness.TwoSided")
 
     def draw(axes: Any, each: TwoSided, x: np.ndarray, order: np.ndarray, style: dict[str, Any]) -> Any:
-        _shade(axes, x, each.lower[order], each.upper[order], style["color"])
-        axes.plot(x, 100 * each.upper[order], **style | {"linestyle": "--"}, lw=1, ms=3)
-        return axes.plot(x, 100 * each.lower[order], **style | {"linestyle": "-"}, lw=1.4, ms=4)
+        return draw_band(axes, each, "", style)
 
     title = ": certified (solid) to attacked (dashed)"
     return _against_epsilon(several, draw, "images that stay right (%)", title, isinstance(both, Mapping))
@@ -100,12 +99,6 @@ def _several(given: Any, kind: type, draws: str) -> dict[str, Any]:
         if not isinstance(each, kind):
             raise TypeError(f"{draws}, or a mapping from labels to such, and got a {type(each).__name__}")
     return several
-
-
-def _shade(axes: Any, x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> None:
-    if len(x) == 1:  # a band of no width would not be seen
-        axes.vlines(x, 100 * low, 100 * high, color=color, alpha=0.4, lw=4)
-    axes.fill_between(x, 100 * low, 100 * high, color=color, alpha=0.15, lw=0)
 
 
 def _against_epsilon(

@@ -7,7 +7,7 @@ import pytest
 
 import minidl as md
 from minidl import nn
-from minidl.robustness import ZeroGradientWarning, diagnose, fgsm
+from minidl.robustness import ZeroGradientWarning, certified, diagnose, fgsm
 from tests.robustness.test_auto_attack import Wrapped, dropped, rounded
 from tests.robustness.twins import digits_cnn
 
@@ -61,6 +61,18 @@ def test_temperature_90_raises_i1(hot, digits, perceptron):
     assert vanished > 0.5
     assert "do not believe this number" in str(diagnosis)
     assert f"I1: {vanished:.1%} of the gradients vanished" in str(diagnosis)
+    assert "one network has one certificate (certified) at every T" in str(diagnosis)
+
+
+def test_one_network_has_one_certificate_at_every_temperature(perceptron, digits):
+    """What the doctor says of masking: logits that are divided by T are of the same class, and as much is proved."""
+    _, images, labels = digits
+    hot = copy.deepcopy(perceptron)
+    for parameter in (hot[3].weight, hot[3].bias):
+        parameter.data *= 64  # exact in floating point
+    plain, same = (certified(model, images[:20], labels[:20], [0.02, 0.05, 0.1]) for model in (perceptron, hot))
+    np.testing.assert_array_equal(plain.verified, same.verified)
+    assert 0 < plain.part[-1] < plain.part[0]
 
 
 def test_the_advice_is_good(hot, digits):
