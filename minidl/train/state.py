@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, address_of, default_rng, device_of, is_array, to_device, to_numpy
-from ..kernels import precision
+from ..backend import Array, default_rng, is_array, to_device, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
 from . import values
+from .objectives.plain import objectives_in
+from .reads import what_is_read
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
@@ -45,10 +46,11 @@ class Snapshot(NamedTuple):
 class State:
     """A training's model with its masks, its optimiser, objective, what follows its steps, batches and random streams.
 
-    Of the objective and of what follows a step, all attributes that are numbers, texts, truth values, arrays, random
-    generators, or lists, tuples and dictionaries (by texts) of these, belong to the state; so do the optimiser's. Of
-    others that hold such things a ``StateWarning`` tells, unless the class names them in ``transient``. Batches belong
-    that have ``get_state`` and ``set_state``, as ``data.Loader`` has.
+    Of the objective, of those within it and of what follows a step, all attributes that are numbers, texts, truth
+    values, arrays, random generators, or lists, tuples and dictionaries (by texts) of these, belong to the state; so do
+    the optimiser's. Of others that hold such things a ``StateWarning`` tells, unless the class names them in
+    ``transient``. What has ``get_state``, ``state_problems`` and ``set_state`` is asked for its own instead; so are
+    batches alone.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ class State:
         batches: Any = None,
     ) -> None:
         self.model, self.optimizer = model, optimizer
-        parts = {"optimizer": optimizer, "objective": objective}
+        parts = {"optimizer": optimizer, **dict(objectives_in(objective))}
         parts |= {f"after_step/{i}": follower for i, follower in enumerate(after_step)}
         parts["batches"] = batches if hasattr(batches, "get_state") else None
         self._parts = {name: part for name, part in parts.items() if part is not None}
@@ -143,15 +145,8 @@ class State:
 
     def reads(self) -> tuple[Hashable, ...]:
         """What a step computes with besides what it is given: where this differs, a recording of it no longer holds."""
-        found: list[Hashable] = [precision()]
-        for part in (self.optimizer, self._parts.get("objective"), *self.model.modules()):
-            changing = getattr(part, "changing", ()) + getattr(part, "transient", ())
-            for name, value in values.attributes(part).items():
-                if name not in changing:
-                    found.append((name, _identity(value)))
-        for parameter in self.model.parameters():
-            found += [parameter.requires_grad, _identity(parameter.data), _identity(parameter.mask)]
-        return (*found, *(_identity(array) for _, array in self._memory()))
+        objectives = list(self._objectives().values())
+        return what_is_read(self.model, self.optimizer, objectives, (array for _, array in self._memory()))
 
     def writes(self) -> dict[str, Array]:
         """The arrays that a step changes in place, by name."""
@@ -159,7 +154,12 @@ class State:
         for name, module in self.model.named_modules("model"):
             arrays |= {f"{name}.{buffer}": getattr(module, buffer) for buffer in module.buffers}
         arrays |= {f"memory/{name}": array for name, array in self._memory()}
-        return arrays | {f"objective/{place}": array for place, array in values.arrays(self._parts.get("objective"))}
+        for name, part in self._objectives().items():
+            arrays |= {f"{name}/{place}": array for place, array in values.arrays(part)}
+        return arrays
+
+    def _objectives(self) -> dict[str, Any]:
+        return {name: part for name, part in self._parts.items() if name.startswith("objective")}
 
     def _names(self) -> dict[str, int]:
         """{name of a parameter: its place in the optimiser}."""
@@ -222,19 +222,3 @@ class State:
 
 def _within(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _identity(value: Any) -> Hashable:
-    """What changes when a recorded step would compute with something else, or find it elsewhere."""
-    if is_array(value):
-        where: Hashable = address_of(value)
-        if device_of(value) == "cpu" and value.size <= 4096:  # numbers that are sent to the card as they are
-            where = value.tobytes()
-        return where, value.shape, value.dtype.str
-    if isinstance(value, str | bytes | int | float | complex | np.generic | None):
-        return type(value).__name__, value
-    if isinstance(value, list | tuple):
-        return tuple(map(_identity, value))
-    if isinstance(value, dict):
-        return tuple((str(key), _identity(part)) for key, part in value.items())
-    return id(value)
