@@ -394,6 +394,25 @@ rows("minidl.compress.MagnitudePruner", pruned, number, final_sparsity=0.5)
 rows("minidl.compress.factorize", lambda **s: compress.factorize(rank=2, **s), reals, weight=WEIGHT)
 rows("minidl.compress.factorize", lambda **s: compress.factorize(WEIGHT, **s), whole, rank=2)
 rows("minidl.compress.low_rank", lambda ranks: compress.low_rank(model(), [ranks], init="svd"), whole, ranks=2)
+rows(
+    "minidl.compress.low_rank",
+    lambda condition: compress.low_rank(model(), [2], init="svd", condition=condition),
+    number,
+    condition=2,
+)
+
+
+def shrunk(**settings):
+    network = model()
+    compress.NuclearL1(network, **{"nuclear": 0.25, "l1": 0.125} | settings).step(1)
+    return network
+
+
+rows("minidl.compress.NuclearL1", shrunk, number, nuclear=0.5, l1=0.25)
+rows("minidl.compress.NuclearL1", shrunk, whole, every=2)
+rows("minidl.compress.NuclearL1", lambda **s: shrunk(matrix="operator", **s), shape, input_shape=(8, 8, 3))
+rows("minidl.robustness.spectrum", lambda **s: str(robustness.spectrum(model(), **s)), shape, input_shape=(8, 8, 3))
+rows("minidl.robustness.spectrum", lambda **s: str(robustness.spectrum(model(), (8, 8, 3), **s)), whole, largest=2)
 rows("minidl.compress.cost", lambda **s: str(compress.cost(model(), **s)), shape, input_shape=(8, 8, 3))
 rows("minidl.summary", lambda **s: str(md.summary(model(), **s)), shape, input_shape=(8, 8, 3))
 rows(
@@ -549,7 +568,7 @@ LEFT_OUT = {
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
-    "minidl.plot.diagnosis": "pictures: tests/plot",
+    "minidl.plot.diagnosis minidl.plot.spectrum": "pictures: tests/plot",
     "minidl.plot.feature_maps minidl.plot.graph minidl.plot.kernels minidl.plot.weights": "pictures: tests/plot",
 }
 LEFT_OUT = {place: why for places, why in LEFT_OUT.items() for place in places.split()}

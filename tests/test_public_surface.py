@@ -23,11 +23,13 @@ from minidl.robustness import (
     Diagnosis,
     Flag,
     LayerBound,
+    LayerSpectrum,
     LipschitzBound,
     McNemar,
     SeedSummary,
     Smallest,
     SmoothedCertificate,
+    Spectrum,
     TransferMatrix,
     WorstCase,
 )
@@ -54,7 +56,17 @@ MODULES = [
 ]
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
-    *(SeedSummary, Smallest, TransferMatrix, WorstCase, Bounds, Certificate, SmoothedCertificate),
+    *(
+        SeedSummary,
+        Smallest,
+        TransferMatrix,
+        WorstCase,
+        Bounds,
+        Certificate,
+        SmoothedCertificate,
+        LayerSpectrum,
+        Spectrum,
+    ),
 )
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "

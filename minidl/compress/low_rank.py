@@ -12,6 +12,7 @@ from ..backend import Array, array_module, as_array, is_array
 from ..nn import Conv2d, LowRankConv2d, Module
 from ..nn.low_rank import checked_rank, largest_rank
 from ..tensor import Parameter, Tensor
+from .conditioned import checked_condition, clipped
 
 INITS = ("scratch", "svd")
 
@@ -104,6 +105,7 @@ def low_rank(
     init: str = "scratch",
     norm: bool | None = None,
     rng: np.random.Generator | None = None,
+    condition: float | None = None,
 ) -> Module:
     """Replace convolutions by ``nn.LowRankConv2d``, in place. Optimisers and pruners are to be made afterwards.
 
@@ -121,6 +123,9 @@ def low_rank(
         it, and does not with "svd", where it would undo the likeness to the dense layer as soon as training begins.
     rng : numpy.random.Generator
         Draws fresh weights; by default the "init" stream that ``md.manual_seed`` resets.
+    condition : float >= 1, optional
+        A bound on largest over smallest singular value of each V and each H. The layers keep it, the weights are
+        clipped to it here, and again after each step where training has ``after_step=[WellConditioned(model)]``.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def low_rank(
     ------
     TypeError, ValueError
         When ranks has the wrong length (the layers and their largest ranks are listed), a rank is not one that its
-        layer allows, a layer to be replaced is pruned, or init is unknown. The model is left as it was.
+        layer allows, a layer to be replaced is pruned, init is unknown, or condition below 1. The model is left as it
+        was.
 
     Examples
     --------
@@ -147,8 +153,13 @@ def low_rank(
         for (name, layer), rank in zip(_dense(model), _one_each(model, ranks), strict=True)
         if rank is not None
     ]
-    norm = init == "scratch" if norm is None else norm
-    new: dict[Module, Module] = {layer: _pair(layer, rank, init, norm, rng) for layer, rank in chosen}
+    norm, condition = init == "scratch" if norm is None else norm, checked_condition(condition)
+    new: dict[Module, LowRankConv2d] = {layer: _pair(layer, rank, init, norm, rng) for layer, rank in chosen}
+    if condition is not None:
+        for pair in new.values():
+            pair.condition = condition
+            for half in (pair.vertical, pair.horizontal):
+                half.weight.data[...] = clipped(half.weight.data, condition)
     model.replace_modules(lambda _, module: new.get(module, module))
     return new.get(model, model)
 

@@ -119,7 +119,7 @@ class MagnitudePruner:
         if scope not in SCOPES:
             raise ValueError(f"{name}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
         self.scope = scope
-        self.weights = _without(dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude))
+        self.weights = chosen_weights(model, exclude, name)
 
     @property
     def last_step(self) -> int:
@@ -237,8 +237,9 @@ def _pruning_steps(t: int, start: int, every: int, count: int) -> int:
     return min((t - start) // every, count)
 
 
-def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Parameter]:
-    """The weights that are not in, or within, one of the excluded modules."""
+def chosen_weights(model: Module, exclude: str | Iterable[str], who: str) -> dict[str, Parameter]:
+    """{layer's name: kernel} of those that are not in, or within, one of the excluded modules."""
+    weights, exclude = dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude)
 
     def within(name: str, module: str) -> bool:
         return f"{name}.".startswith(f"{module}.")
@@ -246,13 +247,13 @@ def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Par
     unknown = [module for module in exclude if not any(within(name, module) for name in weights)]
     if unknown:
         raise ValueError(
-            f"MagnitudePruner: exclude names {', '.join(map(repr, unknown))}, where there is nothing to prune: choose "
+            f"{who}: exclude names {', '.join(map(repr, unknown))}, where there is no kernel: choose "
             f"from {', '.join(weights)}, or modules that hold these"
         )
     kept = {name: w for name, w in weights.items() if not any(within(name, module) for module in exclude)}
     if not kept:
         raise ValueError(
-            "MagnitudePruner: there is nothing to prune: the model has no kernels (parameters of two axes or more)"
+            f"{who}: there is nothing to do: the model has no kernels (parameters of two axes or more)"
             + (" outside of exclude" if exclude else "")
         )
     return kept

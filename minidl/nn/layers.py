@@ -11,11 +11,11 @@ import numpy as np
 from .. import functional as F
 from ..backend import default_rng
 from ..checks import pair, whole_numbers
+from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair, Shape, output_size
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
 from .module import Module
-from .spectral import spectral_norm
 
 
 class Linear(Module):

@@ -11,6 +11,7 @@ from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
 from .sides import band
+from .spectrum import spectrum
 from .weights import weights
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "feature_maps",
     "graph",
     "kernels",
+    "spectrum",
     "weights",
 ]
