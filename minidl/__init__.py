@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
-from .nn.weights import load, save
 from .settings import settings
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
 from .train import evaluate, fit, objectives
+from .weights import load, save
 
 if TYPE_CHECKING:
     from . import plot

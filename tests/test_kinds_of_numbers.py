@@ -167,7 +167,7 @@ def trained(optimizer=None, objective=None, images=IMAGES, labels=LABELS, epochs
 
 def layer(kind, inputs=None, **settings):
     """The layer itself, with the weights of one seed, and what it gives."""
-    if kind in (nn.Linear, nn.Conv2d, nn.LowRankConv2d):
+    if kind in (nn.Linear, nn.VariationalLinear, nn.Conv2d, nn.LowRankConv2d):
         settings["rng"] = rng()
     made = kind(**settings)
     return made, repr(made), (made(IMAGES) if inputs is None else made(inputs))
@@ -240,6 +240,9 @@ operation("relu", F.relu, LOGITS)
 operation("sigmoid", F.sigmoid, LOGITS)
 operation("tanh", F.tanh, LOGITS)
 operation("dropout", lambda x: F.dropout(x, rng=rng()), LOGITS)
+operation("gaussian", lambda m, v: F.gaussian(m, v, rng()), LOGITS, LOGITS**2)
+operation("log_alpha", F.log_alpha, LOGITS, LOGITS)
+operation("variational_kl", F.variational_kl, LOGITS)
 operation("flatten", F.flatten, IMAGES)
 operation("linear", F.linear, ROWS, MATRIX, BIAS)
 operation("conv2d", F.conv2d, IMAGES, WEIGHT, BIAS)
@@ -408,6 +411,59 @@ def shrunk(**settings):
     return network
 
 
+def settled(**settings):
+    network = compress.variational(model())
+    pruner = compress.NoisePruner(network, **{"at": 2, "sparsity": 0.5} | settings)
+    for t in range(4):
+        pruner.step(t)
+    return network, pruner.sparsity
+
+
+def ticket(**settings):
+    network = model()
+    optimizer = optim.SGD(network.parameters(), 0.125)
+    drawn = compress.lottery_ticket(network, optimizer, **{"sparsity": 0.5, "steps": 3, "part": 0.5} | settings)
+    for t in range(6):
+        drawn.step(t)
+    return network, drawn.rounds
+
+
+def randomly(**settings):
+    network = model()
+    settings = {"final_sparsity": 0.5, "start": 1, "every": 1, "count": 2} | settings
+    pruner = compress.RandomPruner(network, **settings, rng=rng())
+    for t in range(6):
+        pruner.step(t)
+    return network, pruner.sparsity
+
+
+rows("minidl.compress.variational", lambda **s: compress.variational(model(), **s), number, log_variance=0.5)
+rows("minidl.compress.l0", lambda **s: compress.l0(model(), **s), number, open_at_first=0.5)
+rows("minidl.compress.NoisePruner", settled, whole, at=2)
+rows("minidl.compress.NoisePruner", settled, number, sparsity=0.5)
+rows("minidl.compress.lottery_ticket", ticket, number, sparsity=0.5, part=0.5)
+rows("minidl.compress.lottery_ticket", ticket, whole, steps=3, rewind=1)
+rows("minidl.compress.RandomPruner", randomly, whole, start=1, every=1, count=2)
+rows("minidl.compress.RandomPruner", randomly, number, final_sparsity=0.5)
+rows(
+    "minidl.compress.hard_concrete",
+    lambda log_alpha: gradients(lambda x: compress.hard_concrete(x, rng=rng()), log_alpha),
+    reals,
+    log_alpha=LOGITS,
+)
+rows(
+    "minidl.compress.hard_concrete_open",
+    lambda log_alpha: gradients(compress.hard_concrete_open, log_alpha),
+    reals,
+    log_alpha=LOGITS,
+)
+rows(
+    "minidl.nn.VariationalLinear",
+    lambda **s: layer(nn.VariationalLinear, **s)[1],
+    whole,
+    in_features=3,
+    out_features=2,
+)
 rows("minidl.compress.NuclearL1", shrunk, number, nuclear=0.5, l1=0.25)
 rows("minidl.compress.NuclearL1", shrunk, whole, every=2)
 rows("minidl.compress.NuclearL1", lambda **s: shrunk(matrix="operator", **s), shape, input_shape=(8, 8, 3))
@@ -558,6 +614,8 @@ LEFT_OUT = {
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
     "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
+    "minidl.compress.LotteryTicket": "lottery_ticket makes it, and checks its numbers",
+    "minidl.nn.VariationalConv2d": "takes what Conv2d takes",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
@@ -579,6 +637,7 @@ SAYS = {
     "minidl.fit": ("cross_entropy",),
     "minidl.train.CrossEntropy": ("cross_entropy",),
     "minidl.settings": ("set_num_threads",),
+    "minidl.nn.VariationalLinear": ("Linear",),
 }  # who refuses for it
 
 

@@ -12,8 +12,8 @@ from ..kernels.shapes import Pair
 from ..nn import Conv2d, Module, evaluation_mode
 from ..nn.trace import grey_input, watching
 from ..optim import Optimizer
+from ..sparsify.magnitude import chosen_weights
 from ..tensor import Parameter, no_grad
-from .magnitude import chosen_weights
 
 MATRICES = ("kernel", "operator")
 MOST_ROUNDS = 1000

@@ -4,6 +4,7 @@ from ..checks import check_labels as check_labels  # no operation, but what take
 from .activation import dropout, relu, sigmoid, tanh
 from .convolution import conv2d, linear
 from .loss import cross_entropy, log_softmax, margin_loss, softmax
+from .noise import gaussian, log_alpha, variational_kl
 from .normalization import batch_norm, local_response_norm, normalize
 from .pooling import adaptive_avg_pool2d, avg_pool2d, flatten, max_pool2d
 
@@ -15,8 +16,10 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "flatten",
+    "gaussian",
     "linear",
     "local_response_norm",
+    "log_alpha",
     "log_softmax",
     "margin_loss",
     "max_pool2d",
@@ -25,4 +28,5 @@ __all__ = [
     "sigmoid",
     "softmax",
     "tanh",
+    "variational_kl",
 ]

@@ -194,6 +194,14 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     return scale
 
 
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    """Random numbers in (0, 1), as many as x has and of its type: never an end, of which there is no logarithm."""
+    drawn = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        drawn[place] = (np.floor(rng.random(dtype=np.float32) * 2**23) + 0.5) / 2**23
+    return drawn
+
+
 def relu(x: Array) -> Array:
     """max(x, 0), value by value."""
     y = np.empty_like(x)

@@ -159,6 +159,11 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     return array_module(x).asarray(kept * np.asarray(1 / (1 - p) if p < 1 else 0, x.dtype))
 
 
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    drawn = rng.random(x.shape, dtype=np.float32)  # the same numbers for every device
+    return array_module(x).asarray(((np.floor(drawn * 2**23) + 0.5) / 2**23).astype(x.dtype))
+
+
 def relu(x: Array) -> Array:
     return array_module(x).maximum(x, 0)
 

@@ -178,13 +178,13 @@ def _layer(layer: Module, name: str, shape: tuple[int, ...], largest: int) -> La
 
 def _matrices(layer: Module, name: str, shape: tuple[int, ...], largest: int) -> tuple[np.ndarray, str]:
     """One matrix, or a stack, whose singular values together are the layer's."""
-    if type(layer).forward is Linear.forward:
+    if isinstance(layer, Linear) and type(layer).forward is Linear.forward:
         return to_numpy(layer.weight.data).astype(np.float64), "exact"
     x = Tensor(np.zeros((1, *shape[1:]), next(layer.parameters()).dtype)).to(next(layer.parameters()).device)
     inputs, outputs = x.size, layer(x).size
     if min(inputs, outputs) <= largest and inputs * outputs <= 2**25:
         return _written_out(layer, x, outputs), "exact"
-    if type(layer).forward is not Conv2d.forward:
+    if not isinstance(layer, Conv2d) or type(layer).forward is not Conv2d.forward:
         raise NotImplementedError(
             f"spectrum: layer {name!r} ({type(layer).__name__}) is a map from {inputs:,} to {outputs:,} numbers: too "
             f"many to write out (largest={largest}), and no Conv2d, of which a Fourier transform would tell"

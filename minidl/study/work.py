@@ -17,13 +17,13 @@ from .. import compress
 from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
 from ..nn import Module
-from ..nn.weights import load, save
 from ..records import FORMAT, Attack, Run, hash_of, write_file, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
 from ..robustness import ZeroGradientWarning, accuracy_curve
 from ..settings import settings
 from ..tools.progress import quiet, say
+from ..weights import load, save
 from .folder import Folder, origin
 from .problem import Problem, load_problem
 from .room import check_room

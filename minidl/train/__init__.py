@@ -4,6 +4,7 @@ from .evaluate import Score, evaluate
 from .fit import Epoch, fit
 from .loop import AfterStep, Batches, NonFiniteLossError
 from .objectives import CrossEntropy, Objective
+from .penalty import Penalized
 from .state import Snapshot, State, StateError
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Epoch",
     "NonFiniteLossError",
     "Objective",
+    "Penalized",
     "Score",
     "Snapshot",
     "State",

@@ -48,6 +48,7 @@ batch_norm_grad_fixed = with_fallback(normalization.batch_norm_grad_fixed, _fits
 relu = with_fallback(elementwise.relu, _fits)
 relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
+uniform = with_fallback(elementwise.uniform, _fits)
 sgd_step = with_fallback(elementwise.sgd_step, _with_masks, alike=True, in_place=True)
 adam_step = with_fallback(elementwise.adam_step, _with_masks, alike=True, in_place=True)
 

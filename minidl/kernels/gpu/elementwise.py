@@ -42,6 +42,14 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     return scale
 
 
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    """As ``dropout_scale``: from a key."""
+    key = fresh(lambda: rng.integers(2**63), np.uint64, x)
+    drawn = array_module(x).empty(x.shape, x.dtype)
+    launch(FILE, "uniform", x, (key, drawn, np.int64(x.size)), x.size)
+    return drawn
+
+
 def _number(value: Any, like: Array) -> Array:
     """A float64 number on the card; one that is there already stays."""
     return value if is_gpu_array(value) else fresh(lambda: value, np.float64, like)
