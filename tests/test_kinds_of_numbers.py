@@ -439,6 +439,13 @@ def randomly(**settings):
 
 rows("minidl.compress.variational", lambda **s: compress.variational(model(), **s), number, log_variance=0.5)
 rows("minidl.compress.l0", lambda **s: compress.l0(model(), **s), number, open_at_first=0.5)
+rows("minidl.compress.decompose", lambda ranks: compress.decompose(model(), [ranks], "denton"), whole, ranks=2)
+rows(
+    "minidl.compress.decompose",
+    lambda images: compress.decompose(model(), [2], "jaderberg", images),
+    reals,
+    images=IMAGES,
+)
 rows("minidl.compress.NoisePruner", settled, whole, at=2)
 rows("minidl.compress.NoisePruner", settled, number, sparsity=0.5)
 rows("minidl.compress.lottery_ticket", ticket, number, sparsity=0.5, part=0.5)

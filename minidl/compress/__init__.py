@@ -6,6 +6,7 @@ from ..sparsify.magnitude import MagnitudePruner, RandomPruner, cubic_sparsity, 
 from ..sparsify.noise import NoisePruner, l0, plain, variational
 from .conditioned import WellConditioned
 from .cost import Cost, LayerCost, cost
+from .decompose import decompose
 from .low_rank import LR1, LR2, factorize, largest_ranks, low_rank
 from .proximal import NuclearL1
 
@@ -22,6 +23,7 @@ __all__ = [
     "WellConditioned",
     "cost",
     "cubic_sparsity",
+    "decompose",
     "factorize",
     "hard_concrete",
     "hard_concrete_open",
