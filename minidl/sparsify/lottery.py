@@ -12,7 +12,7 @@ from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
 from ..optim import Optimizer
 from .magnitude import chosen_weights
-from .scopes import check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, goals, mask_smallest
 
 CONTROLS = ("winner", "random", "reinitialised")
 
@@ -98,7 +98,7 @@ def lottery_ticket(
     return LotteryTicket(model, optimizer, sparsity, steps, part, rewind, check_scope(scope, who), control, rng)
 
 
-class LotteryTicket:
+class LotteryTicket(Pruner):
     """What ``lottery_ticket`` makes, which says what its parameters are.
 
     Parameters
@@ -140,15 +140,6 @@ class LotteryTicket:
         self.rounds = max(1, math.ceil(math.log(1 - sparsity) / math.log(1 - part) - 1e-9))
         self.rng = rng or np.random.default_rng(0)
         self.initial = self.start = self._flat()
-
-    @property
-    def sparsity(self) -> float:
-        """The part of the weights that are pruned now."""
-        return sum(w.pruned for w in self.weights.values()) / sum(w.size for w in self.weights.values())
-
-    def figures(self) -> dict[str, str]:
-        """What ``fit`` shows beside the bar."""
-        return {"sparsity": f"{self.sparsity:.1%}"}
 
     def schedule(self, of_a_round: Any) -> Any:
         """A schedule that begins anew in each round."""

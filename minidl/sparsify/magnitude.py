@@ -11,7 +11,7 @@ from ..backend import Array, array_module, default_rng, to_device
 from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
 from ..tensor import Parameter
-from .scopes import check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, goals, mask_smallest
 
 
 def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) -> float:
@@ -54,7 +54,7 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
 
 
-class MagnitudePruner:
+class MagnitudePruner(Pruner):
     """Sets the weights of least magnitude to zero, along ``cubic_sparsity``, in training (report, section 4.1).
 
     Weights are kernels: the parameters of two axes or more, of convolutions and fully-connected layers; biases and
@@ -126,19 +126,6 @@ class MagnitudePruner:
     def last_step(self) -> int:
         """The training iteration at which the final sparsity is reached."""
         return self.start + self.count * self.every
-
-    @property
-    def sparsity(self) -> float:
-        """The part of the prunable weights that are pruned now."""
-        return sum(weight.pruned for weight in self.weights.values()) / sum(w.size for w in self.weights.values())
-
-    def layer_sparsity(self) -> dict[str, float]:
-        """The pruned part of each layer, by the layer's name."""
-        return {name: weight.pruned / weight.size for name, weight in self.weights.items()}
-
-    def figures(self) -> dict[str, str]:
-        """What ``fit`` shows beside the bar."""
-        return {"sparsity": f"{self.sparsity:.1%}"}
 
     def check(self, total_steps: int) -> None:
         """Raise a ValueError unless the schedule ends within iterations 0 to total_steps - 1."""

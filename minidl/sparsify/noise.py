@@ -12,7 +12,7 @@ from ..nn.noisy import FIRST_LOG_VARIANCE, Noisy
 from ..tensor import Parameter
 from .gates import GatedConv2d, GatedLinear
 from .magnitude import chosen_weights
-from .scopes import check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, goals, mask_smallest
 
 
 def variational(model: Module, exclude: str | Iterable[str] = (), log_variance: float = FIRST_LOG_VARIANCE) -> Module:
@@ -104,7 +104,7 @@ def plain(model: Module) -> Module:
     return twins.get(model, model)
 
 
-class NoisePruner:
+class NoisePruner(Pruner):
     """Once, when most of the training is done, prune the weights that are noise; from then on the others are trained.
 
     Each noisy layer gets a mask, which ends its randomness and its penalty. The masks are as any pruner's.
@@ -154,15 +154,6 @@ class NoisePruner:
                 "NoisePruner: no layer of this model is noisy: call compress.variational or compress.l0 first"
             )
         self.weights = {name: layer.weight for name, layer in self._layers.items()}
-
-    @property
-    def sparsity(self) -> float:
-        """The part of these layers' weights that are pruned now."""
-        return sum(w.pruned for w in self.weights.values()) / sum(w.size for w in self.weights.values())
-
-    def figures(self) -> dict[str, str]:
-        """What ``fit`` shows beside the bar."""
-        return {"sparsity": f"{self.sparsity:.1%}"}
 
     def check(self, total_steps: int) -> None:
         """Raise a ValueError unless the training comes to the iteration."""

@@ -12,6 +12,25 @@ from ..tensor import Parameter
 SCOPES = ("layer", "global", "erk")
 
 
+class Pruner:
+    """What pruners share: which weights they prune, and how many of them are pruned, read off the masks."""
+
+    weights: dict[str, Parameter]
+
+    @property
+    def sparsity(self) -> float:
+        """The part of these weights that are pruned now."""
+        return sum(weight.pruned for weight in self.weights.values()) / sum(w.size for w in self.weights.values())
+
+    def layer_sparsity(self) -> dict[str, float]:
+        """The pruned part of each layer, by the layer's name."""
+        return {name: weight.pruned / weight.size for name, weight in self.weights.items()}
+
+    def figures(self) -> dict[str, str]:
+        """What ``fit`` shows beside the bar."""
+        return {"sparsity": f"{self.sparsity:.1%}"}
+
+
 def check_scope(scope: Any, who: str) -> str:
     if scope not in SCOPES:
         raise ValueError(f"{who}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
