@@ -26,8 +26,10 @@ LAYERS = [
     {"tensor"},
     {"functional", "testing"},
     {"nn", "optim"},
-    {"models", "robustness", "compress", "data", "records"},
-    {"train", "report", "summary"},
+    {"sparsify"},
+    {"models", "robustness", "compress", "data", "records", "weights"},
+    {"objectives", "report", "summary"},
+    {"train"},
     {"checkpoint"},
     {"study", "plot"},
 ]

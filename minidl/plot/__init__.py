@@ -10,6 +10,7 @@ from .diagnosis import diagnosis
 from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
+from .spectrum import spectrum
 from .weights import weights
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "feature_maps",
     "graph",
     "kernels",
+    "spectrum",
     "weights",
 ]

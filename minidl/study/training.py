@@ -11,9 +11,10 @@ from ..backend import check_device
 from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
+from ..objectives import CrossEntropy
 from ..optim import SGD, one_cycle
 from ..records import Run
-from ..train import CrossEntropy, Epoch, fit
+from ..train import Epoch, fit
 from .problem import Problem
 from .watch import EventFile
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..backend import Array, default_rng, is_array, to_device, to_numpy
 from ..nn import Module
+from ..objectives.plain import objectives_in
 from ..optim import Optimizer
 from . import values
-from .objectives.plain import objectives_in
 from .reads import what_is_read
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from

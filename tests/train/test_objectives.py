@@ -9,9 +9,9 @@ import minidl as md
 from minidl import functional as F
 from minidl import nn
 from minidl.backend.random import default_rng
+from minidl.objectives import Adversarial, CrossEntropy, Distillation
+from minidl.objectives.plain import is_minidls_own
 from minidl.train import State, StateError
-from minidl.train.objectives import Adversarial, CrossEntropy, Distillation
-from minidl.train.objectives.plain import is_minidls_own
 from tests.robustness.twins import cnn, torch_cnn
 
 torch = pytest.importorskip("torch")

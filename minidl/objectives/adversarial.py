@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ... import kernels
-from ...backend import Array, default_rng
-from ...checks import number, whole_number
-from ...nn import Module
-from ...robustness.attacks.points import ascend, box
-from ...robustness.checks import checked_epsilon
-from ...tensor import Tensor
+from .. import kernels
+from ..backend import Array, default_rng
+from ..checks import number, whole_number
+from ..nn import Module
+from ..robustness.attacks.points import ascend, box
+from ..robustness.checks import checked_epsilon
+from ..tensor import Tensor
 from .plain import CrossEntropy, Objective
 
 STARTS = ("random", "image", "wide")
@@ -122,7 +122,7 @@ class Adversarial:
         x = images
         if self.start != "image":
             reach = 2 * self.epsilon if self.start == "wide" else self.epsilon
-            x = (images + reach * kernels.of(images).uniform(images, self.rng)).clip(low, high)
+            x = (images + reach * (2 * kernels.of(images).uniform(images, self.rng) - 1)).clip(low, high)
         with _buffers_kept(model):
             for _ in range(self.steps):
                 at = Tensor(x, requires_grad=True)

@@ -1,19 +1,22 @@
-"""How much a linear layer stretches at most: the largest singular value of the operator that it is."""
+"""How much a linear map stretches: its largest singular value, and all those of a convolution whose ends are joined."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, array_module, to_device
 from ..checks import number, whole_number
+from ..kernels.shapes import Pair
 from ..tensor import Tensor
-from .module import Module
 
 
-def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps: int = 200) -> float:
+def spectral_norm(
+    layer: Callable[[Tensor], Tensor], x: Tensor, tolerance: float = 1e-4, most_steps: int = 200
+) -> float:
     """The largest singular value of the operator A of a layer A x + b, at x's size: not of its reshaped weights.
 
     Power iteration that forgets nothing (Golub and Kahan 1965): each step applies A, as the layer's own forward pass,
@@ -23,7 +26,7 @@ def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps:
 
     Parameters
     ----------
-    layer : Module
+    layer : Module, or another function of a Tensor
         Its output depends on its input linearly, or linearly and a constant.
     x : Tensor
         Gives the shape, the precision and the device.
@@ -77,7 +80,7 @@ def spectral_norm(layer: Module, x: Tensor, tolerance: float = 1e-4, most_steps:
     return float(values[0])
 
 
-def _bias_and_scale(layer: Module, zero: Tensor) -> tuple[Array, float]:
+def _bias_and_scale(layer: Callable[[Tensor], Tensor], zero: Tensor) -> tuple[Array, float]:
     """b, and a number c so large that A (c v) is not lost beside it in rounding: about ||b|| / ||A||."""
     y = layer(zero)
     size = _length(y.data)
@@ -86,6 +89,42 @@ def _bias_and_scale(layer: Module, zero: Tensor) -> tuple[Array, float]:
     y.backward(y.data / size, inputs=[zero])
     assert zero.grad is not None
     return y.data, min(max(1.0, size / max(_length(zero.grad), 1e-30)), 1e12)
+
+
+def periodic_blocks(weight: Array, size: Pair, stride: Pair = (1, 1)) -> Array:
+    """A convolution over images whose opposite borders are joined, as a matrix for each frequency of its output.
+
+    Their singular values together are those of the whole operator, and exactly so: with joined borders a convolution
+    multiplies each frequency by a matrix of the kernel's Fourier transform, and a stride folds frequencies together.
+
+    Parameters
+    ----------
+    weight : array (N, KH, KW, C)
+    size : (H, W)
+        Of the images, at least as large as the kernel, and multiples of the stride.
+    stride : (vertical, horizontal) pair
+
+    Returns
+    -------
+    complex array (H / s, W / s, N, s s C)
+
+    References
+    ----------
+    Sedghi, Gupta and Long, "The singular values of convolutional layers", ICLR 2019, arXiv:1805.10408.
+    """
+    (n, _, _, c), (h, w), (sh, sw) = weight.shape, size, stride
+    symbols = array_module(weight).fft.fft2(weight, s=size, axes=(1, 2))  # (N, H, W, C)
+    folded = symbols.reshape(n, sh, h // sh, sw, w // sw, c).transpose(2, 4, 0, 1, 3, 5)  # frequencies h / s apart
+    return folded.reshape(h // sh, w // sw, n, sh * sw * c) / math.sqrt(sh * sw)
+
+
+def from_periodic_blocks(blocks: Array, kernel: Pair, size: Pair, stride: Pair = (1, 1)) -> Array:
+    """The kernel (N, KH, KW, C) nearest to what the blocks are: the transform back, cut to the kernel's places."""
+    (_, _, n, columns), (h, w), (sh, sw) = blocks.shape, size, stride
+    c = columns // (sh * sw)
+    folded = (blocks * math.sqrt(sh * sw)).reshape(h // sh, w // sw, n, sh, sw, c).transpose(2, 3, 0, 4, 1, 5)
+    whole = array_module(blocks).fft.ifft2(folded.reshape(n, h, w, c), axes=(1, 2)).real
+    return whole[:, : kernel[0], : kernel[1]]
 
 
 def _length(x: Array) -> float:
