@@ -16,6 +16,7 @@ from .nearest import Nearest, Smallest, checked_norm, of_all
 from .points import divisor, each, norms
 from .victim import Victim, attacked
 
+# Both lines are the constants of the authors' code (pralab/Fast-Minimum-Norm-FMN-Attack) and of foolbox 3.3.4.
 STEP, LAST_STEP = 1.0, 0.01  # the length of a step, along a cosine from the first to the last
 RATE, LAST_RATE = 0.05, 0.001  # by which part the radius changes, likewise
 
