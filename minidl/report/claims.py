@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..records.format import CLAIMS_TABLE
+from ..records.format import CLAIMS_TABLE, METHODS
 from .evidence import Lines, MissingError
 from .nine import CLAIMS, Claim
 from .results import Results
@@ -39,11 +39,10 @@ def claims(results: Results) -> list[Verdict]:
     >>> first.claim, first.verdict, first.reason
     ('C1', 'undecided', 'Figure 8 is not in this study: run it, with --figures 8.')
     """
+    others = [figure for figure in results.study["figures"] if "of" in figure and not figure.get("certificates")]
+    others.sort(key=lambda figure: METHODS.index(figure["method"]))
     twins = [
-        (name, figure["figure"])
-        for name, claim in CLAIMS.items()
-        for figure in results.study["figures"]
-        if claim.figure in figure.get("of", ()) and not figure.get("certificates")
+        (name, figure["figure"]) for name, claim in CLAIMS.items() for figure in others if claim.figure in figure["of"]
     ]
     nine = [(name, claim.figure) for name, claim in CLAIMS.items()]
     return [_test(name, CLAIMS[name], figure, results) for name, figure in [*nine, *twins]]
