@@ -61,6 +61,35 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class Adversary:
+    """Adversarial training: which attack moves the images that are trained on (``objectives.Adversarial``).
+
+    Attributes
+    ----------
+    epsilon : float
+        In 1/255 of the pixel range.
+    steps : int, at least 1
+    step : float, optional
+        In 1/255; by default the attack's own.
+    start : {"random", "image", "wide"}
+    """
+
+    epsilon: float
+    steps: int = 1
+    step: float | None = None
+    start: Literal["random", "image", "wide"] = "random"
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        one = {"random": "FGSM-RS", "image": "FGSM", "wide": "N-FGSM"}
+        return one[self.start] if self.steps == 1 else f"PGD-{self.steps}"
+
+
+@dataclass(frozen=True)
 class Run:
     """One network to train: everything that its weights depend on.
 
@@ -76,13 +105,19 @@ class Run:
     low_rank : str
         "none", the report's "LR1" or "LR2", or ranks divided by commas ("8,5,24", "-" for a dense layer).
     temperature : float > 0
-        T of the loss (report, eqs. 22-24).
+        T of the loss (report, eqs. 22-24), and of what a teacher answers.
     init : {"default", "he"}
         PyTorch's initial weights, or He's (``nn.init.he_uniform``).
     device : {"cpu", "gpu"}
         Whose rounding the weights have.
     precision : {"fast", "exact", "bfloat16"}
         Of the products; see ``set_precision``. A card's "fast" is TF32.
+    adversary : Adversary, optional
+        Whose attack moves the images that are trained on.
+    teacher : Run, optional
+        The network whose answers this one learns, which is trained first (``objectives.Distillation``).
+    mix : float in [0, 1]
+        The teacher's part of the loss.
 
     Examples
     --------
@@ -107,6 +142,9 @@ class Run:
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["fast", "exact", "bfloat16"] = "fast"
+    adversary: Adversary | None = None
+    teacher: Run | None = None
+    mix: float = 1.0
 
     def __post_init__(self) -> None:
         settle(self)
@@ -115,6 +153,16 @@ class Run:
     def sparsity(self) -> float:
         """The part of the weights to be pruned."""
         return self.pruning.sparsity if self.pruning else 0.0
+
+    @property
+    def defence(self) -> str:
+        """What is done against attacks, apart from what makes the network smaller: "none", "FGSM-RS", "T = 20" ..."""
+        parts = [self.adversary.kind] if self.adversary else []
+        if self.teacher:
+            parts.append(f"distilled, T = {self.temperature:g}")
+        elif self.temperature != 1:
+            parts.append(f"T = {self.temperature:g}")
+        return ", ".join(parts) or "none"
 
     @property
     def name(self) -> str:
@@ -126,6 +174,10 @@ class Run:
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
         if self.temperature != 1:
             parts.append(f"T{self.temperature:g}")
+        if self.teacher:
+            parts.append("distilled")
+        if self.adversary:
+            parts.append(f"{self.adversary.kind}e{self.adversary.epsilon:g}")
         return "-".join([*parts, f"seed{self.seed}", short_hash(self)])
 
     def __str__(self) -> str:
@@ -136,6 +188,10 @@ class Run:
             what.append(f"low rank {self.low_rank}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
+        if self.teacher:
+            what.append("distilled")
+        if self.adversary:
+            what.append(f"{self.adversary.kind} training at {self.adversary.epsilon:g}/255")
         if self.device == "gpu":
             what.append("on a card" if self.precision == "fast" else f"on a card, {self.precision}")
         return ", ".join([*what, f"seed {self.seed}"])

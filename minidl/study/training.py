@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..backend import check_device
+from ..backend import check_device, streams
 from ..checkpoint import Checkpoints
 from ..compress import MagnitudePruner
 from ..nn import Module
-from ..objectives import CrossEntropy
+from ..objectives import Adversarial, CrossEntropy, Distillation, Objective
 from ..optim import SGD, one_cycle
 from ..records import Run
 from ..train import Epoch, fit
@@ -30,8 +30,18 @@ class Trained:
     seconds: float
 
 
-def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.03, progress: bool = True) -> Trained:
-    """Train the run's network, from the newest checkpoint in ``folder`` if there is one; the bits are the same."""
+def train(
+    run: Run,
+    problem: Problem,
+    folder: Path,
+    checkpoint_share: float = 0.03,
+    progress: bool = True,
+    teacher: Module | None = None,
+) -> Trained:
+    """Train the run's network, from the newest checkpoint in ``folder`` if there is one; the bits are the same.
+
+    ``teacher``: the trained network of ``run.teacher``, where the run has one.
+    """
     model, batches = problem.model(run), problem.batches(run)
     steps = run.epochs * len(batches)
     optimizer = SGD(model.parameters(), run.lr, momentum=0.9, weight_decay=run.weight_decay, nesterov=True)
@@ -39,7 +49,7 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
     if run.pruning is not None:
         pruner = MagnitudePruner(model, run.sparsity, *run.pruning.schedule(steps), scope=run.pruning.scope)
     parts: dict[str, Any] = {
-        "objective": CrossEntropy(run.temperature),
+        "objective": objective(run, teacher),
         "after_step": [pruner] if pruner else [],
         "batches": batches,
     }
@@ -75,6 +85,18 @@ def train(run: Run, problem: Problem, folder: Path, checkpoint_share: float = 0.
     return Trained(model.eval(), curve, done["seconds"] + time.monotonic() - started)
 
 
+def objective(run: Run, teacher: Module | None = None) -> Objective:
+    """What the run's training minimises."""
+    loss: Objective = CrossEntropy(run.temperature)
+    if run.teacher is not None and teacher is not None:
+        loss = Distillation(teacher, run.temperature, run.mix)
+    if run.adversary is None:
+        return loss
+    how, rng = run.adversary, streams(run.seed)["attack"].spawn(1)[0]  # not the stream that draws the images to attack
+    step = None if how.step is None else how.step / 255
+    return Adversarial(how.epsilon / 255, how.steps, step, how.start, loss, rng)
+
+
 def check(run: Run, problem: Problem) -> None:
     """Raise a ValueError that says what of a run cannot work, before hours are spent on others."""
     check_device(run.device)
@@ -94,6 +116,7 @@ def check(run: Run, problem: Problem) -> None:
             f"{run}: the temperature is {run.temperature}, and must be above 0, from {TEMPERATURES[0]:g} to "
             f"{TEMPERATURES[1]:g}: beyond that float32 can neither divide by it nor learn from it"
         )
+    _check_defence(run)
     if run.pruning is not None:
         first, last = run.pruning.between
         if not 0 <= first < last <= 1 or run.pruning.steps < 1:
@@ -104,3 +127,16 @@ def check(run: Run, problem: Problem) -> None:
     problem.batches(dataclasses.replace(run, device="cpu"))
     if run.low_rank != "none":
         problem.model(dataclasses.replace(run, device="cpu"))
+
+
+def _check_defence(run: Run) -> None:
+    """Raise a ValueError where the run's attack, or its teacher, cannot be."""
+    try:
+        objective(run)
+    except ValueError as error:
+        raise ValueError(f"{run}: {error}") from error
+    if not 0 <= run.mix <= 1 or (run.mix != 1 and run.teacher is None):
+        raise ValueError(f"{run}: mix is {run.mix}, the teacher's part of the loss: in [0, 1], and 1 without a teacher")
+    seen = ("data", "pixels", "crop", "device")
+    if run.teacher is not None and any(getattr(run, name) != getattr(run.teacher, name) for name in seen):
+        raise ValueError(f"{run}: its teacher, {run.teacher}, must see the same images, on the same device")
