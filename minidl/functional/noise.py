@@ -115,7 +115,9 @@ def variational_kl(log_alpha: Array) -> Result:
     check_real(log_alpha, "variational_kl", "log_alpha")
     alike = log_alpha.dtype.type
     gate = s_shaped(alike(K2) + alike(K3) * log_alpha)
-    off = s_shaped(-log_alpha)  # log(1 + 1 / alpha) = -log(1 - off), and its slope is -off
-    inverse = array_module(log_alpha).logaddexp(alike(0), -log_alpha)
+    xp = array_module(log_alpha)
+    small = xp.exp(-xp.abs(log_alpha))
+    inverse = xp.log(1 + small) + xp.maximum(-log_alpha, 0)  # log(1 + 1 / alpha), whose slope is -off
+    off = xp.where(log_alpha < 0, 1, small) / (1 + small)
     kl = alike(K1) * (1 - gate) + alike(0.5) * inverse
     return kl, (lambda dy: dy * (-alike(K1 * K3) * gate * (1 - gate) - alike(0.5) * off),)

@@ -3,7 +3,7 @@
 from .format import FORMAT, Layout
 from .outcome import Outcome
 from .read import DamagedError, NewerFormatError, read_attack, read_made, read_run, read_study, read_table
-from .run import Attack, Pruning, Run
+from .run import Attack, Proximal, Pruning, Run
 from .seal import CannotWriteError, hash_of, hash_of_all, write_file, write_sealed
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Layout",
     "NewerFormatError",
     "Outcome",
+    "Proximal",
     "Pruning",
     "Run",
     "hash_of",

@@ -1,6 +1,6 @@
 """Studies: many networks trained and attacked, so that nothing is lost or done twice (docs/studies.md)."""
 
-from ..records import Attack, Pruning, Run
+from ..records import Attack, Proximal, Pruning, Run
 from .examine import BAD, Finding, as_table, examine
 from .folder import BusyError, Folder
 from .plan import Figure, Work, all_work, shard
@@ -20,6 +20,7 @@ __all__ = [
     "Folder",
     "Place",
     "Problem",
+    "Proximal",
     "Pruning",
     "Run",
     "Trained",
