@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import interrupts
+import sides
 import tyro
+from attacks import TWINNED, Strength, with_twins
 from ending import say_how_it_ended, say_what_is_there
+from refusals import check
 
 from minidl import study
-from minidl.records.run import DataName, ModelName
-from minidl.study import Attack, Figure, Pruning, Run
+from minidl.records.run import OWN, DataName, Method, ModelName
+from minidl.study import Attack, Figure, Pruning, Run, TransferFigure
 
-FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c"]
+FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14"]
 LowRank = Literal["none", "LR1", "LR2"]
+OWN_STRENGTH, WEAKER = Strength(), Strength(steps=10, queries=100, every=3)  # the second for a demonstration
 TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
@@ -44,8 +48,9 @@ class Settings:
 
     preset: Literal["quick", "laptop", "paper"] = "quick"
     """Where the other settings start from."""
-    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c")
-    """Which of the report's figures to make. 13c is ours: figure 13 under an attack that cannot saturate."""
+    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14")
+    """Which of the report's figures to make. Ours are 13c, figure 13 under an attack that cannot saturate, and 14,
+    whether what fools one network fools another."""
     seeds: tuple[int, ...] = (0,)
     """Everything is done once for each."""
     data: DataName = "digits"
@@ -67,6 +72,18 @@ class Settings:
     """Attack budgets, in 1/255 of the pixel range; 0 is always among them."""
     attack_part: float = 0.2
     """Part of the validation images that is attacked."""
+    attacks: tuple[Method, ...] = ("fgsm",)
+    """How: by the report's one step; and, in twins of figures 9, 11, 12b and 13, by many steps (pgd, apgd), or by the
+    worst of several attacks for each image (auto), which takes hours where the others take minutes."""
+    certify: tuple[ModelName, ...] = ()
+    """Which networks to prove robust, too: figure 15, what no attack breaks below and what PGD breaks above."""
+    band_epsilons: tuple[float, ...] = (0, 1, 2, 4, 8, 16)
+    """Where, in 1/255."""
+    band_every: int = 1
+    """Of the attacked images only every so many-th is proved."""
+    pgd: Strength = OWN_STRENGTH
+    apgd: Strength = OWN_STRENGTH
+    auto: Strength = WEAKER
     fc5: Recipe = Recipe(epochs=20, lr=0.1)
     alexnet: Recipe = Recipe(epochs=7, lr=0.004, pixels=64, init="he")
     resnet18: Recipe = Recipe(epochs=7, lr=0.05)
@@ -149,8 +166,10 @@ LAPTOP = Options(
     crop=64,
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
+    band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
+    auto=Strength(every=4),
     resnet18=Recipe(epochs=15, lr=0.1),
     prune_steps=100,
 )
@@ -171,7 +190,7 @@ PRESETS = {
     ),
 }
 
-FigureMaker = Callable[[Settings, Any], Figure]
+FigureMaker = Callable[[Settings, Any], Figure | TransferFigure]
 
 
 def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str] | None = None) -> None:
@@ -188,6 +207,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             raise SystemExit(say_what_is_there(out))
         options = extended(options, study.Folder(out))
         check(options, makers)
+        sides.check(options)
         if options.download:  # before the runs, which look for what is there
             study.load_problem(options.data, options.pixels, options.crop, options.root, download=True)
         workers = study.Workers(options.workers, options.dask)
@@ -200,7 +220,12 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             "preset": options.preset,
             "settings": recorded(options),
         }
-        figures = [makers[figure](options, figure) for figure in options.figures]
+        figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
+        figures += sides.figures(options)
+        if not figures:
+            raise ValueError(
+                f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins"
+            )
         try:
             shard, only, patience = options.shard, options.only, options.patience
             ending = study.run_study(figures, place, record, workers, shard, only, patience)
@@ -255,37 +280,13 @@ def recorded(options: Settings) -> dict[str, Any]:
 
 
 def extended(options: Options, folder: study.Folder) -> Options:
-    """The options, with the figures and seeds that the folder's study already has."""
+    """The options, with the figures, seeds, attacks and certificates that the folder's study already has."""
     found = (folder.study() or {}).get("settings", {})
     figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
-    return dataclasses.replace(options, figures=tuple(figures), seeds=tuple(seeds))
-
-
-def check(options: Options, makers: Mapping[FigureName, Any]) -> None:
-    """Refuse what cannot work now, rather than after hours of training."""
-    for name in ("figures", "sparsities", "low_ranks", "temperatures", "epsilons", "seeds"):
-        if not getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')}: give at least one")
-    foreign = [figure for figure in options.figures if figure not in makers]
-    if foreign:
-        raise ValueError(
-            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
-        )
-    if min(options.batch_sizes) < 1:
-        raise ValueError(f"--batch-sizes: a batch_size is {min(options.batch_sizes)}, and must be at least 1")
-    for sparsity in options.sparsities:
-        if not 0 <= sparsity < 1:
-            raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
-    for epsilon in options.epsilons:
-        if not 0 <= epsilon <= 255:
-            raise ValueError(f"--epsilons: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
-    if not 0 < options.attack_part <= 1:
-        raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
-    if not 0 < options.checkpoint_share <= 1:
-        raise ValueError(f"--checkpoint-share: {options.checkpoint_share} is not in (0, 1]")
-    if not 0 <= options.patience < float("inf"):
-        raise ValueError(f"--patience: {options.patience} is no number of seconds")
-    if options.shard == "" or "" in options.only:
-        name = "--shard" if options.shard == "" else "--only"
-        raise ValueError(f"{name} is empty (is a variable of your script not set?): leave it out to do all runs")
+    before = found.get("attacks", ["fgsm"] if found else [])
+    attacks = [method for method in OWN if method in {*options.attacks, *before}]
+    certify = [model for model in TITLES if model in {*options.certify, *found.get("certify", ())}]
+    more: Any = {"figures": figures, "seeds": seeds, "attacks": attacks, "certify": certify}
+    changes: Any = {name: tuple(values) for name, values in more.items()}
+    return dataclasses.replace(options, **changes)

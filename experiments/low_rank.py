@@ -14,7 +14,7 @@ import dataclasses
 from typing import Literal
 
 import interrupts  # noqa: F401  first: it says how a study is stopped
-from common import FigureName, Settings, main
+from common import FigureMaker, FigureName, Settings, main
 
 from minidl.records.run import ModelName
 from minidl.study import Figure
@@ -34,7 +34,7 @@ def figure(settings: Settings, name: FigureName) -> Figure:
     return settings.figure(name, "low_rank", attacked)
 
 
-FIGURES = dict.fromkeys(NETWORKS, figure)
+FIGURES: dict[FigureName, FigureMaker] = dict.fromkeys(NETWORKS, figure)
 
 if __name__ == "__main__":
     main(FIGURES, __doc__ or "")

@@ -1,4 +1,4 @@
-"""The whole report: figures 8 to 13, and a verdict on each of its nine claims.
+"""The whole report: figures 8 to 14, and a verdict on each of its nine claims.
 
 A network that several figures show is trained once. Stop the study whenever you like, even kill it: the same command
 goes on where it was, and ends with the same numbers.
@@ -17,9 +17,10 @@ import interrupts  # noqa: F401  first: it says how a study is stopped
 import low_rank
 import pruning
 import temperature
-from common import main
+import transfer
+from common import FigureMaker, FigureName, main
 
-FIGURES = pruning.FIGURES | low_rank.FIGURES | temperature.FIGURES
+FIGURES: dict[FigureName, FigureMaker] = pruning.FIGURES | low_rank.FIGURES | temperature.FIGURES | transfer.FIGURES
 
 if __name__ == "__main__":
     main(FIGURES, __doc__ or "")

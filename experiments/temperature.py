@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 
 import interrupts  # noqa: F401  first: it says how a study is stopped
-from common import FigureName, Settings, main
+from common import FigureMaker, FigureName, Settings, main
 
 from minidl.study import Attack, Figure
 
@@ -41,7 +41,7 @@ def figure(settings: Settings, name: FigureName) -> Figure:
 
 
 NAMES: tuple[FigureName, ...] = ("13a", "13b", "13c")
-FIGURES = dict.fromkeys(NAMES, figure)
+FIGURES: dict[FigureName, FigureMaker] = dict.fromkeys(NAMES, figure)
 
 if __name__ == "__main__":
     main(FIGURES, __doc__ or "")

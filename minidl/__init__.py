@@ -15,7 +15,7 @@ array([6.])
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
+from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing, train
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
 from .settings import settings
@@ -58,6 +58,7 @@ __all__ = [
     "settings",
     "summary",
     "testing",
+    "train",
 ]
 
 

@@ -30,6 +30,7 @@ LONG = {
     "test_notebooks.py",
     "test_page_in_browser.py",
     "test_site.py",
+    "test_twins.py",
 }
 
 

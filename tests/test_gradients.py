@@ -253,6 +253,7 @@ for _size in (1, 2, 3, 5, 12):
 
 # loss
 LABELS = np.array([2, 0, 3, 3])
+SOFT = [[0, 0.25, 0.75, 0, 0], [1, 0, 0, 0, 0], [0.125, 0.125, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5, 0]]
 for _T in (0.5, 1.0, 20.0):
     case("softmax", f"T = {_T}", lambda g, T=_T: F.softmax(g, T), anywhere(4, 5))
     case("log_softmax", f"T = {_T}", lambda g, T=_T: F.log_softmax(g, T), anywhere(4, 5))
@@ -261,6 +262,12 @@ for _T in (0.5, 1.0, 20.0):
             "cross_entropy",
             f"T = {_T}, {_reduction}",
             lambda g, T=_T, r=_reduction: F.cross_entropy(g, LABELS, T, r),
+            anywhere(4, 5),
+        )
+        case(
+            "cross_entropy",
+            f"T = {_T}, {_reduction}, probabilities",
+            lambda g, T=_T, r=_reduction: F.cross_entropy(g, like(g, SOFT), T, r),
             anywhere(4, 5),
         )
 for _reduction in ("mean", "sum", "none"):

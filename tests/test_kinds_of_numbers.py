@@ -20,7 +20,7 @@ import minidl as md
 from minidl import compress, nn, optim, robustness
 from minidl import functional as F
 from minidl.checkpoint import Checkpoints
-from minidl.train import CrossEntropy
+from minidl.train import Adversarial, CrossEntropy, Distillation, Guard
 from tests.test_public_surface import SURFACE, parameters
 
 INTEGERS = [np.dtype(c).type for c in "bBhHiIlL"]
@@ -127,6 +127,12 @@ def labels(value):
     arrays = [value.astype(kind) for kind in INTEGERS]
     bad = [value == 1, value.astype(float), value.astype(str), value[:, None], value[:-1], value - 1, list("abcd")]
     return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(np.uint64) + np.uint64(2**63), [0.0] * 4]
+
+
+def probabilities(value):
+    arrays = [value.astype(kind) for kind in FLOATS]
+    bad = [value.astype(int), value > 0, value.astype(complex), 2 * value, -value, value[:-1], value * np.nan]
+    return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(str)]
 
 
 def counts(value):
@@ -290,6 +296,12 @@ for f in (F.cross_entropy, F.margin_loss):
         labels,
         labels=LABELS,
     )
+rows(
+    "minidl.functional.cross_entropy",
+    lambda **s: gradients(lambda x: F.cross_entropy(x, **s), LOGITS),
+    probabilities,
+    labels=np.eye(20)[::-5] * 0.5 + np.eye(20)[::5] * 0.5,
+)
 rows(
     "minidl.functional.cross_entropy",
     lambda **s: gradients(lambda x: F.cross_entropy(x, LABELS, **s), LOGITS),
@@ -550,9 +562,40 @@ rows("minidl.fit", lambda rate: trained(schedule=lambda t: rate), number, rate=0
 rows(
     "minidl.evaluate", lambda **s: md.evaluate(model(), [(IMAGES, LABELS)], progress=False, **s), number, temperature=2
 )
+rows(
+    "minidl.evaluate",
+    lambda **s: md.evaluate(model(), [(IMAGES, LABELS)], stochastic=True, progress=False, **s),
+    whole,
+    seed=2,
+)
 rows("minidl.fit", lambda **s: trained(**s), reals, images=IMAGES)
 rows("minidl.fit", lambda **s: trained(**s), labels, labels=LABELS)
 rows("minidl.train.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
+
+
+def attacking(**settings):
+    return trained(objective=Adversarial(**{"epsilon": 0.25, "rng": rng()} | settings))
+
+
+def guarded(**settings):
+    guard = Guard(model(), **{"images": IMAGES, "labels": LABELS, "epsilon": 0.25} | settings)
+    guard(md.train.Epoch(0, 0, 0, 0, 0, 0))
+    return guard.best, guard.fall
+
+
+rows("minidl.train.Adversarial", attacking, number, epsilon=0.25, step=0.125)
+rows("minidl.train.Adversarial", attacking, whole, steps=2)
+rows(
+    "minidl.train.Distillation",
+    lambda **s: trained(objective=Distillation(**{"teacher": model(), "temperature": 2} | s)),
+    number,
+    temperature=2,
+    mix=0.5,
+)
+rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
+rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
+rows("minidl.train.Guard", guarded, reals, images=IMAGES)
+rows("minidl.train.Guard", guarded, labels, labels=LABELS)
 
 
 def computed(data):
@@ -643,6 +686,7 @@ NO_NUMBERS = re.compile(
 SAYS = {
     "minidl.fit": ("cross_entropy",),
     "minidl.train.CrossEntropy": ("cross_entropy",),
+    "minidl.train.Guard": ("fgsm",),
     "minidl.settings": ("set_num_threads",),
     "minidl.nn.VariationalLinear": ("Linear",),
 }  # who refuses for it

@@ -54,6 +54,7 @@ MODULES = [
     md.robustness,
     md.testing,
 ]
+TRAINING = ("Adversarial", "CrossEntropy", "Distillation", "Guard")  # of minidl.train, whose rest is ``fit``'s own
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
     *(
@@ -79,6 +80,7 @@ KIND = re.compile(rf"(?i:\b({KINDS.replace(' ', '|')})s?\b)|{SHAPES}")
 def surface():
     """{qualified name: function or class} of everything that users are meant to call."""
     found = {f"minidl.{name}": getattr(md, name) for name in md.__all__}
+    found |= {f"minidl.train.{name}": getattr(md.train, name) for name in TRAINING}
     for module in MODULES:
         names = getattr(module, "__all__", None) or [
             name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__

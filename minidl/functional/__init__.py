@@ -1,6 +1,7 @@
 """The differentiable operations, by PyTorch's names: ``from minidl import functional as F``."""
 
-from ..checks import check_labels as check_labels  # no operation, but what takes labels asks it
+from ..checks import check_labels as check_labels  # no operations, but what takes labels asks them
+from ..checks import check_targets as check_targets
 from .activation import dropout, relu, sigmoid, tanh
 from .convolution import conv2d, linear
 from .loss import cross_entropy, log_softmax, margin_loss, softmax

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes
+from ..report.sides import draw_band
+from ..report.style import STYLES, TITLE, finish_epsilon_axes
 from ..robustness import TwoSided
 from .picture import Picture
 
@@ -48,12 +49,7 @@ def band(both: TwoSided | Mapping[str, TwoSided]) -> Picture:
     picture = Picture(4.8, 3.4)
     axes = picture.subplots()
     for i, (label, each) in enumerate(several.items()):
-        style = STYLES[i % len(STYLES)]
-        x = [epsilon_place(epsilon) for epsilon in each.epsilons]
-        axes.fill_between(x, 100 * each.lower, 100 * each.upper, color=style["color"], alpha=0.15, lw=0)
-        plain = {key: value for key, value in style.items() if key != "linestyle"} | {"clip_on": False, "zorder": 3}
-        axes.plot(x, 100 * each.lower, "-", lw=1.4, ms=4, label=label, **plain)
-        axes.plot(x, 100 * each.upper, "--", lw=1, ms=3, **plain)
+        draw_band(axes, each, label, STYLES[i % len(STYLES)])
     finish_epsilon_axes(
         axes, "images that stay right (%)", sorted({float(e) for each in several.values() for e in each.epsilons})
     )

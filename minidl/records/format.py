@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .run import OWN
 from .schema import Check, anything, both, choice, each, fields, mapping, maybe, number, text, whole
 
-FORMAT = 2  # raised when a folder that this code writes can no longer be read by the code before it
+FORMAT = 3  # raised when a folder that this code writes can no longer be read by the code before it
 SEALED = 2  # from this format on a JSON file holds the checksum of the rest of it, and an attack's file whose it is
 
 # Where things are
@@ -56,6 +57,13 @@ class Layout:
     def attack(self, run: str, attack: str) -> Path:
         return self.run(run) / "attacks" / f"{attack}.npz"
 
+    @property
+    def transfers(self) -> Path:
+        return self.path / "transfers.csv"
+
+    def transfer(self, name: str) -> Path:
+        return self.path / "transfers" / f"{name}.npz"
+
 
 # What to do about a damaged file
 
@@ -64,6 +72,7 @@ ADVICE = {
     "run.json": "delete it and run the study again, which trains this network anew, to the same bits",
     "attack": "delete it and run the study again, which attacks this network anew (seconds to minutes; where its "
     "weights are not kept, it is trained first)",
+    "transfer": "delete it and run the study again, which makes it anew where the networks' weights are kept",
     "curve.csv": "delete it and run the study again: the page does without this curve, which only training anew brings "
     "back (delete run.json too)",
     "results.csv": "delete it and run the study again, which makes it anew",
@@ -73,6 +82,7 @@ ADVICE = {
 
 # JSON
 
+METHODS = tuple(OWN)
 NAME = text(r"(?!\.{1,2}$)[^/\\\0:]{1,200}", "the name of a run or of an attack")
 HASH = text("[0-9a-f]{64}", "64 hexadecimal digits")
 SHORT = text(r"[\s\S]{0,200}", "a short text")
@@ -89,14 +99,28 @@ FIGURE = fields(
         "varied": choice("sparsity", "low_rank", "temperature"),
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
+    },
+    {"method": choice(*METHODS), "of": each(NAME, 10), "certificates": mapping(NAME, NAME)},
+)
+TRANSFER = fields(
+    {
+        "figure": NAME,
+        "title": SHORT,
+        "method": choice(*METHODS),
+        "epsilon": PART,
+        "seeds": each(fields({"transfer": NAME, "networks": mapping(SHORT, NAME)})),
     }
 )
 STUDY = fields(
     {"format": whole(1), "figures": each(FIGURE, 1000)},
     {
+        "transfers": each(TRANSFER, 1000),
         "command": text(),
         "preset": SHORT,
-        "settings": both(mapping(SHORT, anything), fields({}, {"figures": each(NAME), "seeds": each(whole())})),
+        "settings": both(
+            mapping(SHORT, anything),
+            fields({}, {name: each(NAME) for name in ("figures", "attacks", "certify")} | {"seeds": each(whole())}),
+        ),
         "versions": VERSIONS,
         "commit": SHORT,
         "processor": SHORT,
@@ -129,6 +153,7 @@ RUN_OPTIONAL: dict[str, Check] = {
     "weights": HASH,
     "curve": each(EPOCH),
 }
+FLAGS = each(fields({"name": SHORT, "evidence": SHORT, "advice": SHORT}), 100)
 MADE = fields({"format": whole(1), "of": HASH, "by": HASH, "files": mapping(SHORT, HASH), "checksum": HASH})
 
 
@@ -152,6 +177,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "temperature": POSITIVE,
     "seed": whole(),
     "images": choice("fresh", "paired"),
+    "method": choice(*METHODS),
     "loss": SHORT,
     "attack_temperature": POSITIVE,
     "epsilon": PART,
@@ -168,7 +194,9 @@ RESULTS_TABLE: dict[str, Check] = {
     "achieved_sparsity": PART,
     "parameters": whole(1),
     "multiply_adds": whole(),
+    "flags": SHORT,
 }
+YOUNGER = {"method": "fgsm", "flags": ""}  # columns that older tables lack, and what they would have said
 CLAIMS_TABLE: dict[str, Check] = {
     "claim": SHORT,
     "figure": NAME,
@@ -181,7 +209,7 @@ CLAIMS_TABLE: dict[str, Check] = {
     "reason": text(),
 }
 CURVE_TABLE: dict[str, Check] = {"epoch": whole()}
-TEXTS = frozenset("figure run model low_rank images loss claim text verdict reason".split())
+TEXTS = frozenset("figure run model low_rank images method loss flags claim text verdict reason".split())
 
 
 def advice(kind: str, seconds: Any = None) -> str:

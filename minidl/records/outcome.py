@@ -21,6 +21,11 @@ class Outcome:
         Whether the model was right.
     zero_gradient, vanished_gradient : boolean array (B,)
         Which images had a gradient of exactly 0, and which one too small for float32's full precision.
+    broken_by : array of str (E, B), optional
+        Of several attacks in turn, which was the first to break each image at this epsilon or a smaller one: "clean" is
+        wrong as it is, "" stands.
+    flags : tuple of (name, evidence, advice)
+        What was raised against these numbers while they were measured; see ``robustness.Flag``.
     """
 
     epsilons: np.ndarray
@@ -29,6 +34,8 @@ class Outcome:
     right: np.ndarray
     zero_gradient: np.ndarray
     vanished_gradient: np.ndarray
+    broken_by: np.ndarray | None = None
+    flags: tuple[tuple[str, str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Shapes, kinds, ranges and order, as docs/studies.md has them; a ValueError says which of them is not so."""
@@ -41,6 +48,8 @@ class Outcome:
             "zero_gradient": ((b,), "b"),
             "vanished_gradient": ((b,), "b"),
         }
+        if self.broken_by is not None:
+            expected["broken_by"] = ((e, b), "U")
         for name, (shape, kinds) in expected.items():
             array = getattr(self, name)
             if array.shape != shape or array.dtype.kind not in kinds:
@@ -53,3 +62,5 @@ class Outcome:
             raise ValueError("indices: expected rows of the validation set, ascending, each once")
         if labels.min() < 0:
             raise ValueError(f"labels: one is {labels.min()}, expected classes from 0")
+        if self.broken_by is not None and not np.array_equal(self.broken_by == "", self.right):
+            raise ValueError("broken_by: expected the name of an attack for each image that is not right, and no other")

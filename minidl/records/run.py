@@ -10,6 +10,17 @@ from .setting import always_named, settle, short_hash
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
 DataName = Literal["digits", "imagenette"]
+Method = Literal["fgsm", "pgd", "apgd", "auto", "certify"]
+
+# What each method has settings of, and what they are unless said
+OWN: dict[Method, dict[str, int]] = {
+    "fgsm": {},
+    "pgd": {"steps": 20, "restarts": 1},
+    "apgd": {"steps": 100, "restarts": 1},
+    "auto": {"steps": 100, "queries": 5000},
+    "certify": {},
+}
+NO_TEMPERATURE = ("apgd", "auto", "certify")
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,22 @@ class Attack:
         of one seed.
     part : float in (0, 1]
         How large a part.
+    every : int, at least 1
+        Of these images only every so many-th: what takes hours is done on fewer of the same images.
+    method : {"fgsm", "pgd", "apgd", "auto", "certify"}
+        One step, as the report does; many (``robustness.pgd``, ``robustness.apgd``); or the worst of several attacks
+        for each image (``robustness.auto_attack``), which climbs several losses, at T = 1. "certify" is the other side
+        of all of them, and no attack: which images are right whatever the attack (``robustness.certified``).
+    steps, restarts : int, optional
+        Of the methods that have them. Left out they are the method's own, and the same attack.
+    queries : int, optional
+        Of the search without gradients in "auto".
+
+    Examples
+    --------
+    >>> from minidl.study import Attack
+    >>> Attack((0, 8), method="pgd").steps, Attack((0, 8)).name
+    (20, 'fresh-cross_entropy-T1-47259c44')
     """
 
     epsilons: tuple[float, ...]
@@ -202,11 +229,30 @@ class Attack:
     temperature: float = 1.0
     images: Literal["fresh", "paired"] = "fresh"
     part: float = 0.2
+    every: int = 1
+    method: Method = "fgsm"
+    steps: int | None = None
+    restarts: int | None = None
+    queries: int | None = None
 
     def __post_init__(self) -> None:
         settle(self)
+        if self.every < 1:
+            raise ValueError(f"Attack: every is {self.every}, and must be at least 1")
+        own = OWN[self.method]
+        for name in ("steps", "restarts", "queries"):
+            value = getattr(self, name)
+            if value is not None and (name not in own or value < 1):
+                what = "must be at least 1" if name in own else f"{self.method} has none"
+                raise ValueError(f"Attack: {name} is {value}, and {what}")
+            object.__setattr__(self, name, own.get(name) if value is None else value)
+        if self.method in NO_TEMPERATURE and self.temperature != 1:
+            raise ValueError(f"Attack: the temperature is {self.temperature:g}, and {self.method} knows only T = 1")
+        if self.method in ("auto", "certify") and self.loss != "cross_entropy":
+            raise ValueError(f"Attack: the loss is {self.loss!r}, and {self.method} chooses its own: leave it out")
 
     @property
     def name(self) -> str:
         loss = "margin" if self.loss == "margin" else f"{self.loss}-T{self.temperature:g}"
-        return f"{self.images}-{loss}-{short_hash(self, 8)}"
+        what = {"fgsm": loss, "auto": "auto", "certify": "certificate"}.get(self.method, f"{self.method}-{loss}")
+        return f"{self.images}-{what}-{short_hash(self, 8)}"

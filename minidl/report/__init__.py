@@ -6,7 +6,9 @@ from .figures import draw_figures
 from .page import write_page
 from .pairs import pairs, write_pairs
 from .results import Results
+from .sides import sides, write_sides
 from .tables import read_csv, write_csv
+from .transfers import transfers, write_transfers
 from .verdict import Verdict
 
 __all__ = [
@@ -17,8 +19,12 @@ __all__ = [
     "draw_figures",
     "pairs",
     "read_csv",
+    "sides",
+    "transfers",
     "write_claims",
     "write_csv",
     "write_page",
     "write_pairs",
+    "write_sides",
+    "write_transfers",
 ]

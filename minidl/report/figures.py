@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..records import write_file
+from ..robustness import TransferMatrix, TwoSided
 from .lines import Line, lines_of
 from .results import Results
+from .sides import both_sides, draw_band
 from .style import STYLES, epsilon_place, finish_epsilon_axes, own_style
+from .transfers import draw_matrix, matrices
 from .vanished import vanished_lines
 
 if TYPE_CHECKING:
@@ -24,12 +27,13 @@ LETTERED = ("8", "9", "11")  # figures whose panels the report calls a and b; 10
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: which lines, which of their columns, and what that is called."""
+    """One pair of axes: which lines, which of their columns, or both sides of each, and what that is called."""
 
     lines: Sequence[Line]
     what: str
     ylabel: str
     title: str
+    sides: Mapping[str, TwoSided] = field(default_factory=dict)
 
 
 def draw_figures(results: Results) -> list[Path]:
@@ -56,6 +60,10 @@ def draw_figures(results: Results) -> list[Path]:
             if panels:
                 drawing = _side_by_side(panels, f"Figure {name}: {figure['title']}", _missing(results, name))
                 files += _write(drawing, results.folder / "figures" / f"figure-{name}")
+        for name, entry in results.transfers.items():
+            if found := matrices(results, name):
+                drawing = _matrix(found, f"Figure {name}: {entry['title']}")
+                files += _write(drawing, results.folder / "figures" / f"figure-{name}")
     return files
 
 
@@ -64,12 +72,25 @@ def panels_of(results: Results, name: str) -> list[Panel]:
     lines = lines_of(results, name)
     if not lines:
         return []
+    if results.figures[name].get("certificates"):
+        found = both_sides(results, name)
+        shown = [line for line in lines if line.label in found]
+        title = "certified (solid) to attacked (dashed)"
+        return [Panel(shown, "sides", "images that stay right (%)", title, found)] if shown else []
     panels = _two_panels(lines, lettered=name in LETTERED)
-    if results.figures[name]["varied"] == "temperature":
+    if (
+        results.figures[name]["varied"] == "temperature" and results.method(name) == "fgsm"
+    ):  # others come past a first gradient
         vanished = vanished_lines(results, name)
         if vanished:
             panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))
     return panels
+
+
+def matrix_svg(found: Sequence[TransferMatrix]) -> str:
+    """A matrix of transfer, as the text of an SVG file whose letters are text."""
+    with own_style():
+        return _svg(_matrix(found, ""))
 
 
 def panel_svg(panel: Panel) -> str:
@@ -114,6 +135,14 @@ def _new_figure(width: float, height: float, layout: Any = "constrained") -> Fig
     return figure
 
 
+def _matrix(found: Sequence[TransferMatrix], title: str) -> Figure:
+    figure = _new_figure(4.8, 4.4)
+    draw_matrix(figure.subplots(), found)
+    if title:
+        figure.suptitle(title, fontsize=10, parse_math=False)
+    return figure
+
+
 def _side_by_side(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
     """The figure that is written to files: its panels in a row, the legend below."""
     lines = panels[0].lines
@@ -134,6 +163,9 @@ def _side_by_side(panels: Sequence[Panel], title: str, note: str = "") -> Figure
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     for i, line in enumerate(panel.lines):
         shift = (i - (len(panel.lines) - 1) / 2) * 0.007  # side by side, so that no bar hides another
+        if panel.what == "sides":
+            draw_band(axes, panel.sides[line.label], line.label, _style(i))
+            continue
         _draw_line(axes, line, panel.what, _style(i), shift)
     _finish(axes, panel)
 

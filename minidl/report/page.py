@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,25 +9,21 @@ from typing import Any
 
 from ..records import write_file
 from . import wording
-from .figures import Panel, panel_svg, panels_of, sample_svg
-from .inline import inline_svg, polyline
-from .lines import Line, count, describe_bars, lines_of
+from .captions import caption
+from .claims_shown import anchor_of, claims_shown, of_the_report
+from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
+from .flags import METHODS, flags_of_run
+from .inline import inline_svg
+from .lines import Line, count, lines_of
 from .pairs import pairs_table
 from .results import Results
+from .sides import sides_tables
+from .training import training_curves
+from .transfers import matrices, row_tests, transfer_table
 
-ABOUT = {
-    "sparsity": "Magnitude pruning: a network is trained for each final sparsity (report, section 4.1).",
-    "low_rank": "Low-rank convolutions: each is a pair of a vertical and a horizontal one, through as few channels as "
-    "the schedule says (report, section 4.2). LR2 has half the ranks of LR1.",
-    "temperature": "High temperature: a network is trained for each T of its loss (report, section 4.3).",
-}
-VANISHED = (
-    "The last panel counts, among all images, those that are right under attack and whose gradient had vanished: it "
-    "was too small for float32's full precision. The attack did not test these; accuracy less this is what it did test."
-)
+NAMES = {**METHODS, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
 MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
-PLOT = (120.0, 60.0)  # a training curve, in its own units
 
 
 def write_page(folder: str | Path) -> Path:
@@ -57,12 +52,13 @@ def write_page(folder: str | Path) -> Path:
     path = results.folder / "index.html"
     text = _template().render(
         summary=_summary(results),
-        claims=[_claim(claim, results) for claim in results.claims],
+        claims=claims_shown(results),
         figures=[_figure(results, name) for name in results.figures],
-        curves=_curves(results),
+        transfers=[_transfer(results, name) for name in results.transfers],
+        curves=training_curves(results),
         settings=wording.flattened(results.study.get("settings", {})),
         origin=_origin(results),
-        runs=[_run(results, name) for name in _names(results)],
+        runs=[_run(results, name) for name in results.names],
     )
     write_file(path, text.encode("utf-8", errors="replace"))
     return path
@@ -80,20 +76,11 @@ def _template() -> Any:
     return environment.get_template("page.html.jinja")
 
 
-def _names(results: Results) -> list[str]:
-    """The study's runs, each once."""
-    return list(dict.fromkeys(name for figure in results.figures.values() for name in figure["runs"]))
-
-
-def _anchor(figure: str) -> str:
-    return "figure-" + re.sub(r"[^\w-]", "-", figure, flags=re.ASCII)
-
-
 def _summary(results: Results) -> dict[str, Any]:
     """What was run, and how much of it is finished."""
-    names, finished = _names(results), results.runs.values()
-    measured = {row["run"] for row in results.rows}
-    verdicts = [str(claim["verdict"]) for claim in results.claims]
+    names, finished = results.names, results.runs.values()
+    measured = {row["run"] for row in results.rows} | (set(results.runs) - results.attacked)
+    verdicts = [str(claim["verdict"]) for claim in of_the_report(results)]
     return {
         "title": _title(results),
         "what": _what(results),
@@ -125,28 +112,19 @@ def _what(results: Results) -> str:
         return ""
     models = dict.fromkeys(MODELS.get(figure["model"], figure["model"]) for figure in results.figures.values())
     data = DATA.get(results.study.get("settings", {}).get("data"), "")
-    figures = count(len(results.figures), "figure")
-    return f"{figures} of {_listed(list(models))}{data} under attack by the Fast Gradient Sign Method (FGSM)."
+    figures = count(len(results.figures) + len(results.transfers), "figure")
+    methods = [name for method, name in NAMES.items() if method in {results.method(name) for name in results.figures}]
+    return f"{figures} of {_listed(list(models))}{data} under attack by {_listed(methods)}."
 
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def _claim(claim: dict[str, Any], results: Results) -> dict[str, Any]:
-    numbers = (claim[name] for name in ("effect", "low", "high"))
-    known = claim["figure"] in results.figures
-    return claim | {
-        "effect": wording.effect(*numbers),
-        "anchor": _anchor(claim["figure"]) if known else "",
-        "seeds": count(claim["seeds"], "seed") if isinstance(claim["seeds"], int) else claim["seeds"],
-    }
-
-
 def _figure(results: Results, name: str) -> dict[str, Any]:
     """One figure's section: its panels, caption and tables."""
     figure, lines, panels = results.figures[name], lines_of(results, name), panels_of(results, name)
-    anchor = _anchor(name)
+    anchor = anchor_of(name)
     return {
         "name": name,
         "title": figure.get("title", ""),
@@ -156,21 +134,42 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
             {"sample": _markup(inline_svg(sample_svg(i), f"{anchor}-line{i}-", "")), "label": line.label}
             for i, line in enumerate(lines)
         ],
-        "caption": _caption(figure, lines, panels),
+        "caption": caption(results, name, lines, panels),
         "missing": results.unmeasured(name),
         "runs": len(figure["runs"]),
         "several": any(line.seeds > 1 for line in lines),
         "bars": _bars(lines),
         "networks": [_network(line) for line in lines],
         "epsilons": (epsilons := sorted({epsilon for line in lines for epsilon in line.epsilons})),
+        "flags": (flags := {line.label: _flags(results, name, line) for line in lines}),
         "tables": [
-            {"title": title, "rows": [_cells(line, what, epsilons) for line in lines]}
+            {"title": title, "rows": [[*_cells(line, what, epsilons), _named(flags[line.label])] for line in lines]}
             for what, title in (
                 ("accuracy", "Accuracy under attack, %"),
                 ("drop", "Drop of accuracy, percentage points"),
             )
         ],
         "pairs": pairs_table(results, name),
+        "sides": sides_tables(results, name),
+    }
+
+
+def _transfer(results: Results, name: str) -> dict[str, Any]:
+    """The section of a matrix of transfer."""
+    entry, found, anchor = results.transfers[name], matrices(results, name), anchor_of(name)
+    about = {"name": name, "title": entry["title"], "anchor": anchor, "method": METHODS[entry["method"]]}
+    epsilon = f"{255 * entry['epsilon']:.3g}/255"
+    section = about | {"epsilon": epsilon, "picture": "", "seeds": len(found), "of": len(entry["seeds"])}
+    if not found:
+        return section
+    names = found[0].names
+    label = f"Figure {name}: the part of the images made to fool each network that fool each other, as tabulated."
+    return section | {
+        "picture": _markup(inline_svg(matrix_svg(found), f"{anchor}-", label)),
+        "names": names,
+        "rows": transfer_table(found),
+        "tests": row_tests(found),
+        "counts": sorted({int(count) for matrix in found for count in matrix.counts.ravel()}),
     }
 
 
@@ -185,29 +184,6 @@ def _markup(svg: str) -> Any:
     from markupsafe import Markup
 
     return Markup(svg)
-
-
-def _caption(figure: dict[str, Any], lines: Sequence[Line], panels: Sequence[Panel]) -> list[str]:
-    sentences = [ABOUT[figure["varied"]]] if figure["varied"] in ABOUT else []
-    if not lines:
-        return sentences
-    rows = [row for line in lines for row in line.rows]
-    if any(row["loss"] == "margin" for row in rows):
-        sentences.append(
-            "Not in the report: FGSM climbs the logit margin, which cannot saturate, in place of the loss."
-        )
-    elif figure["varied"] == "temperature" and all(row["attack_temperature"] == row["temperature"] for row in rows):
-        sentences.append("The attacker knows T: FGSM climbs the loss at the network's own temperature.")
-    elif figure["varied"] == "temperature":
-        sentences.append("The attacker does not know T: FGSM climbs the loss at T = 1.")
-    else:
-        sentences.append("FGSM climbs the cross-entropy.")
-    images = " or ".join(str(number) for number in sorted({row["count"] for row in rows}))
-    sentences.append(f"Each attack is on {images} validation images, drawn anew for each.")
-    sentences.append(describe_bars(lines))
-    if any(panel.what == "vanished_right" for panel in panels):
-        sentences.append(VANISHED)
-    return sentences
 
 
 def _bars(lines: Sequence[Line]) -> str:
@@ -237,33 +213,17 @@ def _cells(line: Line, what: str, epsilons: Sequence[float]) -> list[str]:
     return [line.label, *(cells.get(epsilon, wording.NOTHING) for epsilon in epsilons)]
 
 
-def _curves(results: Results) -> list[dict[str, Any]]:
-    """Training curves: a small plot for the runs whose names agree up to the seed."""
-    groups: dict[str, list[str]] = {}
-    for name in _names(results):
-        groups.setdefault(re.sub(r"-seed\d+-[0-9a-f]+$", "", name), []).append(name)
-    return [plot for name, runs in groups.items() if (plot := _plot(results, name, runs))]
+def _flags(results: Results, figure: str, line: Line) -> dict[str, list[str]]:
+    """{flag: what it says, of each seed's network that raised it} of one line."""
+    found: dict[str, list[str]] = {}
+    for run, seed in dict.fromkeys((row["run"], row["seed"]) for row in line.rows):
+        for flag in flags_of_run(results, figure, run):
+            found.setdefault(flag.name, []).append(f"seed {seed}: {flag.evidence}. {flag.advice}")
+    return found
 
 
-def _plot(results: Results, name: str, runs: Sequence[str]) -> dict[str, Any] | None:
-    curves = [curve for run in runs if (curve := results.curve(run))]
-    if not curves:
-        return None
-    epochs = max(row["epoch"] for curve in curves for row in curve)
-    finals = [results.runs[run].get("val_accuracy") for run in runs if run in results.runs]
-    lines = {
-        column: [points for curve in curves if (points := polyline(curve, column, epochs, *PLOT))]
-        for column in ("val_accuracy", "accuracy", "sparsity")
-        if column != "sparsity" or any(row.get("sparsity") for curve in curves for row in curve)
-    }
-    return {
-        "name": name,
-        "lines": lines,
-        "epochs": epochs,
-        "final": f"{wording.spread(finals)} %" if finals else "in training",
-        "seeds": count(len(curves), "seed"),
-        "unfinished": sum(run not in results.runs for run in runs),
-    }
+def _named(flags: dict[str, list[str]]) -> str:
+    return ", ".join(flags) or "none"
 
 
 def _origin(results: Results) -> list[tuple[str, str]]:
@@ -284,8 +244,11 @@ def _origin(results: Results) -> list[tuple[str, str]]:
 def _run(results: Results, name: str) -> dict[str, Any]:
     """A row of the table of runs."""
     record = results.runs.get(name, {})
-    figures = [figure["figure"] for figure in results.figures.values() if name in figure["runs"]]
-    attacked = any(row["run"] == name for row in results.rows)
+    figures = [
+        *(figure["figure"] for figure in results.figures.values() if name in figure["runs"]),
+        *(shown for shown in results.transfers if name in results.networks_of(shown)),
+    ]
+    attacked = name not in results.attacked or any(row["run"] == name for row in results.rows)
     state = "finished" if record and attacked else "trained, not attacked" if record else "not finished"
     command = results.study.get("command", "")
     return {

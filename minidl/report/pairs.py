@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..robustness import mcnemar, paired_difference_interval
+from . import wording
 from .evidence import Lines, MissingError
 from .lines import LABELS
 from .results import Results
@@ -43,7 +44,7 @@ def pairs_table(results: Results, figure: str) -> dict[str, Any] | None:
     label = LABELS[results.figures[figure]["varied"]]
     rows: dict[str, list[str]] = {}
     for row in found:
-        p = "< 0.001" if row["p_value"] < 0.001 else f"= {row['p_value']:.3f}"
+        p = wording.p_value(row["p_value"])
         rows.setdefault(f"{label(row['line'])}, seed {row['seed']}", []).append(
             f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] p {p}"
         )

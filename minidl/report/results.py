@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..records import Layout, Outcome, read_attack, read_run, read_study, read_table
+from ..records import Layout, Outcome, TransferOutcome, read_attack, read_run, read_study, read_table, read_transfer
 from ..tools.files import user_path
 
 TABLES = ("results.csv", "claims.csv")
@@ -83,7 +83,7 @@ class Results:
             raise FileNotFoundError(
                 f"Results.load: {folder} holds no study.json, so it is not a study's folder (docs/studies.md)"
             )
-        names = dict.fromkeys(name for figure in study["figures"] for name in figure["runs"])
+        names = dict.fromkeys(_runs_of(study))
         runs = {name: record for name in names if (record := read_run(layout, name)) is not None}
         lacking = {f["figure"]: [name for name in f["runs"] if name not in runs] for f in study["figures"]}
         return cls(
@@ -104,14 +104,59 @@ class Results:
         """{"13b": its entry in study.json}, in the study's order."""
         return {figure["figure"]: figure for figure in self.study["figures"]}
 
-    def rows_of(self, figure: str, images: str = "fresh") -> list[dict[str, Any]]:
-        """The rows of one figure, attacked on the "fresh" or the "paired" images."""
-        return [row for row in self.rows if row["figure"] == figure and row["images"] == images]
+    def method(self, figure: str) -> str:
+        """How a figure's networks are attacked: "fgsm", "pgd", "apgd" or "auto"."""
+        return self.figures[figure].get("method", "fgsm")
+
+    def twins(self, figure: str) -> list[str]:
+        """The figures in which other methods attack the same networks: this one is their twin, or they are."""
+        ours = {figure, *self.figures[figure].get("of", ())}
+        return [name for name, twin in self.figures.items() if name != figure and ours & {name, *twin.get("of", ())}]
+
+    def shown(self, figure: str) -> str:
+        """On which images a figure shows its networks: on fresh ones, as in the report, where they were attacked so."""
+        return "paired" if set(self.figures[figure]["attacks"]) == {"paired"} else "fresh"
+
+    def rows_of(self, figure: str, images: str | None = None) -> list[dict[str, Any]]:
+        """The rows of one figure, on "fresh" or "paired" images; by default on those that it shows."""
+        images = images or self.shown(figure)
+        attacks = [row for row in self.rows if row["figure"] == figure and row["method"] != "certify"]
+        return [row for row in attacks if row["images"] == images]
 
     def unmeasured(self, figure: str) -> list[str]:
         """The names of a figure's runs that results.csv does not have yet: not trained, or not attacked."""
         measured = {row["run"] for row in self.rows_of(figure)}
         return [run for run in self.figures[figure]["runs"] if run not in measured]
+
+    @property
+    def names(self) -> list[str]:
+        """The study's runs, each once, finished or not."""
+        return list(dict.fromkeys(_runs_of(self.study)))
+
+    @property
+    def attacked(self) -> set[str]:
+        """The names of the runs that some figure attacks: the others are there for a matrix of transfer alone."""
+        return {run for figure in self.study["figures"] for run in figure["runs"]}
+
+    @property
+    def transfers(self) -> dict[str, dict[str, Any]]:
+        """{"14": its entry in study.json}."""
+        return {figure["figure"]: figure for figure in self.study.get("transfers", ())}
+
+    def networks_of(self, transfer: str) -> set[str]:
+        """The names of the runs in a figure of transfer."""
+        return {run for seed in self.transfers[transfer]["seeds"] for run in seed["networks"].values()}
+
+    def transfer(self, name: str) -> TransferOutcome | None:
+        """What a transfer of that name saw; None while it is not there, or is of other weights.
+
+        Raises
+        ------
+        ValueError
+            When its file is damaged.
+        """
+        found = read_transfer(self.layout, name, self.runs)
+        return None if found is None else found[0]
 
     def curve(self, run: str) -> list[dict[str, Any]]:
         """A run's training curve, a row an epoch; empty where there is none.
@@ -133,7 +178,8 @@ class Results:
             When its file is damaged, or no figure has such a run and attack.
         """
         self._check(run)
-        if not any(attack in found.values() for f in self.study["figures"] for found in f["attacks"].values()):
+        kept = [kept for f in self.study["figures"] for kept in (*f["attacks"].values(), f.get("certificates", {}))]
+        if not any(attack in found.values() for found in kept):
             raise ValueError(f"Results: {attack!r} is not the name of a run or of an attack of {self.folder}")
         found = read_attack(self.layout, self.runs[run], attack) if run in self.runs else None
         if found is None:
@@ -144,5 +190,13 @@ class Results:
         return found[0]
 
     def _check(self, run: str) -> None:
-        if not any(run in figure["runs"] for figure in self.study["figures"]):
+        if run not in self.names:
             raise ValueError(f"Results: no figure of {self.folder} has a run {run!r}")
+
+
+def _runs_of(study: dict[str, Any]) -> Iterator[str]:
+    for figure in study["figures"]:
+        yield from figure["runs"]
+    for figure in study.get("transfers", ()):
+        for seed in figure["seeds"]:
+            yield from seed["networks"].values()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..robustness import wilson_interval
+from .flags import outcome_of
 from .lines import Line, lines_of
 from .results import Results
 
@@ -31,11 +32,7 @@ def vanished_lines(results: Results, figure: str) -> list[Line]:
 
 def _rows(results: Results, figure: str, run: str) -> list[dict[str, Any]]:
     """One network's; none where its attack's file was removed, as one may to save space."""
-    attack = results.figures[figure]["attacks"].get("fresh", {}).get(run)
-    try:
-        outcome = results.outcome(run, attack) if attack else None
-    except FileNotFoundError:
-        outcome = None
+    outcome = outcome_of(results, figure, run, results.shown(figure))
     if outcome is None:
         return []
     count = len(outcome.indices)

@@ -38,6 +38,11 @@ def points_of(line: Line, what: str) -> dict[float, str]:
     return cells
 
 
+def p_value(value: float) -> str:
+    """ "= 0.012", or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
 def large(number: float | None) -> str:
     """A count in three digits.
 

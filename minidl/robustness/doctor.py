@@ -25,6 +25,10 @@ SHARE = 0.05  # of the images: where fewer show I2, I3 or I4, the attack has not
 NEAR, DRAWS, UNSTABLE = 1e-3, 10, 0.1  # I2: how far the random points lie, how many, and the change that is too much
 LAST, MOVING = 10, 0.05  # I4: the last steps, and the part of its whole rise by which the loss still rises in them
 FEW = 64  # images are enough for I6
+MASKING = (
+    "Temperature changes no argmax: one network has one certificate (certified) at every T, and robustness that comes "
+    "and goes with the T of an attack is a masked gradient."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,8 @@ class Diagnosis:
         )
         if not self.flags:
             return f"{number}: nothing was found that speaks against this."
-        return "\n".join([f"{number}: do not believe this number.", *(f"  {flag}" for flag in self.flags)])
+        masked = [MASKING] if any(flag.name == "I1" for flag in self.flags) else []
+        return "\n".join([f"{number}: do not believe this number.", *(f"  {line}" for line in (*self.flags, *masked))])
 
 
 def diagnose(

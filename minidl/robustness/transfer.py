@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,26 @@ class TransferMatrix:
     confidence: float
     right: np.ndarray
     fooled: np.ndarray
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], right: np.ndarray, fooled: np.ndarray, confidence: float = 0.95
+    ) -> TransferMatrix:
+        """The matrix, from what happened to each image; a ValueError where two models share no image that both have
+        right.
+        """
+        both = right[:, None] & right  # (M, M, B)
+        counts, broken = both.sum(axis=2), (both & fooled).sum(axis=2)  # (M, M)
+        if not counts.all():
+            i, j = np.argwhere(counts == 0)[0]
+            raise ValueError(f"transfer: there is no image that both {names[i]!r} and {names[j]!r} have right")
+        of_i = both & fooled[np.arange(len(names)), np.arange(len(names))][:, None]
+        low, high = np.empty(counts.shape), np.empty(counts.shape)
+        for place, count in np.ndenumerate(counts):
+            low[place], high[place] = wilson_interval(broken[place], int(count), confidence)
+        with np.errstate(invalid="ignore"):
+            passed_on = (of_i & fooled).sum(axis=2) / of_i.sum(axis=2)
+        return cls(tuple(names), broken / counts, low, high, counts, passed_on, confidence, right, fooled)
 
     def compare(self, first: str, second: str, on: str) -> McNemar:
         """Does what was made to fool ``first`` fool model ``on`` as often as what was made to fool ``second``?
@@ -127,24 +147,12 @@ def transfer(
     names, epsilon = tuple(models), checked_epsilon(epsilon, "transfer")
     confidence = number(confidence, "confidence", "(0, 1)", "transfer")
     right = np.stack([~_fooled(model, images, images, labels, batch_size) for model in models.values()])
-    counts = (right[:, None] & right).sum(axis=2)  # (M, M)
-    if not counts.all():
-        i, j = np.argwhere(counts == 0)[0]
-        raise ValueError(f"transfer: there is no image that both {names[i]!r} and {names[j]!r} have right")
     fooled = np.empty((len(names), *right.shape), bool)
     for i, model in enumerate(models.values()):
         moved = attack(model, images, labels, epsilon, batch_size=batch_size).adversarial[0]
         for j, other in enumerate(models.values()):
             fooled[i, j] = _fooled(other, moved, images, labels, batch_size)
-    both = right[:, None] & right  # (M, M, B)
-    broken = (both & fooled).sum(axis=2)
-    of_i = both & fooled[np.arange(len(names)), np.arange(len(names))][:, None]
-    low, high = np.empty(counts.shape), np.empty(counts.shape)
-    for place, count in np.ndenumerate(counts):
-        low[place], high[place] = wilson_interval(broken[place], int(count), confidence)
-    with np.errstate(invalid="ignore"):
-        passed_on = (of_i & fooled).sum(axis=2) / of_i.sum(axis=2)
-    return TransferMatrix(names, broken / counts, low, high, counts, passed_on, confidence, right, fooled)
+    return TransferMatrix.of(names, right, fooled, confidence)
 
 
 def _fooled(model: Module, moved: Array, images: Array, labels: Array, batch_size: int) -> np.ndarray:

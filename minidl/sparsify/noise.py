@@ -39,7 +39,7 @@ def variational(model: Module, exclude: str | Iterable[str] = (), log_variance: 
     --------
     >>> import minidl as md
     >>> model = md.compress.variational(md.models.fc5(image_size=8, channels=1))
-    >>> objective = md.train.Penalized(weight=1 / 1438, ramp=(50, 200))  # for md.fit, with 1438 images
+    >>> objective = md.objectives.Penalized(weight=1 / 1438, ramp=(50, 200))  # for md.fit, with 1438 images
     >>> after_step = [md.compress.NoisePruner(model, at=300)]
     """
     start = number(log_variance, "log_variance", "(-inf, inf)", "variational")

@@ -3,7 +3,7 @@
 from ..records import Attack, Proximal, Pruning, Run
 from .examine import BAD, Finding, as_table, examine
 from .folder import BusyError, Folder
-from .plan import Figure, Work, all_work, shard
+from .plan import Figure, TransferFigure, Work, all_work, shard
 from .pool import Workers
 from .problem import Problem, load_problem
 from .study import Ending, describe, run_study, write_report
@@ -24,6 +24,7 @@ __all__ = [
     "Pruning",
     "Run",
     "Trained",
+    "TransferFigure",
     "Work",
     "Workers",
     "all_work",

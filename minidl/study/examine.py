@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..records import hash_of, read_attack, read_run, read_study, read_table
+from ..records import hash_of, read_attack, read_run, read_study, read_table, read_transfer
 from ..report.tables import to_csv
 from .folder import Folder
 from .made import why_to_make
@@ -53,12 +53,15 @@ def examine(folder: Folder) -> list[Finding]:
     for figure in study["figures"]:
         for run in figure["runs"]:
             attacks.setdefault(run, {})
-        for found in figure["attacks"].values():
+        for found in (*figure["attacks"].values(), figure.get("certificates", {})):
             for run, attack in found.items():
                 attacks[run][attack] = None
+    matrices = [seed for figure in study.get("transfers", ()) for seed in figure["seeds"]]
+    attacks |= {run: attacks.get(run, {}) for seed in matrices for run in seed["networks"].values()}
     with ThreadPoolExecutor() as pool:  # hashing lets other threads work
         runs = pool.map(lambda run: list(_run(folder, run, list(attacks[run]))), attacks)
         findings = [Finding(layout.study, WHOLE), *(finding for found in runs for finding in found)]
+    findings += [_transfer(folder, seed) for seed in matrices]
     return [*findings, *_derived(folder, findings)]
 
 
@@ -84,6 +87,21 @@ def _run(folder: Folder, run: str, attacks: Sequence[str]) -> Iterator[Finding]:
                 yield Finding(path, MISSING, "it is of other weights" if path.is_file() else "")
         except ValueError as error:
             yield Finding(path, DAMAGED, str(error))
+
+
+def _transfer(folder: Folder, seed: dict[str, Any]) -> Finding:
+    """The matrix of one seed, unless a network's own file is damaged, which is told of there."""
+    layout, path = folder.layout, folder.layout.transfer(seed["transfer"])
+    try:
+        runs = {run: record for run in seed["networks"].values() if (record := read_run(layout, run)) is not None}
+    except ValueError:
+        return Finding(path, MISSING, "a network of it is damaged")
+    try:
+        if read_transfer(layout, seed["transfer"], runs) is not None:
+            return Finding(path, WHOLE)
+    except ValueError as error:
+        return Finding(path, DAMAGED, str(error))
+    return Finding(path, MISSING, "it is of other weights" if path.is_file() and len(runs) else "")
 
 
 def _curve(folder: Folder, run: str, record: dict[str, Any]) -> Finding:
@@ -117,6 +135,7 @@ def _derived(folder: Folder, findings: Sequence[Finding]) -> Iterator[Finding]:
     yield Finding(layout.results, WHOLE) if same else Finding(layout.results, AGAIN, "it is not that of the runs")
     why = why_to_make(layout) if same else "the table is"
     names = ["claims.csv", "pairs.csv", "figures", "index.html"]
+    names += [name for name in ("transfers.csv", "sides.csv") if (layout.path / name).is_file()]
     yield from (Finding(layout.path / name, AGAIN if why else WHOLE, why) for name in names)
 
 

@@ -47,12 +47,15 @@ def sources(layout: Layout) -> str:
 
 
 def _sources(layout: Layout) -> Iterator[Path]:
-    figures = (read_study(layout) or {"figures": []})["figures"]
+    study = read_study(layout) or {"figures": []}
     paths = [layout.study, layout.results]
-    for figure in figures:
+    for figure in study.get("transfers", ()):
+        paths += [layout.transfer(seed["transfer"]) for seed in figure["seeds"]]
+        paths += [layout.record(run) for seed in figure["seeds"] for run in seed["networks"].values()]
+    for figure in study["figures"]:
         for run in figure["runs"]:
             paths += [layout.record(run), layout.curve(run)]
-        for attacks in figure["attacks"].values():
+        for attacks in (*figure["attacks"].values(), figure.get("certificates", {})):
             paths += [layout.attack(run, attack) for run, attack in attacks.items()]
     yield from (path for path in dict.fromkeys(paths) if path.is_file())
 

@@ -76,8 +76,10 @@ class Problem:
         if attack.images == "fresh":  # a stream of each attack's own
             rng = np.random.default_rng([run.seed, int(short_hash(run), 16), int(short_hash(attack), 16)])
         count = max(1, math.floor(attack.part * len(self.val)))
-        rows = np.sort(rng.choice(len(self.val), size=count, replace=False))
-        some = Loader(self.val.images[rows], self.val.labels[rows], count, crop=self.crop, shuffle=False, prefetch=0)
+        rows = np.sort(rng.choice(len(self.val), size=count, replace=False))[:: attack.every]
+        some = Loader(
+            self.val.images[rows], self.val.labels[rows], len(rows), crop=self.crop, shuffle=False, prefetch=0
+        )
         return rows, *next(iter(some))
 
 

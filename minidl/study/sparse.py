@@ -60,7 +60,7 @@ def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: in
         pruning, rng = run.pruning, streams(run.seed)["init"].spawn(2)[1]
         if pruning.method in NOISY:
             ramp = (round(RAMP[0] * steps), round(RAMP[1] * steps))
-            objective = Penalized(pruning.strength / images, ramp, run.temperature)
+            objective = Penalized(pruning.strength / images, ramp, objective)
             pruner = NoisePruner(model, round(pruning.between[1] * (steps - 1)), pruning.sparsity, pruning.scope)
         elif pruning.method == "lottery":
             rewind = round(pruning.rewind * steps)

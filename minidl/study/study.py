@@ -17,15 +17,16 @@ from ..report.tables import to_csv
 from ..tools.progress import say
 from .folder import BusyError, Folder, origin
 from .made import say_made, why_to_make
-from .plan import Figure, Work, all_work, shard
+from .plan import Figure, TransferFigure, Work, all_work, shard
 from .pool import LostSchedulerError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
 from .table import table
 from .training import check
+from .transfers import make_transfers
 from .work import Place, finish
 
-EXTENDABLE = ("figures", "seeds")  # settings that say how much is done; all others say how
+EXTENDABLE = ("figures", "seeds", "attacks", "certify")  # settings that say how much is done; all others say how
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Ending:
 
 
 def run_study(
-    figures: Sequence[Figure],
+    figures: Sequence[Figure | TransferFigure],
     place: Place,
     record: dict[str, Any],
     workers: Workers | None = None,
@@ -65,7 +66,7 @@ def run_study(
 
     Parameters
     ----------
-    figures : sequence of Figure
+    figures : sequence of Figure and TransferFigure
     place : Place
         The results folder, and how to work.
     record : dict
@@ -104,6 +105,7 @@ def run_study(
     if busy:
         more, busy = _wait_for([piece for piece in chosen if piece.run.name in busy], busy, place, workers, patience)
         failed |= more
+    make_transfers([figure for figure in figures if isinstance(figure, TransferFigure)], place)
     write_report(folder)
     for piece in _unfinished(folder, chosen):
         if piece.run.name not in busy:
@@ -174,9 +176,12 @@ def write_report(folder: Folder) -> None:
         if why_to_make(layout):
             report.write_claims(layout.path)
             report.write_pairs(layout.path)
+            report.write_transfers(layout.path)
+            report.write_sides(layout.path)
             files = report.draw_figures(report.Results.load(layout.path))
             page = report.write_page(layout.path)
-            tables = [path for name in ("claims.csv", "pairs.csv") if (path := layout.path / name).is_file()]
+            names = ("claims.csv", "pairs.csv", "transfers.csv", "sides.csv")
+            tables = [path for name in names if (path := layout.path / name).is_file()]
             say_made(layout, [*tables, *files, page])
 
 
@@ -222,9 +227,12 @@ def _write_if_new(path: Path, content: bytes) -> None:
         write_file(path, content)
 
 
-def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any]) -> None:
+def _write_plan(folder: Folder, figures: Sequence[Figure | TransferFigure], record: dict[str, Any]) -> None:
     """Write ``study.json``, unless the folder is another study's."""
-    new = {"format": FORMAT, **record, **origin(), "figures": [figure.record() for figure in figures]}
+    lines, matrices = (
+        [figure.record() for figure in figures if isinstance(figure, kind)] for kind in (Figure, TransferFigure)
+    )
+    new = {"format": FORMAT, **record, **origin(), "figures": lines, **({"transfers": matrices} if matrices else {})}
     with folder.reporting():
         found = folder.study()
         if found is not None:
@@ -235,7 +243,7 @@ def _write_plan(folder: Folder, figures: Sequence[Figure], record: dict[str, Any
 
 
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
-    """Raise a ValueError unless a folder's settings are these, or these with fewer figures and seeds."""
+    """Raise a ValueError unless a folder's settings are these, or these with less of what can be added."""
     # a setting that the folder does not know is younger than it, and its default means what was done then
     names = [name for name in settings if name not in EXTENDABLE and found.get(name, settings[name]) != settings[name]]
     if names:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..records import Attack, Outcome, read_attack
 from ..report import Results
+from ..report.flags import flags_of
 from ..robustness import paired_difference_interval, wilson_interval
 from .folder import Folder
 from .plan import IMAGES
@@ -20,8 +21,8 @@ def table(folder: Folder) -> list[dict[str, Any]]:
     """
     results, rows = Results.load(folder.path, tables=[]), []
     for name, figure in results.figures.items():
-        for images in IMAGES:
-            for run, attack in figure["attacks"].get(images, {}).items():
+        for kept in (*(figure["attacks"].get(images, {}) for images in IMAGES), figure.get("certificates", {})):
+            for run, attack in kept.items():
                 found = read_attack(folder.layout, results.runs[run], attack) if run in results.runs else None
                 if found is not None:
                     rows += _rows(name, results.runs[run], *found)
@@ -40,6 +41,7 @@ def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) ->
         "temperature": what["temperature"],
         "seed": what["seed"],
         "images": how.images,
+        "method": how.method,
         "loss": how.loss,
         "attack_temperature": how.temperature,
     }
@@ -50,6 +52,7 @@ def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) ->
         "achieved_sparsity": record["sparsity"],
         "parameters": record["parameters"],
         "multiply_adds": record["multiply_adds"],
+        "flags": "; ".join(flag.name for flag in flags_of(outcome)),
     }
     return [about | row | whole for row in _measured(outcome)]
 

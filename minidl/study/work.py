@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import io
-import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from .. import compress
 from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
 from ..nn import Module
-from ..records import FORMAT, Attack, Run, hash_of, write_file, write_sealed
+from ..records import FORMAT, Attack, Run, hash_of, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
-from ..robustness import ZeroGradientWarning, accuracy_curve
 from ..settings import settings
 from ..tools.progress import quiet, say
 from ..weights import load, save
 from .folder import Folder, origin
+from .measure import measure
 from .problem import Problem, load_problem
 from .room import check_room
 from .training import train
@@ -139,28 +134,3 @@ def _train(run: Run, problem: Problem, folder: Folder, place: Place) -> None:
         "curve": trained.curve,
     }
     write_sealed(folder.layout.record(run.name), record)
-
-
-def measure(run: Run, attack: Attack, model: Module, problem: Problem, path: Path, weights: str) -> None:
-    """Attack a network, and keep what happened to each image, and whose it is: ``weights`` is their file's hash."""
-    rows, images, labels = problem.sample(run, attack)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZeroGradientWarning)  # which images they are is kept
-        curve = accuracy_curve(
-            model, images, labels, np.array(attack.epsilons) / 255, attack.temperature, loss=attack.loss
-        )
-    file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        epsilons=curve.epsilons,
-        indices=rows,
-        labels=labels,
-        right=curve.right,
-        zero_gradient=curve.zero_gradient,
-        vanished_gradient=curve.vanished_gradient,
-        attack=np.array(json.dumps(dataclasses.asdict(attack))),
-        run=np.array(run.name),
-        name=np.array(attack.name),
-        weights=np.array(weights),
-    )
-    write_file(path, file.getvalue())

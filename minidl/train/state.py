@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, address_of, default_rng, device_of, is_array, to_device, to_numpy
-from ..kernels import precision
+from ..backend import Array, default_rng, device_of, is_array, to_device, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
+from .objectives.plain import objectives_in
+from .reads import attributes_of, what_is_read
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
@@ -45,9 +46,9 @@ class Snapshot(NamedTuple):
 class State:
     """A training's model with its masks, its optimiser, objective, what follows its steps, batches and random streams.
 
-    Of the objective and of what follows a step, all attributes that are numbers, texts, truth values, arrays, random
-    generators, or lists and dictionaries of these, belong to the state; so do the optimiser's. Batches do that have
-    ``get_state`` and ``set_state``, as ``data.Loader`` has.
+    Of the objective, of those within it and of what follows a step, all attributes that are numbers, texts, truth
+    values, arrays, random generators, or lists and dictionaries of these, belong to the state; so do the optimiser's.
+    What has ``get_state``, ``state_problems`` and ``set_state`` is asked for its own instead; so are batches alone.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class State:
         batches: Any = None,
     ) -> None:
         self.model, self.optimizer = model, optimizer
-        parts = {"optimizer": optimizer, "objective": objective}
+        parts = {"optimizer": optimizer, **dict(objectives_in(objective))}
         parts |= {f"after_step/{i}": follower for i, follower in enumerate(after_step)}
         parts["batches"] = batches if hasattr(batches, "get_state") else None
         self._parts = {name: part for name, part in parts.items() if part is not None}
@@ -88,7 +89,7 @@ class State:
             values = dict(_values(part))
             arrays |= {f"{name}/{key}": to_numpy(value).copy() for key, value in values.items() if is_array(value)}
             plain = {key: copy.deepcopy(value) for key, value in values.items() if not is_array(value)}
-            rest[name] = {"kind": type(part).__name__, "values": plain, "attributes": sorted(_attributes(part))}
+            rest[name] = {"kind": type(part).__name__, "values": plain, "attributes": sorted(attributes_of(part))}
         rest["optimizer"]["parameters"] = list(self._names())
         return Snapshot(arrays, rest)
 
@@ -148,15 +149,8 @@ class State:
 
     def reads(self) -> tuple[Hashable, ...]:
         """What a step computes with besides what it is given: where this differs, a recording of it no longer holds."""
-        found: list[Hashable] = [precision()]
-        for part in (self.optimizer, self._parts.get("objective"), *self.model.modules()):
-            changing = getattr(part, "changing", ()) + getattr(part, "transient", ())
-            for name, value in _attributes(part).items():
-                if name not in changing:
-                    found.append((name, _identity(value)))
-        for parameter in self.model.parameters():
-            found += [parameter.requires_grad, _identity(parameter.data), _identity(parameter.mask)]
-        return (*found, *(_identity(array) for _, array in self._memory()))
+        objectives = list(self._objectives().values())
+        return what_is_read(self.model, self.optimizer, objectives, (array for _, array in self._memory()))
 
     def writes(self) -> dict[str, Array]:
         """The arrays that a step changes in place, by name."""
@@ -164,8 +158,12 @@ class State:
         for name, module in self.model.named_modules("model"):
             arrays |= {f"{name}.{buffer}": getattr(module, buffer) for buffer in module.buffers}
         arrays |= {f"memory/{name}": array for name, array in self._memory()}
-        values = _values(self._parts.get("objective"))
-        return arrays | {f"objective/{name}": value for name, value in values if is_array(value)}
+        for name, part in self._objectives().items():
+            arrays |= {f"{name}/{key}": value for key, value in _values(part) if is_array(value)}
+        return arrays
+
+    def _objectives(self) -> dict[str, Any]:
+        return {name: part for name, part in self._parts.items() if name.startswith("objective")}
 
     def _names(self) -> dict[str, int]:
         """{name of a parameter: its place in the optimiser}."""
@@ -221,7 +219,7 @@ class State:
         found = {name: default_rng(name) for name in DRAWN_FROM}
         owners = [*self.model.named_modules("model"), *self._parts.items()]
         for prefix, owner in owners:
-            for name, value in _attributes(owner).items():
+            for name, value in attributes_of(owner).items():
                 if isinstance(value, np.random.Generator) and not hasattr(owner, "get_state"):
                     found[f"{prefix}.{name}"] = value
         return found
@@ -231,13 +229,9 @@ def _within(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _attributes(part: Any) -> dict[str, Any]:
-    return getattr(part, "__dict__", {})
-
-
 def _values(part: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of the attributes that belong to the state; NumPy's numbers become Python's."""
-    for name, value in _attributes(part).items():
+    for name, value in attributes_of(part).items():
         value = value.item() if isinstance(value, np.generic) else value
         if name not in getattr(part, "transient", ()) and (is_array(value) or _is_plain(value)):
             yield name, value
@@ -282,19 +276,3 @@ def _set(part: Any, name: str, value: Any) -> None:
     elif isinstance(current, tuple):
         value = tuple(value)
     setattr(part, name, copy.deepcopy(value))
-
-
-def _identity(value: Any) -> Hashable:
-    """What changes when a recorded step would compute with something else, or find it elsewhere."""
-    if is_array(value):
-        where: Hashable = address_of(value)
-        if device_of(value) == "cpu" and value.size <= 4096:  # numbers that are sent to the card as they are
-            where = value.tobytes()
-        return where, value.shape, value.dtype.str
-    if isinstance(value, str | bytes | int | float | complex | np.generic | None):
-        return type(value).__name__, value
-    if isinstance(value, list | tuple):
-        return tuple(map(_identity, value))
-    if isinstance(value, dict):
-        return tuple((str(key), _identity(part)) for key, part in value.items())
-    return id(value)

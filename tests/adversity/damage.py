@@ -23,9 +23,9 @@ from minidl.report import figures, page
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SETTINGS = (
     "--figures 11 --sparsities 0 0.9 --epsilons 0 8 32 --fc5.epochs 1 --prune-steps 2 --attack-part 0.2 "
-    "--pixels 8 --crop 8 --batch-sizes 256 256 --patience 0"
+    "--pixels 8 --crop 8 --batch-sizes 256 256 --patience 0 --attacks fgsm pgd --pgd.steps 3"
 ).split()
-TABLES = ("results.csv", "claims.csv", "pairs.csv", "figures/figure-11.svg")
+TABLES = ("results.csv", "claims.csv", "pairs.csv", "figures/figure-11.svg", "figures/figure-11-pgd.svg")
 NOT_RESULTS = ("lock", "owner.json")
 
 

@@ -120,6 +120,37 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
         assert (out / name).read_bytes() != (finished[1] / name).read_bytes()
 
 
+def test_other_attacks_are_added_to_the_study(finished, tmp_path):
+    """The networks are there: they are attacked with what is missing, and a matrix needs one more as its control."""
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(finished[1], out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
+    attacks = "--attacks pgd auto --pgd.steps 3 --auto.steps 2 --auto.queries 3 --auto.every 12".split()
+    process = study("study", *TINY, *attacks, "--figures", "14", "--out", str(out))
+    assert process.returncode == 0, process.stderr
+    assert "8 of 8" in process.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    found = json.loads((out / "study.json").read_text(encoding="utf-8"))
+    assert found["settings"]["attacks"] == ["fgsm", "pgd", "auto"]  # attacks are added, never dropped
+    twins = [figure["figure"] for figure in found["figures"] if "of" in figure]
+    assert twins == "9-pgd 9-auto 11-pgd 11-auto 12b-pgd 12b-auto 13a-pgd 13-auto 13b-pgd 13c-pgd".split()
+    assert [figure["figure"] for figure in found["transfers"]] == ["14", "14-pgd"]
+    assert list(found["transfers"][0]["seeds"][0]["networks"]) == [
+        "dense",
+        "90 % pruned",
+        "LR1",
+        "T = 20",
+        "another seed",
+    ]
+    rows = report.read_csv(out / "results.csv")
+    for figure in twins:
+        assert (out / "figures" / f"figure-{figure}.svg").is_file()
+        assert {r["count"] for r in rows if str(r["figure"]) == figure} == {15 if figure.endswith("auto") else 180}
+    assert len({(r["figure"], r["made_on"], r["seen_by"]) for r in report.read_csv(out / "transfers.csv")}) == 2 * 25
+
+
 def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):
     _, out = finished
     found = json.loads((out / "study.json").read_text(encoding="utf-8"))
@@ -218,6 +249,10 @@ def test_help_names_the_presets_and_options():
         (["--shard", "3/2"], ["3/2", "i/N"]),
         (["--only", "vgg"], ["vgg", "fc5-b"]),
         (["--workers", "0"], ["workers", "0"]),
+        (["--attacks", "cw"], ["cw", "fgsm", "pgd", "apgd", "auto"]),
+        (["--attacks", "pgd", "--figures", "8"], ["--attacks pgd", "9, 11, 12b"]),
+        (["--attacks", "pgd", "--pgd.steps", "0"], ["steps is 0", "at least 1"]),
+        (["--attacks", "auto", "--auto.every", "0"], ["every is 0"]),
         (["--workers", "2", "--dask", "tcp://127.0.0.1:9"], ["either 2 workers or the Dask cluster"]),
     ],
 )

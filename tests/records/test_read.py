@@ -156,7 +156,7 @@ def test_a_damaged_made_json_is_as_if_it_were_not_there(tmp_path):
 
 def test_a_newer_format_is_left_alone(tmp_path):
     _, again = read(tmp_path, "study.json", STUDY | {"format": FORMAT + 1, "figures": "of another kind"})
-    with pytest.raises(NewerFormatError, match=r"newer minidl \(format 3, this one reads formats up to 2\)"):
+    with pytest.raises(NewerFormatError, match=r"newer minidl \(format 4, this one reads formats up to 3\)"):
         again()
 
 

@@ -206,6 +206,7 @@ def _attack(folder, figure, choice, name, attack, run, images):
                 key: getattr(run, key) for key in ("model", "batch_size", "sparsity", "low_rank", "temperature", "seed")
             },
             "images": choice,
+            "method": attack.method,
             "loss": attack.loss,
             "attack_temperature": attack.temperature,
             "epsilon": epsilon,
@@ -222,6 +223,7 @@ def _attack(folder, figure, choice, name, attack, run, images):
             "achieved_sparsity": run.sparsity,
             "parameters": record["parameters"],
             "multiply_adds": record["multiply_adds"],
+            "flags": "",
         }
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import minidl as md
 from minidl import nn
-from minidl.robustness import ZeroGradientWarning, diagnose, fgsm
+from minidl.robustness import ZeroGradientWarning, certified, diagnose, fgsm
+from minidl.train.evaluate import drawn
 from tests.robustness.test_auto_attack import Wrapped, dropped, rounded
 from tests.robustness.twins import digits_cnn
 
@@ -61,6 +62,18 @@ def test_temperature_90_raises_i1(hot, digits, perceptron):
     assert vanished > 0.5
     assert "do not believe this number" in str(diagnosis)
     assert f"I1: {vanished:.1%} of the gradients vanished" in str(diagnosis)
+    assert "one network has one certificate (certified) at every T" in str(diagnosis)
+
+
+def test_one_network_has_one_certificate_at_every_temperature(perceptron, digits):
+    """What the doctor says of masking: logits that are divided by T are of the same class, and as much is proved."""
+    _, images, labels = digits
+    hot = copy.deepcopy(perceptron)
+    for parameter in (hot[3].weight, hot[3].bias):
+        parameter.data *= 64  # exact in floating point
+    plain, same = (certified(model, images[:20], labels[:20], [0.02, 0.05, 0.1]) for model in (perceptron, hot))
+    np.testing.assert_array_equal(plain.verified, same.verified)
+    assert 0 < plain.part[-1] < plain.part[0]
 
 
 def test_the_advice_is_good(hot, digits):
@@ -69,14 +82,21 @@ def test_the_advice_is_good(hot, digits):
     assert diagnose(hot, images, labels, 0.1, loss="margin").flags == ()
 
 
+def drawn_at_random(logits, rng=np.random.default_rng(0)):  # noqa: B008
+    """The class that is drawn from p, as an answer that is sure of it."""
+    classes = drawn(logits.data, 1.0, rng)
+    return md.Tensor(10 * (classes[:, None] == np.arange(10)).astype(logits.dtype))
+
+
 @pytest.mark.parametrize(
     ("change", "expected", "absent"),
     [
         ({"before": rounded}, {"I1", "I6", "gradients are zero"}, {"random", "not logits"}),
         ({"before": dropped}, {"random"}, {"I1"}),
         ({"after": md.functional.softmax}, {"not logits"}, {"random", "I1"}),
+        ({"after": drawn_at_random}, {"random", "gradients are zero"}, {"not logits"}),
     ],
-    ids=["rounded input", "active dropout", "probabilities"],
+    ids=["rounded input", "active dropout", "probabilities", "a class that is drawn"],
 )
 def test_models_that_hide(digits, change, expected, absent):
     model, images, labels = digits

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import Array, array_module
+from ...backend import Array
 from ...checks import number, whole_number
 from ...nn import Module
 from .fixed import Attack, Found, at_each_epsilon
 from .losses import Loss, chosen_loss
-from .points import Best, box, standing, take, uniform
+from .points import Best, ascend, box, standing, take, uniform
 from .victim import Victim, attacked
 
 Watch = Callable[[Array, np.ndarray], object]
@@ -137,7 +137,7 @@ class Pgd:
         self, images: Array, index: np.ndarray, epsilon: float, run: int = 0, watch: Watch = lambda *_: None
     ) -> Best:
         """Step, normalise, project; and remember. ``watch`` sees the logits and losses of every point."""
-        xp, step = array_module(images), 2.5 * epsilon / self.steps if self.step is None else self.step
+        step = 2.5 * epsilon / self.steps if self.step is None else self.step
         best, at, (low, high) = Best(images), np.arange(len(images)), box(images, epsilon)
         x = self.start(images, index, epsilon, run).clip(low, high)
         for k in range(self.steps + 1):
@@ -151,7 +151,7 @@ class Pgd:
                 best.offer(at, x, loss, self.victim.fooled(logits, index), newer_wins=True)
             if k == self.steps:
                 break
-            x = (x + step * xp.sign(gradient)).clip(low, high)
+            x = ascend(x, gradient, step, low, high)
             go = standing(best.success[at], x) if self.stop_early else None
             if go is not None:
                 x, low, high, at, index = take(x, go), take(low, go), take(high, go), at[go], index[go]

@@ -15,6 +15,11 @@ def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
     return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
 
 
+def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any) -> Array:
+    """A step of the gradient's sign, and back to where the points may be."""
+    return (x + step * array_module(x).sign(gradient)).clip(low, high)
+
+
 def each(values: np.ndarray, like: Array) -> Array:
     """One number for each image, (B, 1, 1, 1), to be broadcast over the pixels of ``like``."""
     return array_module(like).asarray(np.asarray(values)[:, None, None, None], like.dtype)

@@ -1,0 +1,37 @@
+"""Which settings a study refuses before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def check(options: Any, makers: Mapping[Any, Any]) -> None:
+    """Refuse what cannot work now, rather than after hours of training."""
+    for name in ("figures", "sparsities", "low_ranks", "temperatures", "epsilons", "seeds", "attacks"):
+        if not getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')}: give at least one")
+    foreign = [figure for figure in options.figures if figure not in makers]
+    if foreign:
+        raise ValueError(
+            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
+        )
+    if min(options.batch_sizes) < 1:
+        raise ValueError(f"--batch-sizes: a batch_size is {min(options.batch_sizes)}, and must be at least 1")
+    for sparsity in options.sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
+    for name in ("epsilons", "band_epsilons"):
+        for epsilon in getattr(options, name):
+            if not 0 <= epsilon <= 255:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option}: {epsilon} is not in [0, 255]; they are in 1/255 of the pixel range")
+    if not 0 < options.attack_part <= 1:
+        raise ValueError(f"--attack-part: {options.attack_part} is not in (0, 1]")
+    if not 0 < options.checkpoint_share <= 1:
+        raise ValueError(f"--checkpoint-share: {options.checkpoint_share} is not in (0, 1]")
+    if not 0 <= options.patience < float("inf"):
+        raise ValueError(f"--patience: {options.patience} is no number of seconds")
+    if options.shard == "" or "" in options.only:
+        name = "--shard" if options.shard == "" else "--only"
+        raise ValueError(f"{name} is empty (is a variable of your script not set?): leave it out to do all runs")

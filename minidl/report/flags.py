@@ -1,0 +1,93 @@
+"""What speaks against a number: what was found while it was measured, and what the numbers themselves tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..records import Outcome
+from ..robustness import Flag
+from ..robustness.attacks.flags import SLACK
+from .lines import count
+from .results import Results
+
+SHARE = 0.05  # of the images: where another attack breaks so many more, a number is not the network's
+METHODS = {"fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "auto": "the worst case"}
+
+
+def flags_of(outcome: Outcome) -> list[Flag]:
+    """The flags that were kept with an attack, and those that can be read off what it did.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.records import Outcome
+    >>> from minidl.report.flags import flags_of
+    >>> right, none = np.array([[True, True], [False, False], [True, False]]), np.zeros(2, bool)
+    >>> outcome = Outcome(np.array([0, 0.1, 0.2]), np.arange(2), np.arange(2), right, none, none)
+    >>> print(flags_of(outcome)[0])
+    rises: of 2 images 0.0% are right at 25.5/255, and 50.0% at 51/255. It overshoots: take smaller steps (pgd).
+    """
+    found = [Flag(*flag) for flag in outcome.flags]
+    names = {flag.name for flag in found}
+    return found + [flag for flag in _read_off(outcome) if flag.name not in names]
+
+
+def _read_off(outcome: Outcome) -> Iterator[Flag]:
+    right = outcome.right  # (E, B), the first at epsilon 0
+    part = (outcome.vanished_gradient & right[0]).sum() / max(1, right[0].sum())
+    if part > SLACK and outcome.broken_by is None:  # several attacks do not hang on one loss's gradient
+        yield Flag(
+            "I1",
+            f"{part:.1%} of the gradients vanished: they are zero, or below the smallest normal number",
+            "Attack the margin, or in float64.",
+        )
+    accuracy = right.mean(axis=1)
+    least = np.minimum.accumulate(accuracy)
+    e = int((accuracy - least).argmax())
+    if accuracy[e] - least[e] > SLACK:
+        at = int((accuracy[: e + 1]).argmin())
+        sizes = 255 * outcome.epsilons
+        yield Flag(
+            "rises",
+            f"of {right.shape[1]} images {accuracy[at]:.1%} are right at {sizes[at]:.3g}/255, and {accuracy[e]:.1%} at "
+            f"{sizes[e]:.3g}/255",
+            "It overshoots: take smaller steps (pgd).",
+        )
+
+
+def flags_of_run(results: Results, figure: str, run: str) -> list[Flag]:
+    """Those of a figure's attack on one network, and whether another method, on the same images, breaks far more."""
+    shown, paired = (outcome_of(results, figure, run, images) for images in (results.shown(figure), "paired"))
+    found = [] if shown is None else flags_of(shown)
+    return found + ([] if paired is None else list(_weaker(results, figure, run, paired)))
+
+
+def _weaker(results: Results, figure: str, run: str, ours: Outcome) -> Iterator[Flag]:
+    for name in results.twins(figure):
+        theirs = outcome_of(results, name, run, "paired")
+        if theirs is None or not np.array_equal(theirs.epsilons, ours.epsilons):
+            continue
+        _, here, there = np.intersect1d(ours.indices, theirs.indices, return_indices=True)
+        if not len(here):
+            continue
+        our, their = ours.right[:, here].mean(axis=1), theirs.right[:, there].mean(axis=1)  # (E,)
+        e = int((our - their).argmax())
+        if our[e] - their[e] > SHARE:
+            method = METHODS[results.method(name)]
+            yield Flag(
+                f"weaker than {method}",
+                f"at {255 * ours.epsilons[e]:.3g}/255 this leaves {our[e]:.1%} of {count(len(here), 'image')} right, "
+                f"and {method} {their[e]:.1%}",
+                f"Believe figure {name}.",
+            )
+
+
+def outcome_of(results: Results, figure: str, run: str, images: str) -> Outcome | None:
+    """What a figure's attack did to a network; None where its file is not there, as one may remove it to save space."""
+    attack = results.figures[figure]["attacks"].get(images, {}).get(run)
+    try:
+        return results.outcome(run, attack) if attack else None
+    except FileNotFoundError:
+        return None

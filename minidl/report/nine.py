@@ -1,0 +1,233 @@
+"""Claims C1 to C9: what each asks of its figure's lines, as quantities and the range in which each must lie.
+
+docs/statistics.md says why the quantities are what they are. Robustness is read as the report does, from the drop of
+accuracy, where the baseline keeps at least half of its accuracy: at larger epsilons the weaker network has the smaller
+drop because it has little left to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from .evidence import Lines, MissingError, slope
+from .results import Results
+from .verdict import Part, points
+
+MARGIN = 0.03  # differences within 3 points count as none, or as very slight: one run on 785 images cannot show them
+LEAST = 0.01  # a difference must exceed 1 point to be called one: less cannot be read off a figure
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: its figure, the report's batch size, its words, its parts, and what else there is to say about it."""
+
+    figure: str
+    batch_size: int
+    text: str
+    parts: Callable[[Lines], list[Part]]
+    note: Callable[[Results, Lines], str] | None = None
+
+
+# Which epsilons
+
+
+def _small(lines: Lines, baseline: Any) -> list[int]:
+    """The epsilons above 0 that leave the baseline at least half of its clean accuracy."""
+    accuracy = lines.accuracy(baseline)
+    found = [e for e in range(1, len(accuracy)) if accuracy[e] >= accuracy[0] / 2]
+    if not found:
+        raise MissingError(
+            f"Figure {lines.figure}: no epsilon leaves the baseline half its accuracy: run smaller ones."
+        )
+    return found
+
+
+def _large(lines: Lines, baseline: Any) -> list[int]:
+    """The epsilons that leave the baseline less than half of its clean accuracy."""
+    found = sorted({*range(1, len(lines.epsilons))} - {*_small(lines, baseline)})
+    if not found:
+        raise MissingError(
+            f"Figure {lines.figure}: every epsilon leaves the baseline half its accuracy: run larger ones."
+        )
+    return found
+
+
+def _above_chance(lines: Lines, baseline: Any) -> list[int]:
+    """The epsilons, 0 among them, at which the baseline is better than chance: elsewhere curves cannot differ much."""
+    accuracy = lines.accuracy(baseline)
+    labels = np.concatenate([lines.outcomes[baseline, seed].labels for seed in lines.seeds])
+    found = [e for e in range(len(accuracy)) if accuracy[e] > 1 / len(np.unique(labels))]
+    if not found:
+        raise MissingError(f"Figure {lines.figure}: the baseline is no better than chance: train it for longer.")
+    return found
+
+
+def _at(lines: Lines, epsilons: list[int]) -> str:
+    """ "epsilon 1, 2 / 255"."""
+    return f"epsilon {', '.join(f'{255 * lines.epsilons[e]:.4g}' for e in epsilons)} / 255"
+
+
+# Pruning, figures 8 to 11: by how much a quantity grows along the line fitted to sparsity, from 0 to 1
+
+
+def _drop_along_sparsity(lines: Lines, low: float, high: float) -> Part:
+    at = _small(lines, 0)
+    name = f"Growth of the drop from sparsity 0 to 1, along the fitted line, at {_at(lines, at)}"
+    return Part(name, lines.difference(slope(lines.levels), at, drop=True), low, high)
+
+
+def _drop_against_dense(lines: Lines, sparsity: float, low: float, high: float) -> Part:
+    at = _small(lines, 0)
+    name = f"Drop at sparsity {100 * sparsity:g} % less that at 0 %, at {_at(lines, at)}"
+    return Part(name, lines.difference({sparsity: 1, 0: -1}, at, drop=True), low, high)
+
+
+def _c1(lines: Lines) -> list[Part]:
+    lines.need(0)
+    name = "Growth of the accuracy from sparsity 0 to 1, along the fitted line, at {}"
+    weights = slope(lines.levels)
+    falling = [
+        Part(name.format(_at(lines, [e])), lines.difference(weights, [e]), -inf, -LEAST)
+        for e in _above_chance(lines, 0)
+    ]
+    return [*falling, _drop_along_sparsity(lines, LEAST, inf)]
+
+
+def _c2(lines: Lines) -> list[Part]:
+    lines.need(0)
+    return [_drop_along_sparsity(lines, -MARGIN, 0)]
+
+
+def _c3(lines: Lines) -> list[Part]:
+    lines.need(0)
+    return [_drop_along_sparsity(lines, LEAST, inf)]
+
+
+def _c4(lines: Lines) -> list[Part]:
+    lines.need(0, 0.5, 0.9)
+    return [_drop_against_dense(lines, 0.5, -inf, -LEAST), _drop_against_dense(lines, 0.9, LEAST, inf)]
+
+
+def _c5(lines: Lines) -> list[Part]:
+    lines.need(0)
+    sparse = [level for level in lines.levels if level != 0]
+    if not sparse:
+        raise MissingError(f"Figure {lines.figure} has no pruned network: run some.")
+    return [_drop_against_dense(lines, level, -MARGIN, MARGIN) for level in sparse]
+
+
+# Low rank, figure 12
+
+
+def _between(lines: Lines, level: str, other: str, low: float, high: float, drop: bool) -> Part:
+    weights = {level: 1.0, other: -1.0}
+    if drop:
+        at = _small(lines, "none")
+        name = f"Drop of {level} less that of {other}, at {_at(lines, at)}"
+        return Part(name, lines.difference(weights, at, drop=True), low, high)
+    return Part(f"Clean accuracy of {level} less that of {other}", lines.difference(weights, [0]), low, high)
+
+
+def _c6(lines: Lines) -> list[Part]:
+    lines.need("none", "LR1", "LR2")
+    return [
+        _between(lines, "LR1", "none", -inf, -LEAST, drop=False),
+        _between(lines, "LR2", "LR1", -inf, -LEAST, drop=False),
+        _between(lines, "LR1", "none", -MARGIN, MARGIN, drop=True),
+        _between(lines, "LR2", "none", -MARGIN, MARGIN, drop=True),
+    ]
+
+
+def _c7(lines: Lines) -> list[Part]:
+    lines.need("none", "LR1", "LR2")
+    weights = {"LR1": 0.5, "LR2": 0.5, "none": -1.0}
+    at = _small(lines, "none")
+    name = f"Drop of LR1 and LR2 together less that of none, at {_at(lines, at)}"
+    return [
+        _between(lines, "LR1", "none", -MARGIN, MARGIN, drop=False),
+        _between(lines, "LR2", "none", -MARGIN, MARGIN, drop=False),
+        Part(name, lines.difference(weights, at, drop=True), 0, MARGIN),
+    ]
+
+
+# Temperature, figure 13: the mean of all T > 1 against T = 1
+
+
+def _hot(lines: Lines) -> list[float]:
+    lines.need(1)
+    hot = [level for level in lines.levels if level > 1]
+    if not hot:
+        raise MissingError(f"Figure {lines.figure} has no network of temperature above 1: run some.")
+    return hot
+
+
+def _gain(lines: Lines, at: list[int], low: float = -inf, high: float = inf) -> Part:
+    hot = _hot(lines)
+    weights = dict.fromkeys(hot, 1 / len(hot)) | {1: -1.0}
+    return Part(f"Accuracy of T > 1 less that of T = 1, at {_at(lines, at)}", lines.difference(weights, at), low, high)
+
+
+def _c8(lines: Lines) -> list[Part]:
+    _hot(lines)
+    return [
+        _gain(lines, _large(lines, 1), low=LEAST),
+        _gain(lines, _small(lines, 1), high=LEAST),
+    ]
+
+
+def _c9(lines: Lines) -> list[Part]:
+    _hot(lines)
+    attacked = [e for e in _above_chance(lines, 1) if e > 0]
+    if not attacked:
+        raise MissingError(f"Figure {lines.figure}: every epsilon brings the baseline to chance: run smaller ones.")
+    return [_gain(lines, [e], low=LEAST) for e in attacked]
+
+
+def _how_much_is_left(results: Results, lines: Lines) -> str:
+    """Whether temperature makes networks robust or hides their gradient: the same gain under the margin's attack.
+
+    "At most", as FGSM on the margin is no more than one attack either.
+    """
+    hot = _hot(lines)
+    vanished = (
+        f"The attacker's gradient had vanished for {lines.vanished([1]):.1%} of the images at T = 1 and for "
+        f"{lines.vanished(hot):.1%} at T > 1."
+    )
+    try:
+        margin = Lines.of(results, "13c")
+        margin.need(1, *hot)
+        seen = [e for e in range(1, len(lines.epsilons)) if lines.epsilons[e] in margin.epsilons]
+        same = [int(np.flatnonzero(margin.epsilons == lines.epsilons[e])[0]) for e in seen]
+        if not seen:
+            raise MissingError("Figure 13c has none of these epsilons: run it with the same.")
+        apparent = _gain(lines, seen).estimate
+        real = _gain(margin, same).estimate
+    except MissingError as missing:
+        return f"{vanished} How much of the gain is robustness, the attack on the logit margin would say. {missing}"
+    low, high = real.interval()
+    share = f": at most about {min(1.0, max(0.0, real.effect / apparent.effect)):.0%} of the gain is robustness"
+    return (
+        f"{vanished} Over all epsilons T > 1 gains {points(apparent.effect)} points, and against the attack on the "
+        f"logit margin (figure 13c) {points(real.effect)} ({points(low)} to {points(high)})"
+        f"{share if apparent.effect > LEAST else ''}."
+    )
+
+
+CLAIMS = {
+    "C1": Claim("8", 512, "ResNet18, batch 512: the sparser, the lower the accuracy and the larger the drop", _c1),
+    "C2": Claim("9", 128, "ResNet18, batch 128: more sparsity gives a very slightly smaller drop", _c2),
+    "C3": Claim("10a", 128, "AlexNet, batch 128: more sparsity gives less robustness", _c3),
+    "C4": Claim("10b", 512, "AlexNet, batch 512: 50 % sparsity is more robust than 0 %, 90 % less", _c4),
+    "C5": Claim("11", 512, "FC5: sparsity does not change robustness", _c5),
+    "C6": Claim("12a", 512, "AlexNet: the lower the rank, the lower the clean accuracy; the curves stay parallel", _c6),
+    "C7": Claim("12b", 128, "ResNet18: low rank leaves clean accuracy unchanged, and slightly less robustness", _c7),
+    "C8": Claim(
+        "13b", 128, "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_left
+    ),
+    "C9": Claim("13a", 128, "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_left),
+}
