@@ -81,10 +81,13 @@ class Proximal:
     ----------
     nuclear, l1 : float
         Each times the learning rate.
+    every : int
+        At each so many steps.
     """
 
     nuclear: float = 0.0
     l1: float = 0.0
+    every: int = 1
 
     def __post_init__(self) -> None:
         settle(self)
@@ -113,6 +116,8 @@ class Run:
         Whose rounding the weights have.
     precision : {"fast", "exact", "bfloat16"}
         Of the products; see ``set_precision``. A card's "fast" is TF32.
+    adversarial : float
+        Epsilon, in 1/255 of the pixel range, of training by FGSM with random start; 0: on the images as they are.
     proximal : Proximal, optional
     condition : float >= 1, optional
         The bound on the singular values of a low-rank network's V and H.
@@ -140,6 +145,7 @@ class Run:
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["fast", "exact", "bfloat16"] = "fast"
+    adversarial: float = 0.0
     proximal: Proximal | None = None
     condition: float | None = None
 
@@ -176,6 +182,8 @@ class Run:
         if self.pruning:
             way = "" if self.pruning.method == "magnitude" else f" by {self.pruning.method}"
             what.append(f"sparsity {self.sparsity:.0%}{way}")
+        if self.adversarial:
+            what.append(f"adversarial, {self.adversarial:g}/255")
         if self.proximal:
             what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
         if self.low_rank != "none":

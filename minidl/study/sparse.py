@@ -22,7 +22,7 @@ from ..nn import Module
 from ..optim import Optimizer, Schedule, one_cycle
 from ..records import Run
 from ..sparsify.scopes import Pruner
-from ..train import CrossEntropy, Penalized
+from ..train import Adversarial, CrossEntropy, Penalized
 
 RAMP = (0.05, 0.3)  # of the training: where noise begins to be paid for, and where it is in full
 NOISY = {"variational": variational, "l0": l0}
@@ -54,6 +54,8 @@ def finished(model: Module) -> Module:
 def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: int) -> Way:
     """For a prepared model; ``steps`` are those of ``run.epochs``, and ``images`` how many there are to train on."""
     objective: Any = CrossEntropy(run.temperature)
+    if run.adversarial:
+        objective = Adversarial(run.adversarial / 255, loss=objective, rng=streams(run.seed)["attack"].spawn(1)[0])
     schedule = one_cycle(run.lr, steps)
     pruner: Any = None
     if run.pruning is not None:
@@ -72,7 +74,9 @@ def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: in
             pruner = kind(model, pruning.sparsity, *pruning.schedule(steps), scope=pruning.scope)
     after_step = [] if pruner is None else [pruner]
     if run.proximal is not None:
-        after_step.append(NuclearL1(model, run.proximal.nuclear, run.proximal.l1, optimizer=optimizer))
+        after_step.append(
+            NuclearL1(model, run.proximal.nuclear, run.proximal.l1, every=run.proximal.every, optimizer=optimizer)
+        )
     if run.condition is not None:
         after_step.append(WellConditioned(model))
     return Way(objective, after_step, schedule, run.all_epochs, pruner)

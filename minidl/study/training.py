@@ -100,8 +100,10 @@ def check(run: Run, problem: Problem) -> None:
                 f"{run}: part is {pruning.part}, rewind {pruning.rewind} and strength {pruning.strength}: they must "
                 "be in (0, 1), in [0, 1) and not negative"
             )
-    if run.proximal is not None and min(run.proximal.nuclear, run.proximal.l1) < 0:
-        raise ValueError(f"{run}: neither norm's weight may be negative")
+    if run.proximal is not None and (min(run.proximal.nuclear, run.proximal.l1) < 0 or run.proximal.every < 1):
+        raise ValueError(f"{run}: neither norm's weight may be negative, and every must be at least 1")
+    if not 0 <= run.adversarial <= 255:
+        raise ValueError(f"{run}: adversarial is {run.adversarial}, and must be in [0, 255]")
     if run.condition is not None and (run.condition < 1 or run.low_rank == "none"):
         raise ValueError(
             f"{run}: condition is {run.condition}, and is a bound of at least 1 on low-rank layers: has it any?"

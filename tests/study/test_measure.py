@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from minidl.nn.weights import load
+from minidl.weights import load
 
 from minidl import robustness
 from minidl.records import read_attack

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from minidl.nn.weights import load
+from minidl.weights import load
 
 from minidl import report, robustness
 from minidl.records import read_transfer
