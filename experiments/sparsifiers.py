@@ -35,7 +35,7 @@ from minidl.records import Outcome, read_attack
 from minidl.report import write_csv
 from minidl.report.evidence import Lines
 from minidl.report.style import STYLES, TITLE, finish_axes
-from minidl.study import Attack, Folder, Place, Proximal, Pruning, Run, finish, load_problem
+from minidl.study import Adversary, Attack, Folder, Place, Proximal, Pruning, Run, finish, load_problem
 from minidl.study.measure import measure
 from minidl.weights import load
 
@@ -49,7 +49,7 @@ PRUNED = Pruning(0.5, scope="global", steps=10, part=0.5)
 ATTACKS = {
     "FGSM": Attack(EPSILONS, images="paired", part=1.0),
     "PGD-20": Attack(EPSILONS, images="paired", part=1.0, method="pgd"),
-    "worst case": Attack(EPSILONS, images="paired", part=1.0, every=3, method="auto", steps=10, queries=100),
+    "worst case": Attack((0, 8, 16), images="paired", part=1.0, every=3, method="auto", steps=10, queries=100),
 }
 OTHERS = ("dense", "adversarial", "nuclear + l1")
 MADE = "decomposed"
@@ -62,7 +62,7 @@ def runs(seed: int, sparsities: Sequence[float]) -> dict[Any, Run]:
     for method, sparsity in itertools.product(METHODS, sparsities):
         settings: Any = {"method": method, "sparsity": sparsity, "strength": STRENGTH.get(method, 1.0)}
         found[method, sparsity] = dataclasses.replace(base, pruning=dataclasses.replace(PRUNED, **settings))
-    found["adversarial"] = dataclasses.replace(base, adversarial=16.0)
+    found["adversarial"] = dataclasses.replace(base, adversary=Adversary(16))
     found["nuclear + l1"] = dataclasses.replace(base, proximal=Proximal(0.02, 0.0002, every=10))
     return found
 

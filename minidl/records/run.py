@@ -94,6 +94,35 @@ class Proximal:
 
 
 @dataclass(frozen=True)
+class Adversary:
+    """Adversarial training: which attack moves the images that are trained on (``objectives.Adversarial``).
+
+    Attributes
+    ----------
+    epsilon : float
+        In 1/255 of the pixel range.
+    steps : int, at least 1
+    step : float, optional
+        In 1/255; by default the attack's own.
+    start : {"random", "image", "wide"}
+    """
+
+    epsilon: float
+    steps: int = 1
+    step: float | None = None
+    start: Literal["random", "image", "wide"] = "random"
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        one = {"random": "FGSM-RS", "image": "FGSM", "wide": "N-FGSM"}
+        return one[self.start] if self.steps == 1 else f"PGD-{self.steps}"
+
+
+@dataclass(frozen=True)
 class Run:
     """One network to train: everything that its weights depend on.
 
@@ -109,15 +138,19 @@ class Run:
     low_rank : str
         "none", the report's "LR1" or "LR2", or ranks divided by commas ("8,5,24", "-" for a dense layer).
     temperature : float > 0
-        T of the loss (report, eqs. 22-24).
+        T of the loss (report, eqs. 22-24), and of what a teacher answers.
     init : {"default", "he"}
         PyTorch's initial weights, or He's (``nn.init.he_uniform``).
     device : {"cpu", "gpu"}
         Whose rounding the weights have.
     precision : {"fast", "exact", "bfloat16"}
         Of the products; see ``set_precision``. A card's "fast" is TF32.
-    adversarial : float
-        Epsilon, in 1/255 of the pixel range, of training by FGSM with random start; 0: on the images as they are.
+    adversary : Adversary, optional
+        Whose attack moves the images that are trained on.
+    teacher : Run, optional
+        The network whose answers this one learns, which is trained first (``objectives.Distillation``).
+    mix : float in [0, 1]
+        The teacher's part of the loss.
     proximal : Proximal, optional
     condition : float >= 1, optional
         The bound on the singular values of a low-rank network's V and H.
@@ -145,7 +178,9 @@ class Run:
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["fast", "exact", "bfloat16"] = "fast"
-    adversarial: float = 0.0
+    adversary: Adversary | None = None
+    teacher: Run | None = None
+    mix: float = 1.0
     proximal: Proximal | None = None
     condition: float | None = None
 
@@ -165,6 +200,16 @@ class Run:
         return self.pruning.sparsity if self.pruning else 0.0
 
     @property
+    def defence(self) -> str:
+        """What is done against attacks, apart from what makes the network smaller: "none", "FGSM-RS", "T = 20" ..."""
+        parts = [self.adversary.kind] if self.adversary else []
+        if self.teacher:
+            parts.append(f"distilled, T = {self.temperature:g}")
+        elif self.temperature != 1:
+            parts.append(f"T = {self.temperature:g}")
+        return ", ".join(parts) or "none"
+
+    @property
     def name(self) -> str:
         """What one reads of a run, and a hash of all that it is."""
         parts = [self.model, f"b{self.batch_size}", f"{self.data}{self.crop}"]
@@ -175,6 +220,10 @@ class Run:
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
         if self.temperature != 1:
             parts.append(f"T{self.temperature:g}")
+        if self.teacher:
+            parts.append("distilled")
+        if self.adversary:
+            parts.append(f"{self.adversary.kind}e{self.adversary.epsilon:g}")
         return "-".join([*parts, f"seed{self.seed}", short_hash(self)])
 
     def __str__(self) -> str:
@@ -182,8 +231,6 @@ class Run:
         if self.pruning:
             way = "" if self.pruning.method == "magnitude" else f" by {self.pruning.method}"
             what.append(f"sparsity {self.sparsity:.0%}{way}")
-        if self.adversarial:
-            what.append(f"adversarial, {self.adversarial:g}/255")
         if self.proximal:
             what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
         if self.low_rank != "none":
@@ -192,6 +239,10 @@ class Run:
             what.append(f"condition {self.condition:g}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
+        if self.teacher:
+            what.append("distilled")
+        if self.adversary:
+            what.append(f"{self.adversary.kind} training at {self.adversary.epsilon:g}/255")
         if self.device == "gpu":
             what.append("on a card" if self.precision == "fast" else f"on a card, {self.precision}")
         return ", ".join([*what, f"seed {self.seed}"])

@@ -22,7 +22,7 @@ from ..nn import Module
 from ..optim import Optimizer, Schedule, one_cycle
 from ..records import Run
 from ..sparsify.scopes import Pruner
-from ..train import Adversarial, CrossEntropy, Penalized
+from ..train import Objective, Penalized
 
 RAMP = (0.05, 0.3)  # of the training: where noise begins to be paid for, and where it is in full
 NOISY = {"variational": variational, "l0": l0}
@@ -32,7 +32,7 @@ NOISY = {"variational": variational, "l0": l0}
 class Way:
     """What ``fit`` is given, and the pruner among it, whose sparsities are shown."""
 
-    objective: Any
+    objective: Objective
     after_step: list[Any]
     schedule: Schedule
     epochs: int
@@ -51,18 +51,16 @@ def finished(model: Module) -> Module:
     return plain(model).eval()
 
 
-def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: int) -> Way:
+def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: int, loss: Objective) -> Way:
     """For a prepared model; ``steps`` are those of ``run.epochs``, and ``images`` how many there are to train on."""
-    objective: Any = CrossEntropy(run.temperature)
-    if run.adversarial:
-        objective = Adversarial(run.adversarial / 255, loss=objective, rng=streams(run.seed)["attack"].spawn(1)[0])
+    objective = loss
     schedule = one_cycle(run.lr, steps)
     pruner: Any = None
     if run.pruning is not None:
         pruning, rng = run.pruning, streams(run.seed)["init"].spawn(2)[1]
         if pruning.method in NOISY:
             ramp = (round(RAMP[0] * steps), round(RAMP[1] * steps))
-            objective = Penalized(pruning.strength / images, ramp, objective)
+            objective = Penalized(pruning.strength / images, ramp, loss)
             pruner = NoisePruner(model, round(pruning.between[1] * (steps - 1)), pruning.sparsity, pruning.scope)
         elif pruning.method == "lottery":
             rewind = round(pruning.rewind * steps)
@@ -74,9 +72,8 @@ def way_of(run: Run, model: Module, optimizer: Optimizer, steps: int, images: in
             pruner = kind(model, pruning.sparsity, *pruning.schedule(steps), scope=pruning.scope)
     after_step = [] if pruner is None else [pruner]
     if run.proximal is not None:
-        after_step.append(
-            NuclearL1(model, run.proximal.nuclear, run.proximal.l1, every=run.proximal.every, optimizer=optimizer)
-        )
+        norms = run.proximal
+        after_step.append(NuclearL1(model, norms.nuclear, norms.l1, every=norms.every, optimizer=optimizer))
     if run.condition is not None:
         after_step.append(WellConditioned(model))
     return Way(objective, after_step, schedule, run.all_epochs, pruner)

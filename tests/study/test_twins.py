@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from minidl.weights import load
 
 from minidl import report, robustness
 from minidl.records import read_transfer
@@ -24,6 +23,7 @@ from minidl.study import (
     run_study,
     write_report,
 )
+from minidl.weights import load
 
 EPSILONS = (0, 16, 48)
 FGSM = Attack(EPSILONS)
