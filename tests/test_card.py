@@ -16,6 +16,7 @@ from minidl.backend.cuda import card_name
 from minidl.backend.memory import release_memory
 from minidl.backend.recording import Replayed, fresh
 from minidl.data import Loader
+from minidl.functional.noise import open_uniform
 from minidl.train import NonFiniteLossError
 
 pytestmark = pytest.mark.gpu
@@ -112,7 +113,7 @@ def test_dropout_draws_anew_in_each_replay():
 def test_noise_draws_anew_in_each_replay():
     mean = to_device(np.zeros((64, 64), np.float32), "gpu")
     rng = np.random.default_rng(0)
-    draw = Replayed(lambda m: [F.gaussian(md.Tensor(m), md.Tensor(m + 4), rng).data, kernels.of(m).uniform(m, rng)])
+    draw = Replayed(lambda m: [F.gaussian(md.Tensor(m), md.Tensor(m + 4), rng).data, open_uniform(m, rng)])
     drawn = [[to_numpy(a).copy() for a in draw(mean)] for _ in range(5)]
     for normal, uniform in drawn:
         assert abs(normal.mean()) < 0.15

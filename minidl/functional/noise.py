@@ -47,10 +47,17 @@ def _drawn(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
     check_real(mean, "gaussian", "mean")
     if check_real(variance, "gaussian", "variance").shape != mean.shape:
         raise ValueError(f"gaussian: the mean has shape {mean.shape} and the variance {variance.shape}: make them one")
-    xp, draw = array_module(mean), kernels.of(mean).uniform
-    normal = xp.sqrt(-2 * xp.log(draw(mean, rng))) * xp.cos(2 * math.pi * draw(mean, rng))  # Box and Muller 1958
+    xp = array_module(mean)
+    radius = xp.sqrt(-2 * xp.log(open_uniform(mean, rng)))
+    normal = radius * xp.cos(2 * math.pi * open_uniform(mean, rng))  # Box and Muller 1958
     deviation = xp.sqrt(variance + variance.dtype.type(TINY))
     return mean + deviation * normal, (lambda dy: dy, lambda dy: dy * normal / (2 * deviation))
+
+
+def open_uniform(like: Array, rng: np.random.Generator) -> Array:
+    """Random numbers in (0, 1), and at neither end, of which there is no logarithm."""
+    alike = like.dtype.type
+    return (kernels.of(like).uniform(like, rng) * alike(1 - 2**-22) + alike(1)) * alike(0.5)
 
 
 _drawn.__name__ = "gaussian"
@@ -115,7 +122,9 @@ def variational_kl(log_alpha: Array) -> Result:
     check_real(log_alpha, "variational_kl", "log_alpha")
     alike = log_alpha.dtype.type
     gate = s_shaped(alike(K2) + alike(K3) * log_alpha)
-    off = s_shaped(-log_alpha)  # log(1 + 1 / alpha) = -log(1 - off), and its slope is -off
-    inverse = array_module(log_alpha).logaddexp(alike(0), -log_alpha)
+    xp = array_module(log_alpha)
+    small = xp.exp(-xp.abs(log_alpha))
+    inverse = xp.log(1 + small) + xp.maximum(-log_alpha, 0)  # log(1 + 1 / alpha), whose slope is -off
+    off = xp.where(log_alpha < 0, 1, small) / (1 + small)
     kl = alike(K1) * (1 - gate) + alike(0.5) * inverse
     return kl, (lambda dy: dy * (-alike(K1 * K3) * gate * (1 - gate) - alike(0.5) * off),)

@@ -195,10 +195,10 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
 
 
 def uniform(x: Array, rng: np.random.Generator) -> Array:
-    """Random numbers in (0, 1), as many as x has and of its type: never an end, of which there is no logarithm."""
+    """Numbers between -1 and 1, drawn evenly: as many as x has, and of its precision."""
     drawn = np.empty_like(x)
     for place in np.ndindex(x.shape):
-        drawn[place] = (np.floor(rng.random(dtype=np.float32) * 2**23) + 0.5) / 2**23
+        drawn[place] = 2 * rng.random(dtype=np.float32) - 1
     return drawn
 
 

@@ -160,8 +160,7 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
 
 
 def uniform(x: Array, rng: np.random.Generator) -> Array:
-    drawn = rng.random(x.shape, dtype=np.float32)  # the same numbers for every device
-    return array_module(x).asarray(((np.floor(drawn * 2**23) + 0.5) / 2**23).astype(x.dtype))
+    return array_module(x).asarray(2 * rng.random(x.shape, dtype=np.float32) - 1, x.dtype)
 
 
 def relu(x: Array) -> Array:

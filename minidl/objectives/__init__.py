@@ -2,7 +2,7 @@
 
 from .adversarial import Adversarial
 from .distillation import Distillation
-from .penalty import Penalized
+from .penalized import Penalized
 from .plain import CrossEntropy, Objective
 
 __all__ = ["Adversarial", "CrossEntropy", "Distillation", "Objective", "Penalized"]

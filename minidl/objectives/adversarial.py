@@ -122,7 +122,7 @@ class Adversarial:
         x = images
         if self.start != "image":
             reach = 2 * self.epsilon if self.start == "wide" else self.epsilon
-            x = (images + reach * (2 * kernels.of(images).uniform(images, self.rng) - 1)).clip(low, high)
+            x = (images + reach * kernels.of(images).uniform(images, self.rng)).clip(low, high)
         with _buffers_kept(model):
             for _ in range(self.steps):
                 at = Tensor(x, requires_grad=True)

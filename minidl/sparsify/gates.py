@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from .. import kernels
 from ..backend import Array, array_module, default_rng
 from ..checks import check_real
 from ..functional.activation import s_shaped, sigmoid
 from ..functional.arithmetic import Result
+from ..functional.noise import open_uniform
 from ..nn import Conv2d, Linear
 from ..nn.noisy import Noisy
 from ..tensor import Tensor, op
@@ -52,7 +52,7 @@ def _opened(log_alpha: Array, rng: np.random.Generator | None) -> Result:
     xp, alike, beta = array_module(log_alpha), log_alpha.dtype.type, 1.0
     drawn = log_alpha
     if rng is not None:
-        u, beta = kernels.of(log_alpha).uniform(log_alpha, rng), BETA
+        u, beta = open_uniform(log_alpha, rng), BETA
         drawn = (xp.log(u) - xp.log(1 - u) + log_alpha) / alike(beta)
     s = s_shaped(drawn)
     wide = s * alike(ZETA - GAMMA) + alike(GAMMA)

@@ -98,6 +98,11 @@ def lottery_ticket(
     return LotteryTicket(model, optimizer, sparsity, steps, part, rewind, check_scope(scope, who), control, rng)
 
 
+def rounds_to(sparsity: float, part: float) -> int:
+    """How many rounds of about ``part`` of the remaining weights it takes; 1e-9 forgives the logarithms' rounding."""
+    return max(1, math.ceil(math.log(1 - sparsity) / math.log(1 - part) - 1e-9))
+
+
 class LotteryTicket(Pruner):
     """What ``lottery_ticket`` makes, which says what its parameters are.
 
@@ -137,7 +142,7 @@ class LotteryTicket(Pruner):
         self.weights = chosen_weights(model, (), "lottery_ticket")
         self._model, self._optimizer = model, optimizer
         self.final_sparsity, self.steps, self.rewind, self.scope, self.control = sparsity, steps, rewind, scope, control
-        self.rounds = max(1, math.ceil(math.log(1 - sparsity) / math.log(1 - part) - 1e-9))
+        self.rounds = rounds_to(sparsity, part)
         self.rng = rng or np.random.default_rng(0)
         self.initial = self.start = self._flat()
 

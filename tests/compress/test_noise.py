@@ -1,6 +1,7 @@
 """Variational dropout and l0: their formulas against samples, their steps against PyTorch's, their end as masks."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import minidl as md
 from minidl import functional as F
 from minidl import nn
 from minidl.compress import NoisePruner, hard_concrete, hard_concrete_open, l0, plain, sparsity, variational
+from minidl.functional import noise
 from minidl.objectives import Penalized
 from minidl.sparsify.scopes import erdos_renyi_kernel
 
@@ -81,6 +83,21 @@ def test_noise_of_a_layer_has_the_mean_and_variance_that_its_weights_give():
     np.testing.assert_allclose(drawn.std(0), deviation[0], rtol=0.01)
 
 
+def test_uniform_numbers_reach_no_end():
+    for dtype in (np.float32, np.float64):
+        for end in (-1.0, 1 - 2.0**-24):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(md.kernels.of(np.ones(1, dtype)), "uniform", lambda x, rng, end=end: np.full_like(x, end))
+                u = noise.open_uniform(np.zeros(2, dtype), None)
+            assert u.dtype == dtype
+            assert 0 < u[0] < 1
+            assert np.isfinite(np.log(u) - np.log(1 - u)).all()
+    many = noise.open_uniform(np.zeros(2**20, np.float32), rng())
+    assert abs(many.mean() - 0.5) < 0.002
+    assert many.min() < 1e-5
+    assert many.max() > 1 - 1e-5
+
+
 def test_log_alpha_is_cut():
     found = F.log_alpha(np.array([0.0, 1.0, 10.0]), np.array([0.0, -1.0, -20.0])).data
     np.testing.assert_allclose(found, [8, -1, -8], atol=1e-7)
@@ -93,13 +110,14 @@ class Same:
     """Uniform numbers for both: written down as ours are drawn, and read by theirs."""
 
     def __init__(self, monkeypatch):
-        self.drawn, original = [], md.kernels.module("portable").uniform
+        self.drawn, original = [], noise.open_uniform
 
-        def uniform(x, rng):
+        def open_uniform(x, rng):
             self.drawn.append(original(x, rng))
             return self.drawn[-1].copy()
 
-        monkeypatch.setattr(md.kernels.of(IMAGES), "uniform", uniform)
+        for user in (sys.modules["minidl.functional.noise"], sys.modules["minidl.sparsify.gates"]):
+            monkeypatch.setattr(user, "open_uniform", open_uniform)
 
 
 def fitted(model, objective, **settings):
@@ -303,7 +321,7 @@ def test_bad_input():
         (lambda: Penalized(-1), "Penalized: weight is -1"),
         (lambda: Penalized(1, ramp=3), "Penalized: ramp is 3, and must be two steps"),
         (lambda: Penalized(1, ramp=(3, 2)), "Penalized: ramp is (3, 2), and must be two steps in order"),
-        (lambda: Penalized(1, temperature=0), "Penalized: temperature is 0"),
+        (lambda: Penalized(1, loss=0), "Penalized: loss is 0, and must be an objective"),
         (lambda: Penalized(1)(model, md.Tensor(IMAGES), LABELS), "Penalized: no layer of this model has a penalty"),
         (lambda: F.gaussian(np.zeros(3), np.zeros(2)), "gaussian: the mean has shape (3,) and the variance (2,)"),
         (lambda: F.log_alpha(np.zeros(3), np.zeros(2)), "log_alpha: the weight has shape (3,)"),

@@ -24,29 +24,29 @@ extern "C" __global__ void add_up(
     }
 }
 
-// The i-th random number depends on the key and on i alone (splitmix64: Steele, Lea and Flood 2014).
-__device__ unsigned long long random_bits(unsigned long long key, long long i)
+// The i-th random number of a key, in [0, 1), of 53 bits: it depends on these two alone (splitmix64: Steele, Lea and
+// Flood 2014).
+__device__ inline double random_number(unsigned long long key, long long i)
 {
     unsigned long long z = key + (i + 1) * 0x9e3779b97f4a7c15ull;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
-}
-
-// Uniform in (0, 1): 23 bits and a half, so that float32 has them all and never rounds to an end
-extern "C" __global__ void uniform(const unsigned long long* key, REAL* drawn, long long count)
-{
-    for (long long i = thread_number(); i < count; i += threads())
-        drawn[i] = (REAL)(((random_bits(key[0], i) >> 41) + 0.5) * (1.0 / 8388608.0));
+    z ^= z >> 31;
+    return (z >> 11) * (1.0 / 9007199254740992.0);
 }
 
 // Dropout: 0 with probability p, else 1 / (1 - p)
 extern "C" __global__ void dropout_scale(const unsigned long long* key, double p, REAL* scale, long long count)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        double uniform = (random_bits(key[0], i) >> 11) * (1.0 / 9007199254740992.0);  // 53 bits, in [0, 1)
-        scale[i] = uniform < p ? (REAL)0 : (REAL)(1 / (1 - p));
-    }
+    for (long long i = thread_number(); i < count; i += threads())
+        scale[i] = random_number(key[0], i) < p ? (REAL)0 : (REAL)(1 / (1 - p));
+}
+
+// Between -1 and 1
+extern "C" __global__ void uniform(const unsigned long long* key, REAL* drawn, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads())
+        drawn[i] = (REAL)(2 * random_number(key[0], i) - 1);
 }
 
 // velocity and mask may be 0
