@@ -20,7 +20,7 @@ import minidl as md
 from minidl import compress, nn, optim, robustness
 from minidl import functional as F
 from minidl.checkpoint import Checkpoints
-from minidl.objectives import Adversarial, CrossEntropy, Distillation
+from minidl.objectives import Adversarial, CrossEntropy, Distillation, Penalized
 from minidl.train import Guard
 from tests.test_public_surface import SURFACE, parameters
 
@@ -593,6 +593,16 @@ rows(
     temperature=2,
     mix=0.5,
 )
+
+
+def penalized(weight=0.5, ramp=(0, 4)):
+    network = nn.Sequential(nn.Flatten(), nn.VariationalLinear(IMAGES[0].size, 10, rng=rng()))
+    objective = Penalized(weight, ramp)
+    return [objective(network.eval(), md.Tensor(IMAGES), LABELS)[0].data for _ in range(6)]
+
+
+rows("minidl.objectives.Penalized", penalized, number, weight=0.5)
+TABLE.append(("minidl.objectives.Penalized", "ramp", whole, 2, lambda v: penalized(ramp=(v, 4))))
 rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
 rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
 rows("minidl.train.Guard", guarded, reals, images=IMAGES)
