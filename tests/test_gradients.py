@@ -142,6 +142,22 @@ case("tanh", "", lambda x: F.tanh(x), anywhere(3, 4))
 case("dropout", "training", lambda x: F.dropout(x, 0.3, rng=np.random.default_rng(1)) ** 2, anywhere(4, 5))
 case("dropout", "evaluation", lambda x: F.dropout(x, 0.3, training=False) ** 2, anywhere(4, 5))
 
+
+# noise
+def gaussian_of(seed):
+    return lambda mean, variance: F.gaussian(mean, variance, np.random.default_rng(seed)) ** 2
+
+
+def uncut(*shape):
+    """Weights for which log alpha is off the ends that cut it."""
+    return lambda rng: rng.choice([-1.0, 1.0], shape) * rng.uniform(0.3, 2, shape)
+
+
+case("gaussian", "", gaussian_of(1), anywhere(4, 5), positive(4, 5))
+case("log_alpha", "", lambda w, v: F.log_alpha(w, v) ** 2, uncut(3, 4), anywhere(3, 4))
+case("log_alpha", "cut", lambda w, v: F.log_alpha(w, 40 + 0 * v) * F.log_alpha(w, v), uncut(3, 4), anywhere(3, 4))
+case("variational_kl", "", lambda x: F.variational_kl(3 * x) ** 2, anywhere(3, 4))
+
 # layers with weights
 case("linear", "", F.linear, anywhere(4, 3), anywhere(3, 2), anywhere(2))
 case("linear", "no bias", F.linear, anywhere(4, 3), anywhere(3, 2))

@@ -23,11 +23,13 @@ from minidl.robustness import (
     Diagnosis,
     Flag,
     LayerBound,
+    LayerSpectrum,
     LipschitzBound,
     McNemar,
     SeedSummary,
     Smallest,
     SmoothedCertificate,
+    Spectrum,
     TransferMatrix,
     WorstCase,
 )
@@ -46,16 +48,27 @@ MODULES = [
     md.models,
     md.nn,
     md.nn.init,
+    md.objectives,
     md.optim,
     md.plot,
     recording,
     md.robustness,
     md.testing,
 ]
-TRAINING = ("Adversarial", "CrossEntropy", "Distillation", "Guard")  # of minidl.train, whose rest is ``fit``'s own
+TRAINING = ("Guard",)  # of minidl.train, whose rest is ``fit``'s own
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
-    *(SeedSummary, Smallest, TransferMatrix, WorstCase, Bounds, Certificate, SmoothedCertificate),
+    *(
+        SeedSummary,
+        Smallest,
+        TransferMatrix,
+        WorstCase,
+        Bounds,
+        Certificate,
+        SmoothedCertificate,
+        LayerSpectrum,
+        Spectrum,
+    ),
 )
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "

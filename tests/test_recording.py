@@ -18,7 +18,7 @@ from minidl.backend.cuda import constant
 from minidl.backend.memory import card_memory, lasting, release_memory
 from minidl.backend.recording import Replayed, compare_replays, fresh, is_capturing
 from minidl.data import Loader
-from minidl.train import Adversarial, Distillation
+from minidl.objectives import Adversarial, Distillation
 
 pytestmark = pytest.mark.gpu
 emulated = pytest.mark.skipif(
@@ -349,10 +349,24 @@ OBJECTIVES = {
 
 
 def fitted(
-    recorded, method="momentum", epochs=4, on_epoch=None, batch_size=8, dropout=0.0, prune=False, seed=0, objective=None
+    recorded,
+    method="momentum",
+    epochs=4,
+    on_epoch=None,
+    batch_size=8,
+    dropout=0.0,
+    prune=False,
+    seed=0,
+    objective=None,
+    noisy=None,
 ):
     """The weights and the losses of a training; kernel by kernel where it is not ``recorded``."""
     model, (images, labels) = small(seed, dropout), images_and_labels()
+    extras = {"objective": OBJECTIVES[objective]()} if objective else {}
+    if noisy is not None:
+        model = getattr(md.compress, noisy)(model)
+        after = [md.compress.NoisePruner(model, at=13, sparsity=0.5)]
+        extras = {"objective": md.objectives.Penalized(0.01, ramp=(2, 9)), "after_step": after}
     optimizer = METHODS[method][0](model.parameters(), lr=0.05, **METHODS[method][1])
     watch = None if on_epoch is None else lambda epoch: on_epoch(epoch.epoch, model, recorded)
     curve = md.fit(
@@ -364,7 +378,7 @@ def fitted(
         progress=False,
         on_epoch=watch,
         record=recorded,
-        objective=OBJECTIVES[objective]() if objective else None,
+        **extras,
     )
     state = {f"state {i}.{j}": a for i, s in enumerate(optimizer.state) for j, a in enumerate(s)}
     return {**model.state_dict(), **state, "losses": np.array([row.loss for row in curve])}
@@ -374,10 +388,13 @@ def assert_recorded_as_it_is(**settings):
     assert_same_bits(fitted(True, **settings), fitted(False, **settings))
 
 
+NOISY = [{"noisy": "variational"}, {"noisy": "l0"}]
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("settings", [{}, {"batch_size": 12}, {"dropout": 0.5}, {"prune": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 12}, {"dropout": 0.5}, {"prune": True}, *NOISY], ids=str)
 def test_a_recorded_training_has_the_bits_of_one_that_is_not(method, settings):
-    """A last batch of another size, dropout, masks that grow."""
+    """A last batch of another size, dropout, masks that grow, weights that are random until they are pruned."""
     assert_recorded_as_it_is(method=method, **settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..sparsify.lottery import rounds_to
 from .setting import always_named, settle, short_hash
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
@@ -24,23 +25,35 @@ NO_TEMPERATURE = ("apgd", "auto", "certify")
 
 @dataclass(frozen=True)
 class Pruning:
-    """Magnitude pruning while a network trains (report, section 4.1).
+    """How weights become zero while a network trains: by magnitude (report, section 4.1), or in another way.
 
     Attributes
     ----------
     sparsity : float in (0, 1)
         The part of the weights that ends up zero.
-    scope : {"layer", "global"}
+    scope : {"layer", "global", "erk"}
     between : two floats in [0, 1]
         When it starts and ends, as parts of the training.
     steps : int
         Into how many pruning steps it is divided, at most.
+    method : {"magnitude", "random", "variational", "l0", "lottery"}
+        Noisy layers ("variational", "l0") are pruned once, at the end of ``between``; lottery tickets in rounds, of
+        all epochs each.
+    strength : float
+        Of the penalty of noisy layers, over the number of images.
+    part, rewind, control
+        Of lottery tickets; ``rewind`` as a part of a round.
     """
 
     sparsity: float
-    scope: Literal["layer", "global"] = always_named("layer")
+    scope: Literal["layer", "global", "erk"] = always_named("layer")
     between: tuple[float, float] = always_named((0.2, 0.7))
     steps: int = always_named(100)
+    method: Literal["magnitude", "random", "variational", "l0", "lottery"] = "magnitude"
+    strength: float = 1.0
+    part: float = 0.2
+    rewind: float = 0.0
+    control: Literal["winner", "random", "reinitialised"] = "winner"
 
     def __post_init__(self) -> None:
         settle(self)
@@ -58,6 +71,26 @@ class Pruning:
         count = max(1, min(self.steps, end - start))
         every = max(1, (end - start) // count)
         return end - count * every, every, count
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """Steps towards low rank and few weights after the optimiser's: see ``compress.NuclearL1``.
+
+    Attributes
+    ----------
+    nuclear, l1 : float
+        Each times the learning rate.
+    every : int
+        At each so many steps.
+    """
+
+    nuclear: float = 0.0
+    l1: float = 0.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        settle(self)
 
 
 @dataclass(frozen=True)
@@ -118,6 +151,9 @@ class Run:
         The network whose answers this one learns, which is trained first (``objectives.Distillation``).
     mix : float in [0, 1]
         The teacher's part of the loss.
+    proximal : Proximal, optional
+    condition : float >= 1, optional
+        The bound on the singular values of a low-rank network's V and H.
 
     Examples
     --------
@@ -145,9 +181,18 @@ class Run:
     adversary: Adversary | None = None
     teacher: Run | None = None
     mix: float = 1.0
+    proximal: Proximal | None = None
+    condition: float | None = None
 
     def __post_init__(self) -> None:
         settle(self)
+
+    @property
+    def all_epochs(self) -> int:
+        """How many epochs its training has: a lottery ticket's rounds have ``epochs`` each."""
+        if self.pruning is None or self.pruning.method != "lottery":
+            return self.epochs
+        return self.epochs * (rounds_to(self.pruning.sparsity, self.pruning.part) + 1)
 
     @property
     def sparsity(self) -> float:
@@ -169,7 +214,8 @@ class Run:
         """What one reads of a run, and a hash of all that it is."""
         parts = [self.model, f"b{self.batch_size}", f"{self.data}{self.crop}"]
         if self.pruning:
-            parts.append(f"sparsity{100 * self.sparsity:g}")
+            way = "" if self.pruning.method == "magnitude" else f"{self.pruning.method}-"
+            parts.append(f"{way}sparsity{100 * self.sparsity:g}")
         if self.low_rank != "none":
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
         if self.temperature != 1:
@@ -183,9 +229,14 @@ class Run:
     def __str__(self) -> str:
         what = [f"{self.model}, batch {self.batch_size}"]
         if self.pruning:
-            what.append(f"sparsity {self.sparsity:.0%}")
+            way = "" if self.pruning.method == "magnitude" else f" by {self.pruning.method}"
+            what.append(f"sparsity {self.sparsity:.0%}{way}")
+        if self.proximal:
+            what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
         if self.low_rank != "none":
             what.append(f"low rank {self.low_rank}")
+        if self.condition is not None:
+            what.append(f"condition {self.condition:g}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
         if self.teacher:

@@ -12,12 +12,12 @@ from .. import compress
 from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
 from ..nn import Module
-from ..nn.weights import load, save
 from ..records import FORMAT, Attack, Run, hash_of, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
 from ..settings import settings
 from ..tools.progress import quiet, say
+from ..weights import load, save
 from .folder import Folder, origin
 from .measure import measure
 from .problem import Problem, load_problem

@@ -2,6 +2,7 @@
 
 from .adversarial import Adversarial
 from .distillation import Distillation
+from .penalized import Penalized
 from .plain import CrossEntropy, Objective
 
-__all__ = ["Adversarial", "CrossEntropy", "Distillation", "Objective"]
+__all__ = ["Adversarial", "CrossEntropy", "Distillation", "Objective", "Penalized"]
