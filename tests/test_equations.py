@@ -25,7 +25,7 @@ UNNUMBERED = {
     "pruning schedule",
 }
 NOT_THE_REPORTS = {"first order", "boxes", "lines", "least margin", "rounding", "smoothing"}  # taught, and others'
-UNTAUGHT = {"FAB", "saliency"}  # a paper, no lesson
+UNTAUGHT = {"FAB", "saliency", "adversarial training", "FGSM-RS", "N-FGSM", "distillation", "a mix"}  # a paper alone
 BEYOND = {"PGD", "APGD", "DLR", "DeepFool", "FMN", "worst case", "transfer"} | UNTAUGHT  # the report: each has a paper
 
 
