@@ -1,4 +1,4 @@
-"""What a step of adversarial training costs, in plain steps: `python experiments/benchmarks/adversarial_step.py [rounds]`.
+"""What an adversarial training step costs, in plain ones: `python experiments/benchmarks/adversarial_step.py [rounds]`.
 
 A plain step, and one with each attack, in turn: ResNet18 at 64 pixels, and FC5 on the digits. What is compared is the
 processor's time, the median over the rounds of each pair's ratio, so that other work on the machine matters little; an
