@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import minidl as md
+from minidl.objectives import CrossEntropy, Distillation
 from minidl.robustness import ZeroGradientWarning, apgd, diagnose, fgsm
-from minidl.train.objectives import CrossEntropy, Distillation
 from tests.robustness.twins import cnn
 
 EPSILON = 0.1

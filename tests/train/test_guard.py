@@ -7,9 +7,9 @@ import pytest
 
 import minidl as md
 from minidl import nn
+from minidl.objectives import Adversarial
 from minidl.robustness import fgsm, pgd
 from minidl.train import CatastrophicOverfittingError, CatastrophicOverfittingWarning, Epoch, Guard
-from minidl.train.objectives import Adversarial
 
 
 def perceptron(pixels=64, width=32):
