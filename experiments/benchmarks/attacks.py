@@ -199,7 +199,7 @@ def same_pgd(model: nn.Module, twin: tnn.Module, images: np.ndarray, labels: np.
         kept = ours.success[0] & (model(md.Tensor(moved)).data.argmax(axis=1) == labels)
         apart = abs(ours.adversarial[0] - moved).max(axis=(1, 2, 3))[~kept]
         print(
-            f"PGD-{steps}: {(apart < 1e-6).sum()} of {len(apart)} images within 1e-6 of {name}'s, the farthest "
+            f"PGD-{steps}: {(apart < 1e-6).sum()} of {len(apart)} images within 1e-6 of those of {name}, the farthest "
             f"{apart.max():.1e}; {kept.sum()} more are lost on the way and right again at its end",
             flush=True,
         )
