@@ -23,10 +23,10 @@ from common import PRESETS, Settings
 from minidl import plot
 from minidl import robustness as R
 from minidl.data import Loader
-from minidl.nn.weights import load
 from minidl.report import write_csv
 from minidl.study import Folder, Place, Problem, Run, finish, load_problem
 from minidl.tools.files import whole_file
+from minidl.weights import load
 
 EPSILONS = {"quick": (1, 2, 4, 8, 16), "laptop": (0.25, 0.5, 1, 2, 4)}  # in 1/255
 IMAGES = {"quick": 360, "laptop": 200}

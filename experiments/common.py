@@ -23,7 +23,7 @@ from minidl import study
 from minidl.records.run import OWN, DataName, Method, ModelName
 from minidl.study import Attack, Figure, Pruning, Run, TransferFigure
 
-FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14"]
+FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16"]
 LowRank = Literal["none", "LR1", "LR2"]
 OWN_STRENGTH, WEAKER = Strength(), Strength(steps=10, queries=100, every=3)  # the second for a demonstration
 TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
@@ -48,9 +48,9 @@ class Settings:
 
     preset: Literal["quick", "laptop", "paper"] = "quick"
     """Where the other settings start from."""
-    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14")
-    """Which of the report's figures to make. Ours are 13c, figure 13 under an attack that cannot saturate, and 14,
-    whether what fools one network fools another."""
+    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16")
+    """Which of the report's figures to make. Ours are 13c, figure 13 under an attack that cannot saturate; 14, whether
+    what fools one network fools another; and 16, defences."""
     seeds: tuple[int, ...] = (0,)
     """Everything is done once for each."""
     data: DataName = "digits"
@@ -81,6 +81,14 @@ class Settings:
     """Where, in 1/255."""
     band_every: int = 1
     """Of the attacked images only every so many-th is proved."""
+    hardened: ModelName = "fc5"
+    """Whose defences figure 16 compares."""
+    harden: float = 32
+    """Within which epsilon, in 1/255, adversarial training moves its images."""
+    harden_steps: int = 7
+    """Of the PGD among its attacks."""
+    taught_at: float = 20
+    """The temperature of distillation, of its teacher, and of the network that is trained at it alone."""
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
@@ -160,13 +168,15 @@ class Options(Settings):
 
 LAPTOP = Options(
     preset="laptop",
-    figures=("9", "11", "12b", "13a", "13b", "13c"),
+    figures=("9", "11", "12b", "13a", "13b", "13c", "16"),
     data="imagenette",
     pixels=72,
     crop=64,
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
     band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
+    hardened="resnet18",
+    harden=4,
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
     auto=Strength(every=4),
@@ -193,15 +203,20 @@ PRESETS = {
 FigureMaker = Callable[[Settings, Any], Figure | TransferFigure]
 
 
-def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str] | None = None) -> None:
-    """Run the study whose figures these functions make, from the command line.
+def main(
+    makers: Mapping[FigureName, FigureMaker],
+    doc: str,
+    args: Sequence[str] | None = None,
+    attacks: tuple[Method, ...] = ("fgsm",),
+) -> None:
+    """Run the study whose figures these functions make, from the command line; ``attacks`` are its presets'.
 
     What the user can mend ends it with the message alone, not with a traceback.
     """
     name = Path(sys.argv[0]).stem
     interrupts.answer(interrupts.interrupt)
     try:
-        options = read_options(makers, doc, args)
+        options = read_options(makers, doc, args, attacks)
         out = options.out or Path("runs") / f"{name}-{options.preset}"
         if options.check:
             raise SystemExit(say_what_is_there(out))
@@ -216,7 +231,7 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
             out, options.root and options.root.absolute(), workers.threads, options.checkpoint_share, progress=here
         )
         record = {
-            "command": command(name, options, preset_of(options.preset, makers)),
+            "command": command(name, options, preset_of(options.preset, makers, attacks)),
             "preset": options.preset,
             "settings": recorded(options),
         }
@@ -238,18 +253,23 @@ def main(makers: Mapping[FigureName, FigureMaker], doc: str, args: Sequence[str]
     say_how_it_ended(ending, out, len(study.all_work(figures)))
 
 
-def read_options(makers: Mapping[FigureName, Any], doc: str, args: Sequence[str] | None = None) -> Options:
+def read_options(
+    makers: Mapping[FigureName, Any],
+    doc: str,
+    args: Sequence[str] | None = None,
+    attacks: tuple[Method, ...] = ("fgsm",),
+) -> Options:
     """The preset that ``--preset`` names (the first by default), changed by the other options."""
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=list(PRESETS), default=next(iter(PRESETS)))
     chosen, _ = chooser.parse_known_args(args)
-    return tyro.cli(Options, default=preset_of(chosen.preset, makers), args=args, description=doc)
+    return tyro.cli(Options, default=preset_of(chosen.preset, makers, attacks), args=args, description=doc)
 
 
-def preset_of(name: str, makers: Mapping[FigureName, Any]) -> Options:
-    """A preset, with those of its figures that the study at hand makes."""
+def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method, ...] = ("fgsm",)) -> Options:
+    """A preset, with those of its figures that the study at hand makes, and its attacks."""
     figures = tuple(figure for figure in PRESETS[name].figures if figure in makers)
-    return dataclasses.replace(PRESETS[name], figures=figures)
+    return dataclasses.replace(PRESETS[name], figures=figures, attacks=attacks)
 
 
 def command(name: str, options: Options, preset: Options) -> str:

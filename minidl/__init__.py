@@ -15,14 +15,28 @@ array([6.])
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import backend, compress, data, functional, kernels, models, nn, optim, report, robustness, testing
+from . import (
+    backend,
+    compress,
+    data,
+    functional,
+    kernels,
+    models,
+    nn,
+    objectives,
+    optim,
+    report,
+    robustness,
+    testing,
+    train,
+)
 from .backend import gpu_available, manual_seed
 from .kernels import num_threads, precision, set_num_threads, set_precision
-from .nn.weights import load, save
 from .settings import settings
 from .summary import summary
 from .tensor import Parameter, Tensor, no_grad, op
-from .train import evaluate, fit, objectives
+from .train import evaluate, fit
+from .weights import load, save
 
 if TYPE_CHECKING:
     from . import plot
@@ -58,6 +72,7 @@ __all__ = [
     "settings",
     "summary",
     "testing",
+    "train",
 ]
 
 

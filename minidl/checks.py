@@ -13,6 +13,8 @@ from .graph import Vjp
 from .kernels.shapes import Pair, output_sizes
 from .tools.numbers import number, numbers, pair, vector, whole_number, whole_numbers  # noqa: F401
 
+NEAR = 1e-3  # how far from 1 the sum of probabilities may be: those of float16 round to this
+
 # Arrays and images
 
 
@@ -96,6 +98,35 @@ def check_labels(labels: Any, count: int, classes: int | None, name: str) -> Arr
             f"({len(bad)} of {count} are out of range)"
         )
     return labels.astype(np.int64, copy=False)
+
+
+def check_targets(labels: Any, count: int, classes: int, name: str) -> Array:
+    """What a cross-entropy is asked for: classes (count,) as int64, or probabilities (count, classes), as they are."""
+    labels = labels if is_array(labels) else np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind != "f":
+        return check_labels(labels, count, classes, name)
+    if labels.shape != (count, classes):
+        raise ValueError(
+            f"{name}: labels are real numbers of shape {labels.shape}, and as probabilities of each class they must "
+            f"have shape {(count, classes)}"
+        )
+    if is_capturing():
+        return labels
+    values = to_numpy(labels).astype(np.float64)
+    sums = values.sum(axis=1)
+    bad = np.flatnonzero(~((values >= 0).all(axis=1) & (abs(sums - 1) <= NEAR)))  # NaN is no number of at least 0
+    if len(bad):
+        row = values[bad[0]]
+        wrong = (
+            f"NaN or infinite ({row})" if not np.isfinite(row).all()
+            else f"below 0 ({row.min():g})" if row.min() < 0
+            else f"of sum {sums[bad[0]]:g}"
+        )  # fmt: skip
+        raise ValueError(
+            f"{name}: the labels of image {bad[0]} are {wrong}, and probabilities are at least 0 and sum to 1 "
+            f"({len(bad)} of {count} are none): functional.softmax makes them of logits"
+        )
+    return labels
 
 
 def truths(operation: str, **arrays: Any) -> tuple[np.ndarray, ...]:

@@ -95,7 +95,7 @@ SHAPES = {
         ("shapes (2, 3) and (2, 3) do not fit", "must be equal"),
     ),
     "one-hot labels": (
-        lambda: F.cross_entropy(LOGITS, np.eye(3)[LABELS]),
+        lambda: F.cross_entropy(LOGITS, np.eye(3, dtype=int)[LABELS]),
         ("(4, 3)", "ask for (4,)", "labels.argmax(axis=1)"),
     ),
     "labels in a column": (lambda: F.cross_entropy(LOGITS, LABELS[:, None]), ("(4, 1)", "(4,)", "labels[:, 0]")),

@@ -16,6 +16,7 @@ from minidl.backend.cuda import card_name
 from minidl.backend.memory import release_memory
 from minidl.backend.recording import Replayed, fresh
 from minidl.data import Loader
+from minidl.functional.noise import open_uniform
 from minidl.train import NonFiniteLossError
 
 pytestmark = pytest.mark.gpu
@@ -107,6 +108,20 @@ def test_dropout_draws_anew_in_each_replay():
         assert abs((mask == 0).mean() - 0.25) < 0.03
     for i, mask in enumerate(masks):
         assert all(0.5 < (mask == other).mean() < 0.75 for other in masks[:i])  # 0.625 by chance
+
+
+def test_noise_draws_anew_in_each_replay():
+    mean = to_device(np.zeros((64, 64), np.float32), "gpu")
+    rng = np.random.default_rng(0)
+    draw = Replayed(lambda m: [F.gaussian(md.Tensor(m), md.Tensor(m + 4), rng).data, open_uniform(m, rng)])
+    drawn = [[to_numpy(a).copy() for a in draw(mean)] for _ in range(5)]
+    for normal, uniform in drawn:
+        assert abs(normal.mean()) < 0.15
+        assert abs(normal.std() - 2) < 0.1
+        assert abs(uniform.mean() - 0.5) < 0.02
+        assert 0 < uniform.min() < uniform.max() < 1
+    for i, (normal, _) in enumerate(drawn):
+        assert all(abs(np.corrcoef(normal.ravel(), other.ravel())[0, 1]) < 0.06 for other, _ in drawn[:i])
 
 
 def test_a_recording_follows_what_it_is_given_and_fresh_numbers():

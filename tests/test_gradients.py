@@ -142,6 +142,22 @@ case("tanh", "", lambda x: F.tanh(x), anywhere(3, 4))
 case("dropout", "training", lambda x: F.dropout(x, 0.3, rng=np.random.default_rng(1)) ** 2, anywhere(4, 5))
 case("dropout", "evaluation", lambda x: F.dropout(x, 0.3, training=False) ** 2, anywhere(4, 5))
 
+
+# noise
+def gaussian_of(seed):
+    return lambda mean, variance: F.gaussian(mean, variance, np.random.default_rng(seed)) ** 2
+
+
+def uncut(*shape):
+    """Weights for which log alpha is off the ends that cut it."""
+    return lambda rng: rng.choice([-1.0, 1.0], shape) * rng.uniform(0.3, 2, shape)
+
+
+case("gaussian", "", gaussian_of(1), anywhere(4, 5), positive(4, 5))
+case("log_alpha", "", lambda w, v: F.log_alpha(w, v) ** 2, uncut(3, 4), anywhere(3, 4))
+case("log_alpha", "cut", lambda w, v: F.log_alpha(w, 40 + 0 * v) * F.log_alpha(w, v), uncut(3, 4), anywhere(3, 4))
+case("variational_kl", "", lambda x: F.variational_kl(3 * x) ** 2, anywhere(3, 4))
+
 # layers with weights
 case("linear", "", F.linear, anywhere(4, 3), anywhere(3, 2), anywhere(2))
 case("linear", "no bias", F.linear, anywhere(4, 3), anywhere(3, 2))
@@ -237,6 +253,7 @@ for _size in (1, 2, 3, 5, 12):
 
 # loss
 LABELS = np.array([2, 0, 3, 3])
+SOFT = [[0, 0.25, 0.75, 0, 0], [1, 0, 0, 0, 0], [0.125, 0.125, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5, 0]]
 for _T in (0.5, 1.0, 20.0):
     case("softmax", f"T = {_T}", lambda g, T=_T: F.softmax(g, T), anywhere(4, 5))
     case("log_softmax", f"T = {_T}", lambda g, T=_T: F.log_softmax(g, T), anywhere(4, 5))
@@ -245,6 +262,12 @@ for _T in (0.5, 1.0, 20.0):
             "cross_entropy",
             f"T = {_T}, {_reduction}",
             lambda g, T=_T, r=_reduction: F.cross_entropy(g, LABELS, T, r),
+            anywhere(4, 5),
+        )
+        case(
+            "cross_entropy",
+            f"T = {_T}, {_reduction}, probabilities",
+            lambda g, T=_T, r=_reduction: F.cross_entropy(g, like(g, SOFT), T, r),
             anywhere(4, 5),
         )
 for _reduction in ("mean", "sum", "none"):

@@ -20,7 +20,8 @@ import minidl as md
 from minidl import compress, nn, optim, robustness
 from minidl import functional as F
 from minidl.checkpoint import Checkpoints
-from minidl.train import CrossEntropy
+from minidl.objectives import Adversarial, CrossEntropy, Distillation, Penalized
+from minidl.train import Guard
 from tests.test_public_surface import SURFACE, parameters
 
 INTEGERS = [np.dtype(c).type for c in "bBhHiIlL"]
@@ -129,6 +130,12 @@ def labels(value):
     return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(np.uint64) + np.uint64(2**63), [0.0] * 4]
 
 
+def probabilities(value):
+    arrays = [value.astype(kind) for kind in FLOATS]
+    bad = [value.astype(int), value > 0, value.astype(complex), 2 * value, -value, value[:-1], value * np.nan]
+    return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(str)]
+
+
 def counts(value):
     return [value.tolist(), *[value.astype(k) for k in INTEGERS], *layouts(value)], [value / 1, value == 1, -value, "1"]
 
@@ -167,7 +174,7 @@ def trained(optimizer=None, objective=None, images=IMAGES, labels=LABELS, epochs
 
 def layer(kind, inputs=None, **settings):
     """The layer itself, with the weights of one seed, and what it gives."""
-    if kind in (nn.Linear, nn.Conv2d, nn.LowRankConv2d):
+    if kind in (nn.Linear, nn.VariationalLinear, nn.Conv2d, nn.LowRankConv2d):
         settings["rng"] = rng()
     made = kind(**settings)
     return made, repr(made), (made(IMAGES) if inputs is None else made(inputs))
@@ -240,6 +247,9 @@ operation("relu", F.relu, LOGITS)
 operation("sigmoid", F.sigmoid, LOGITS)
 operation("tanh", F.tanh, LOGITS)
 operation("dropout", lambda x: F.dropout(x, rng=rng()), LOGITS)
+operation("gaussian", lambda m, v: F.gaussian(m, v, rng()), LOGITS, LOGITS**2)
+operation("log_alpha", F.log_alpha, LOGITS, LOGITS)
+operation("variational_kl", F.variational_kl, LOGITS)
 operation("flatten", F.flatten, IMAGES)
 operation("linear", F.linear, ROWS, MATRIX, BIAS)
 operation("conv2d", F.conv2d, IMAGES, WEIGHT, BIAS)
@@ -287,6 +297,12 @@ for f in (F.cross_entropy, F.margin_loss):
         labels,
         labels=LABELS,
     )
+rows(
+    "minidl.functional.cross_entropy",
+    lambda **s: gradients(lambda x: F.cross_entropy(x, **s), LOGITS),
+    probabilities,
+    labels=np.eye(20)[::-5] * 0.5 + np.eye(20)[::5] * 0.5,
+)
 rows(
     "minidl.functional.cross_entropy",
     lambda **s: gradients(lambda x: F.cross_entropy(x, LABELS, **s), LOGITS),
@@ -394,6 +410,85 @@ rows("minidl.compress.MagnitudePruner", pruned, number, final_sparsity=0.5)
 rows("minidl.compress.factorize", lambda **s: compress.factorize(rank=2, **s), reals, weight=WEIGHT)
 rows("minidl.compress.factorize", lambda **s: compress.factorize(WEIGHT, **s), whole, rank=2)
 rows("minidl.compress.low_rank", lambda ranks: compress.low_rank(model(), [ranks], init="svd"), whole, ranks=2)
+rows(
+    "minidl.compress.low_rank",
+    lambda condition: compress.low_rank(model(), [2], init="svd", condition=condition),
+    number,
+    condition=2,
+)
+
+
+def shrunk(**settings):
+    network = model()
+    compress.NuclearL1(network, **{"nuclear": 0.25, "l1": 0.125} | settings).step(1)
+    return network
+
+
+def settled(**settings):
+    network = compress.variational(model())
+    pruner = compress.NoisePruner(network, **{"at": 2, "sparsity": 0.5} | settings)
+    for t in range(4):
+        pruner.step(t)
+    return network, pruner.sparsity
+
+
+def ticket(**settings):
+    network = model()
+    optimizer = optim.SGD(network.parameters(), 0.125)
+    drawn = compress.lottery_ticket(network, optimizer, **{"sparsity": 0.5, "steps": 3, "part": 0.5} | settings)
+    for t in range(6):
+        drawn.step(t)
+    return network, drawn.rounds
+
+
+def randomly(**settings):
+    network = model()
+    settings = {"final_sparsity": 0.5, "start": 1, "every": 1, "count": 2} | settings
+    pruner = compress.RandomPruner(network, **settings, rng=rng())
+    for t in range(6):
+        pruner.step(t)
+    return network, pruner.sparsity
+
+
+rows("minidl.compress.variational", lambda **s: compress.variational(model(), **s), number, log_variance=0.5)
+rows("minidl.compress.l0", lambda **s: compress.l0(model(), **s), number, open_at_first=0.5)
+rows("minidl.compress.decompose", lambda ranks: compress.decompose(model(), [ranks], "denton"), whole, ranks=2)
+rows(
+    "minidl.compress.decompose",
+    lambda images: compress.decompose(model(), [2], "jaderberg", images),
+    reals,
+    images=IMAGES,
+)
+rows("minidl.compress.NoisePruner", settled, whole, at=2)
+rows("minidl.compress.NoisePruner", settled, number, sparsity=0.5)
+rows("minidl.compress.lottery_ticket", ticket, number, sparsity=0.5, part=0.5)
+rows("minidl.compress.lottery_ticket", ticket, whole, steps=3, rewind=1)
+rows("minidl.compress.RandomPruner", randomly, whole, start=1, every=1, count=2)
+rows("minidl.compress.RandomPruner", randomly, number, final_sparsity=0.5)
+rows(
+    "minidl.compress.hard_concrete",
+    lambda log_alpha: gradients(lambda x: compress.hard_concrete(x, rng=rng()), log_alpha),
+    reals,
+    log_alpha=LOGITS,
+)
+rows(
+    "minidl.compress.hard_concrete_open",
+    lambda log_alpha: gradients(compress.hard_concrete_open, log_alpha),
+    reals,
+    log_alpha=LOGITS,
+)
+rows(
+    "minidl.nn.VariationalLinear",
+    lambda **s: layer(nn.VariationalLinear, **s)[1],
+    whole,
+    in_features=3,
+    out_features=2,
+)
+rows("minidl.compress.NuclearL1", shrunk, number, nuclear=0.5, l1=0.25)
+rows("minidl.compress.NuclearL1", shrunk, whole, every=2)
+rows("minidl.compress.NuclearL1", lambda **s: shrunk(matrix="operator", **s), shape, input_shape=(8, 8, 3))
+rows("minidl.robustness.spectrum", lambda **s: str(robustness.spectrum(model(), **s)), shape, input_shape=(8, 8, 3))
+rows("minidl.robustness.spectrum", lambda **s: str(robustness.spectrum(model(), (8, 8, 3), **s)), whole, largest=2)
 rows("minidl.compress.cost", lambda **s: str(compress.cost(model(), **s)), shape, input_shape=(8, 8, 3))
 rows("minidl.summary", lambda **s: str(md.summary(model(), **s)), shape, input_shape=(8, 8, 3))
 rows(
@@ -468,9 +563,50 @@ rows("minidl.fit", lambda rate: trained(schedule=lambda t: rate), number, rate=0
 rows(
     "minidl.evaluate", lambda **s: md.evaluate(model(), [(IMAGES, LABELS)], progress=False, **s), number, temperature=2
 )
+rows(
+    "minidl.evaluate",
+    lambda **s: md.evaluate(model(), [(IMAGES, LABELS)], stochastic=True, progress=False, **s),
+    whole,
+    seed=2,
+)
 rows("minidl.fit", lambda **s: trained(**s), reals, images=IMAGES)
 rows("minidl.fit", lambda **s: trained(**s), labels, labels=LABELS)
-rows("minidl.train.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
+rows("minidl.objectives.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
+
+
+def attacking(**settings):
+    return trained(objective=Adversarial(**{"epsilon": 0.25, "rng": rng()} | settings))
+
+
+def guarded(**settings):
+    guard = Guard(model(), **{"images": IMAGES, "labels": LABELS, "epsilon": 0.25} | settings)
+    guard(md.train.Epoch(0, 0, 0, 0, 0, 0))
+    return guard.best, guard.fall
+
+
+rows("minidl.objectives.Adversarial", attacking, number, epsilon=0.25, step=0.125)
+rows("minidl.objectives.Adversarial", attacking, whole, steps=2)
+rows(
+    "minidl.objectives.Distillation",
+    lambda **s: trained(objective=Distillation(**{"teacher": model(), "temperature": 2} | s)),
+    number,
+    temperature=2,
+    mix=0.5,
+)
+
+
+def penalized(weight=0.5, ramp=(0, 4)):
+    network = nn.Sequential(nn.Flatten(), nn.VariationalLinear(IMAGES[0].size, 10, rng=rng()))
+    objective = Penalized(weight, ramp)
+    return [objective(network.eval(), md.Tensor(IMAGES), LABELS)[0].data for _ in range(6)]
+
+
+rows("minidl.objectives.Penalized", penalized, number, weight=0.5)
+TABLE.append(("minidl.objectives.Penalized", "ramp", whole, 2, lambda v: penalized(ramp=(v, 4))))
+rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
+rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
+rows("minidl.train.Guard", guarded, reals, images=IMAGES)
+rows("minidl.train.Guard", guarded, labels, labels=LABELS)
 
 
 def computed(data):
@@ -539,6 +675,8 @@ LEFT_OUT = {
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",
     "minidl.backend.recording.compare_replays": "its check is its own still, and takes Python's ints alone",
+    "minidl.compress.LotteryTicket": "lottery_ticket makes it, and checks its numbers",
+    "minidl.nn.VariationalConv2d": "takes what Conv2d takes",
     "minidl.fit.pruner": "an object; its numbers have rows: MagnitudePruner",
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
@@ -549,7 +687,7 @@ LEFT_OUT = {
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
-    "minidl.plot.diagnosis": "pictures: tests/plot",
+    "minidl.plot.diagnosis minidl.plot.spectrum": "pictures: tests/plot",
     "minidl.plot.feature_maps minidl.plot.graph minidl.plot.kernels minidl.plot.weights": "pictures: tests/plot",
 }
 LEFT_OUT = {place: why for places, why in LEFT_OUT.items() for place in places.split()}
@@ -558,8 +696,10 @@ NO_NUMBERS = re.compile(
 )
 SAYS = {
     "minidl.fit": ("cross_entropy",),
-    "minidl.train.CrossEntropy": ("cross_entropy",),
+    "minidl.objectives.CrossEntropy": ("cross_entropy",),
+    "minidl.train.Guard": ("fgsm",),
     "minidl.settings": ("set_num_threads",),
+    "minidl.nn.VariationalLinear": ("Linear",),
 }  # who refuses for it
 
 

@@ -23,11 +23,13 @@ from minidl.robustness import (
     Diagnosis,
     Flag,
     LayerBound,
+    LayerSpectrum,
     LipschitzBound,
     McNemar,
     SeedSummary,
     Smallest,
     SmoothedCertificate,
+    Spectrum,
     TransferMatrix,
     WorstCase,
 )
@@ -46,15 +48,27 @@ MODULES = [
     md.models,
     md.nn,
     md.nn.init,
+    md.objectives,
     md.optim,
     md.plot,
     recording,
     md.robustness,
     md.testing,
 ]
+TRAINING = ("Guard",)  # of minidl.train, whose rest is ``fit``'s own
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
-    *(SeedSummary, Smallest, TransferMatrix, WorstCase, Bounds, Certificate, SmoothedCertificate),
+    *(
+        SeedSummary,
+        Smallest,
+        TransferMatrix,
+        WorstCase,
+        Bounds,
+        Certificate,
+        SmoothedCertificate,
+        LayerSpectrum,
+        Spectrum,
+    ),
 )
 KINDS = (
     "array bool callable dict float generator imageset int iterable mapping model module names number object optimizer "
@@ -67,6 +81,7 @@ KIND = re.compile(rf"(?i:\b({KINDS.replace(' ', '|')})s?\b)|{SHAPES}")
 def surface():
     """{qualified name: function or class} of everything that users are meant to call."""
     found = {f"minidl.{name}": getattr(md, name) for name in md.__all__}
+    found |= {f"minidl.train.{name}": getattr(md.train, name) for name in TRAINING}
     for module in MODULES:
         names = getattr(module, "__all__", None) or [
             name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__

@@ -18,6 +18,7 @@ from minidl.backend.cuda import constant
 from minidl.backend.memory import card_memory, lasting, release_memory
 from minidl.backend.recording import Replayed, compare_replays, fresh, is_capturing
 from minidl.data import Loader
+from minidl.objectives import Adversarial, Distillation
 
 pytestmark = pytest.mark.gpu
 emulated = pytest.mark.skipif(
@@ -337,9 +338,35 @@ def test_adversarial_training_by_two_recordings():
     assert_same_bits(ends[0][1], ends[1][1])
 
 
-def fitted(recorded, method="momentum", epochs=4, on_epoch=None, batch_size=8, dropout=0.0, prune=False, seed=0):
+OBJECTIVES = {
+    "FGSM-RS": lambda: Adversarial(0.05, rng=np.random.default_rng(1)),
+    "N-FGSM": lambda: Adversarial(0.05, start="wide", rng=np.random.default_rng(1)),
+    "PGD": lambda: Adversarial(0.05, steps=3, rng=np.random.default_rng(1)),
+    "distillation": lambda: Distillation(small(9), 20),
+    "a mix": lambda: Distillation(small(9), 4, 0.5),
+    "both": lambda: Adversarial(0.05, loss=Distillation(small(9), 4, 0.5), rng=np.random.default_rng(1)),
+}
+
+
+def fitted(
+    recorded,
+    method="momentum",
+    epochs=4,
+    on_epoch=None,
+    batch_size=8,
+    dropout=0.0,
+    prune=False,
+    seed=0,
+    objective=None,
+    noisy=None,
+):
     """The weights and the losses of a training; kernel by kernel where it is not ``recorded``."""
     model, (images, labels) = small(seed, dropout), images_and_labels()
+    extras = {"objective": OBJECTIVES[objective]()} if objective else {}
+    if noisy is not None:
+        model = getattr(md.compress, noisy)(model)
+        after = [md.compress.NoisePruner(model, at=13, sparsity=0.5)]
+        extras = {"objective": md.objectives.Penalized(0.01, ramp=(2, 9)), "after_step": after}
     optimizer = METHODS[method][0](model.parameters(), lr=0.05, **METHODS[method][1])
     watch = None if on_epoch is None else lambda epoch: on_epoch(epoch.epoch, model, recorded)
     curve = md.fit(
@@ -351,6 +378,7 @@ def fitted(recorded, method="momentum", epochs=4, on_epoch=None, batch_size=8, d
         progress=False,
         on_epoch=watch,
         record=recorded,
+        **extras,
     )
     state = {f"state {i}.{j}": a for i, s in enumerate(optimizer.state) for j, a in enumerate(s)}
     return {**model.state_dict(), **state, "losses": np.array([row.loss for row in curve])}
@@ -360,11 +388,49 @@ def assert_recorded_as_it_is(**settings):
     assert_same_bits(fitted(True, **settings), fitted(False, **settings))
 
 
+NOISY = [{"noisy": "variational"}, {"noisy": "l0"}]
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("settings", [{}, {"batch_size": 12}, {"dropout": 0.5}, {"prune": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 12}, {"dropout": 0.5}, {"prune": True}, *NOISY], ids=str)
 def test_a_recorded_training_has_the_bits_of_one_that_is_not(method, settings):
-    """A last batch of another size, dropout, masks that grow."""
+    """A last batch of another size, dropout, masks that grow, weights that are random until they are pruned."""
     assert_recorded_as_it_is(method=method, **settings)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_recorded_objective_has_the_bits_of_one_that_is_not(objective):
+    """Random starts are drawn anew, running statistics move once, and a teacher is asked each time."""
+    assert_recorded_as_it_is(objective=objective, batch_size=12)
+
+
+def test_random_starts_are_drawn_anew_in_each_replay():
+    x, rng = on_card(np.zeros((64, 64))), np.random.default_rng(0)
+    start = Replayed(lambda x: [kernels.of(x).uniform(x, rng)])
+    drawn = [to_numpy(start(x)[0]).copy() for _ in range(5)]
+    for i, numbers in enumerate(drawn):
+        assert -1 <= numbers.min() < -0.99
+        assert 0.99 < numbers.max() < 1
+        assert abs(numbers.mean()) < 0.03
+        assert all(abs(np.corrcoef(numbers.ravel(), other.ravel())[0, 1]) < 0.05 for other in drawn[:i])
+
+
+def test_a_teacher_that_was_moved_is_read_where_it_is():
+    """Its weights are others, at another place, from the third epoch on."""
+
+    def trained(recorded):
+        objective, model, (images, labels) = Distillation(small(9), 4), small(), images_and_labels(16)
+
+        def change(epoch):
+            if epoch.epoch == 1:
+                objective.teacher.to("cpu").to("gpu")[8].weight.data[...] *= 2
+
+        batches, descent = Loader(on_card(images), labels, 8, seed=0), md.optim.SGD(model.parameters(), 0.05)
+        settings = {"objective": objective, "on_epoch": change, "record": recorded, "progress": False}
+        md.fit(model, batches, descent, 4, **settings)
+        return model.state_dict()
+
+    assert_same_bits(trained(True), trained(False))
 
 
 def test_an_attack_between_epochs():

@@ -80,7 +80,7 @@ def imagenette(weights: str, count: int = 8) -> None:
     """FC5 at 64 px: all of it beside its matrix products alone."""
     problem = md.study.load_problem("imagenette", 72, 64)
     model = md.models.fc5(image_size=64, channels=3).eval()
-    nn.weights.load(model, weights)
+    md.load(model, weights)
     rows = np.random.default_rng(0).permutation(len(problem.val))[:count]
     images, labels = problem.val.images[np.sort(rows)], problem.val.labels[np.sort(rows)]
     images, labels = next(iter(md.data.Loader(images, labels, count, crop=64, shuffle=False, prefetch=0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..backend import Array, array_module, as_array, is_array
 from ..nn import Conv2d, LowRankConv2d, Module
 from ..nn.low_rank import checked_rank, largest_rank
 from ..tensor import Parameter, Tensor
+from .conditioned import checked_condition, clipped
 
 INITS = ("scratch", "svd")
 
@@ -104,6 +105,7 @@ def low_rank(
     init: str = "scratch",
     norm: bool | None = None,
     rng: np.random.Generator | None = None,
+    condition: float | None = None,
 ) -> Module:
     """Replace convolutions by ``nn.LowRankConv2d``, in place. Optimisers and pruners are to be made afterwards.
 
@@ -121,6 +123,9 @@ def low_rank(
         it, and does not with "svd", where it would undo the likeness to the dense layer as soon as training begins.
     rng : numpy.random.Generator
         Draws fresh weights; by default the "init" stream that ``md.manual_seed`` resets.
+    condition : float >= 1, optional
+        A bound on largest over smallest singular value of each V and each H. The layers keep it, the weights are
+        clipped to it here, and again after each step where training has ``after_step=[WellConditioned(model)]``.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def low_rank(
     ------
     TypeError, ValueError
         When ranks has the wrong length (the layers and their largest ranks are listed), a rank is not one that its
-        layer allows, a layer to be replaced is pruned, or init is unknown. The model is left as it was.
+        layer allows, a layer to be replaced is pruned, init is unknown, or condition below 1. The model is left as it
+        was.
 
     Examples
     --------
@@ -142,15 +148,28 @@ def low_rank(
     """
     if init not in INITS:
         raise ValueError(f"low_rank: unknown init {init!r}: choose from {', '.join(map(repr, INITS))}")
-    chosen = [
-        (layer, _checked(name, layer, rank))
-        for (name, layer), rank in zip(_dense(model), _one_each(model, ranks), strict=True)
-        if rank is not None
-    ]
-    norm = init == "scratch" if norm is None else norm
-    new: dict[Module, Module] = {layer: _pair(layer, rank, init, norm, rng) for layer, rank in chosen}
+    layers = chosen(model, ranks, "low_rank")
+    norm, condition = init == "scratch" if norm is None else norm, checked_condition(condition)
+    new: dict[Module, Module] = {}
+    for layer, rank in layers:
+        new[layer] = pair = pair_of(layer, rank, init, norm, rng)
+        if condition is not None:
+            pair.condition = condition
+            for half in (pair.vertical, pair.horizontal):
+                half.weight.data[...] = clipped(half.weight.data, condition)
     model.replace_modules(lambda _, module: new.get(module, module))
     return new.get(model, model)
+
+
+def chosen(
+    model: Module, ranks: Any, who: str, check: Callable[[Any, tuple[int, ...], str], int] | None = None
+) -> list[tuple[Conv2d, int]]:
+    """(layer, rank) of each that gets one; ``check`` says what a layer allows, by default a pair's largest rank."""
+    return [
+        (layer, _checked(name, layer, rank, who, check or checked_rank))
+        for (name, layer), rank in zip(_dense(model), _one_each(model, ranks, who), strict=True)
+        if rank is not None
+    ]
 
 
 def _dense(model: Module) -> list[tuple[str, Conv2d]]:
@@ -165,7 +184,7 @@ def _dense(model: Module) -> list[tuple[str, Conv2d]]:
     return [(name, layer) for layer, name in found.items()]
 
 
-def _one_each(model: Module, ranks: Any) -> list[Any]:
+def _one_each(model: Module, ranks: Any, who: str) -> list[Any]:
     """The ranks as a list with one entry for each layer, or an error that says which layers these are."""
     layers = largest_ranks(model)
     one = isinstance(ranks, str) or not isinstance(ranks, Iterable)
@@ -175,14 +194,14 @@ def _one_each(model: Module, ranks: Any) -> list[Any]:
     what = f"ranks is {ranks!r}" if one else f"ranks has {len(entries)} entries"
     expected = "".join(f"\n  {name or type(model).__name__}: 1 to {largest}" for name, largest in layers.items())
     raise ValueError(
-        f"low_rank: {what}, and the model has {len(layers)} convolutions larger than 1 x 1: give a rank for each, or "
+        f"{who}: {what}, and the model has {len(layers)} convolutions larger than 1 x 1: give a rank for each, or "
         f"None to leave it dense, in this order{expected}"
     )
 
 
-def _checked(name: str, layer: Conv2d, rank: Any) -> int:
+def _checked(name: str, layer: Conv2d, rank: Any, who: str, check: Callable[[Any, tuple[int, ...], str], int]) -> int:
     """The rank, for a layer that can be replaced."""
-    where = f"low_rank: {name or type(layer).__name__}"
+    where = f"{who}: {name or type(layer).__name__}"
     if type(layer).forward is not Conv2d.forward or "forward" in vars(layer):
         raise ValueError(
             f"{where} is a {type(layer).__name__} with a forward of its own, which a pair of convolutions cannot stand "
@@ -193,10 +212,10 @@ def _checked(name: str, layer: Conv2d, rank: Any) -> int:
             f"{where} is pruned, and a low-rank pair would fill its zeros again: call low_rank first and prune the "
             "pair, or give the pruning up (weight.mask = None)"
         )
-    return checked_rank(rank, layer.weight.shape, where)
+    return check(rank, layer.weight.shape, where)
 
 
-def _pair(layer: Conv2d, rank: int, init: str, norm: bool, rng: np.random.Generator | None) -> LowRankConv2d:
+def pair_of(layer: Conv2d, rank: int, init: str, norm: bool, rng: np.random.Generator | None) -> LowRankConv2d:
     """What takes the place of a dense layer, in its precision, on its device, in its mode."""
     n, kh, kw, c = layer.weight.shape
     bias = layer.bias

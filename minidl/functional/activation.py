@@ -48,10 +48,15 @@ def sigmoid(x: Array) -> Result:
     array([0.5, 0. ], dtype=float32)
     """
     check_real(x, "sigmoid")
+    y = s_shaped(x)
+    return y, (lambda dy: dy * y * (1 - y),)
+
+
+def s_shaped(x: Array) -> Array:
+    """The sigmoid of an array."""
     xp = array_module(x)
     small = xp.exp(-xp.abs(x))
-    y = xp.where(x >= 0, 1, small) / (1 + small)
-    return y, (lambda dy: dy * y * (1 - y),)
+    return xp.where(x >= 0, 1, small) / (1 + small)
 
 
 @op

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, array_module, is_array
-from ..checks import check_labels, number
+from ..checks import check_labels, check_targets, number
 from ..tensor import op
 from .arithmetic import Result
+
+Check = Callable[[Any, int, int, str], Array]
 
 
 def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]:
@@ -117,13 +120,13 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Result:
 
 @op
 def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reduction: str = "mean") -> Result:
-    """L = -g_c / T + log sum_j exp(g_j / T) for each image of class c (report, eqs. (6)-(7) and (19)-(24)).
+    """L = -sum_k y[k] log p[k]; for a class c, -g_c / T + log sum_j exp(g_j / T) (report, eqs. (6)-(7), (19)-(24)).
 
     Parameters
     ----------
     logits : Tensor (B, classes)
-    labels : integer array (B,)
-        The class c of each image, counted from 0.
+    labels : integer array (B,), or array of real numbers (B, classes)
+        The class c of each image, counted from 0; or y, the probability of each class, as somebody else sees it.
     temperature : float > 0
     reduction : {"mean", "sum", "none"}
         The mean over the batch, the report's sum, or the loss of each image (B,).
@@ -131,8 +134,8 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     Raises
     ------
     TypeError, ValueError
-        When labels are not integers, not of shape (B,), or out of range; when the temperature is not above 0 and
-        finite.
+        When labels are not integers, not of shape (B,), or out of range; when probabilities are not of the logits'
+        shape, not finite, below 0, or do not sum to 1; when the temperature is not above 0 and finite.
 
     Warns
     -----
@@ -141,9 +144,9 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
 
     Notes
     -----
-    The gradient by the logits is (p - y) / T. For the true class it is computed as minus the sum of the other
-    classes' probabilities, which keeps its sign and its digits where p rounds to 1. FGSM, which takes signs, would
-    otherwise do nothing to an image that the network is sure of.
+    The gradient by the logits is (p - y) / T. For the likeliest class by the label it is computed as minus the sum of
+    the others, which keeps its sign and its digits where p and y round to 1. FGSM, which takes signs, would otherwise
+    do nothing to an image that the network is sure of. No gradient flows to the labels.
 
     Examples
     --------
@@ -153,25 +156,36 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     >>> F.cross_entropy(g, np.array([0])).backward()
     >>> g.grad  # 1 - p is 4e-18, far below the spacing of float32 at 1
     array([[-4.248354e-18,  4.248354e-18]], dtype=float32)
+    >>> F.cross_entropy(Tensor([[0.0, 0.0]]), np.array([[0.25, 0.75]])).item()
+    0.6931471824645996
     """
     xp = array_module(logits)
     z, temperature = _scaled(logits, temperature, "cross_entropy")
-    labels = xp.asarray(_checked(z, labels, reduction, "cross_entropy"))
+    y = _as_rows(_checked(z, labels, reduction, "cross_entropy", check_targets), z)  # (B, classes)
     _warn_of_probabilities(logits)
     rows = xp.arange(len(z))
     first = xp.zeros(z.shape, bool)
     first[rows, z.argmax(axis=1)] = True
     e = xp.exp(z)  # (B, classes), 1 at the largest logit
-    others = xp.where(first, 0, e).sum(axis=1)  # (B,)
-    each = xp.log1p(others) - z[rows, labels]
+    others = xp.where(first, 0, e).sum(axis=1, keepdims=True)  # (B, 1)
+    each = (y * xp.where(y > 0, xp.log1p(others) - z, 0)).sum(axis=1)  # all terms are positive: nothing cancels
 
     def grad_logits(dy: Array) -> Array:
-        p = e / (1 + others)[:, None]
-        p[rows, labels] = 0
-        p[rows, labels] = -p.sum(axis=1)  # p_c - 1
-        return p * _shared(dy, len(z), reduction) / temperature
+        slope = e / (1 + others) * y.sum(axis=1, keepdims=True) - y
+        likeliest = y.argmax(axis=1)
+        slope[rows, likeliest] = 0
+        slope[rows, likeliest] = -slope.sum(axis=1)
+        return slope * _shared(dy, len(z), reduction) / temperature
 
     return xp.asarray(_reduced(each, reduction)), (grad_logits,)
+
+
+def _as_rows(labels: Array, like: Array) -> Array:
+    """Probabilities (B, classes) in the precision of ``like`` and where it lies: 1 at the place of a class."""
+    xp = array_module(like)
+    labels = xp.asarray(labels)
+    rows = labels if labels.ndim == 2 else labels[:, None] == xp.arange(like.shape[1])
+    return rows.astype(like.dtype)
 
 
 @op
@@ -234,7 +248,7 @@ def margin_loss(logits: Array, labels: Any, reduction: str = "mean") -> Result:
     return xp.asarray(_reduced(each, reduction)), (grad_logits,)
 
 
-def _checked(logits: Array, labels: Any, reduction: str, name: str) -> Array:
+def _checked(logits: Array, labels: Any, reduction: str, name: str, check: Check = check_labels) -> Array:
     """The labels, when a loss can be computed from all three."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{name}: unknown reduction {reduction!r}: choose 'mean', 'sum' or 'none'")
@@ -242,7 +256,7 @@ def _checked(logits: Array, labels: Any, reduction: str, name: str) -> Array:
         raise ValueError(f"{name}: logits have shape {logits.shape}, and must have shape (B, classes)")
     if reduction == "mean" and not len(logits):
         raise ValueError(f"{name}: there are no images, of whose losses a mean could be taken")
-    return check_labels(labels, len(logits), logits.shape[1], name)
+    return check(labels, len(logits), logits.shape[1], name)
 
 
 def _warn_of_probabilities(logits: Array) -> None:

@@ -194,6 +194,14 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     return scale
 
 
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    """Numbers between -1 and 1, drawn evenly: as many as x has, and of its precision."""
+    drawn = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        drawn[place] = 2 * rng.random(dtype=np.float32) - 1
+    return drawn
+
+
 def relu(x: Array) -> Array:
     """max(x, 0), value by value."""
     y = np.empty_like(x)

@@ -159,6 +159,10 @@ def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     return array_module(x).asarray(kept * np.asarray(1 / (1 - p) if p < 1 else 0, x.dtype))
 
 
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    return array_module(x).asarray(2 * rng.random(x.shape, dtype=np.float32) - 1, x.dtype)
+
+
 def relu(x: Array) -> Array:
     return array_module(x).maximum(x, 0)
 

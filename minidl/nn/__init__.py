@@ -6,6 +6,7 @@ from .layers import Conv2d, Flatten, Linear, Sequential
 from .low_rank import LowRankConv2d
 from .modes import evaluation_mode, is_minidls_own
 from .module import Module
+from .noisy import VariationalConv2d, VariationalLinear
 from .normalization import BatchNorm2d, LocalResponseNorm, Normalize
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
@@ -26,6 +27,8 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "VariationalConv2d",
+    "VariationalLinear",
     "evaluation_mode",
     "init",
     "is_minidls_own",

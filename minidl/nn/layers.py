@@ -11,11 +11,11 @@ import numpy as np
 from .. import functional as F
 from ..backend import default_rng
 from ..checks import pair, whole_numbers
+from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair, Shape, output_size
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
 from .module import Module
-from .spectral import spectral_norm
 
 
 class Linear(Module):
@@ -51,8 +51,12 @@ class Linear(Module):
         self.weight = Parameter(uniform_fan_in(rng, (in_features, out_features), in_features))
         self.bias = Parameter(uniform_fan_in(rng, (out_features,), in_features)) if bias else None
 
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The layer's operation, of any weights of this shape."""
+        return F.linear(x, weight, bias)
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+        return self.affine(x, self.weight, self.bias)
 
     def formula(self, x: Tensor) -> str:
         n, m = self.weight.shape
@@ -65,7 +69,7 @@ class Linear(Module):
         return spectral_norm(self, x)
 
     def spread(self, radius: Tensor) -> Tensor:
-        return F.linear(radius, self.weight.abs())
+        return self.affine(radius, self.weight.abs())
 
 
 class Conv2d(Module):
@@ -114,8 +118,12 @@ class Conv2d(Module):
         self.weight = Parameter(uniform_fan_in(rng, (out_channels, *kernel, in_channels), fan_in))
         self.bias = Parameter(uniform_fan_in(rng, (out_channels,), fan_in)) if bias else None
 
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The layer's operation, of any weights of this shape."""
+        return F.conv2d(x, weight, bias, self.stride, self.padding)
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return self.affine(x, self.weight, self.bias)
 
     def formula(self, x: Tensor) -> str:
         return windows_formula(x.shape, self.weight.shape[1:3], self.stride, self.padding)
@@ -127,7 +135,7 @@ class Conv2d(Module):
         return spectral_norm(self, x)
 
     def spread(self, radius: Tensor) -> Tensor:
-        return F.conv2d(radius, self.weight.abs(), None, self.stride, self.padding)
+        return self.affine(radius, self.weight.abs())
 
 
 class Flatten(Module):

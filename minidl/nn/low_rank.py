@@ -47,6 +47,8 @@ class LowRankConv2d(Module):
     norm : BatchNorm2d or None
     horizontal : Conv2d
         H, with weights (N, 1, KW, K).
+    condition : float or None
+        The bound on largest over smallest singular value of V and of H that ``compress.WellConditioned`` keeps.
 
     Raises
     ------
@@ -68,6 +70,8 @@ class LowRankConv2d(Module):
     >>> layer.vertical.weight.size + layer.horizontal.weight.size, 3 * 8 * (16 + 32), 3 * 3 * 16 * 32
     (1152, 1152, 4608)
     """
+
+    condition: float | None = None
 
     def __init__(
         self,

@@ -13,11 +13,11 @@ from ..backend import Array, array_module
 from ..checks import pair
 from ..functional.lines import Lines
 from ..functional.pooling import window_pairs
+from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair, output_size
 from ..tensor import Tensor
 from .layers import windows_formula
 from .module import Module
-from .spectral import spectral_norm
 
 
 class MaxPool2d(Module):

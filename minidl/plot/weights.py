@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..compress.magnitude import prunable_weights
 from ..nn import Module
 from ..report.style import STYLES, TITLE, finish_axes, ink
+from ..sparsify.magnitude import prunable_weights
 from .labels import legend, percent
 from .picture import Picture, as_array
 

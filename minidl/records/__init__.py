@@ -4,18 +4,20 @@ from .attacks import read_attack, write_attack
 from .format import FORMAT, Layout
 from .outcome import Outcome
 from .read import DamagedError, NewerFormatError, read_made, read_run, read_study, read_table
-from .run import Attack, Pruning, Run
+from .run import Adversary, Attack, Proximal, Pruning, Run
 from .seal import CannotWriteError, hash_of, hash_of_all, write_file, write_sealed
 from .transfers import Transfer, TransferOutcome, read_transfer, write_transfer
 
 __all__ = [
     "FORMAT",
+    "Adversary",
     "Attack",
     "CannotWriteError",
     "DamagedError",
     "Layout",
     "NewerFormatError",
     "Outcome",
+    "Proximal",
     "Pruning",
     "Run",
     "Transfer",

@@ -96,7 +96,7 @@ FIGURE = fields(
         "title": SHORT,
         "model": SHORT,
         "batch_size": whole(1),
-        "varied": choice("sparsity", "low_rank", "temperature"),
+        "varied": choice("sparsity", "low_rank", "temperature", "defence"),
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
     },
@@ -175,6 +175,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "sparsity": PART,
     "low_rank": SHORT,
     "temperature": POSITIVE,
+    "defence": SHORT,
     "seed": whole(),
     "images": choice("fresh", "paired"),
     "method": choice(*METHODS),
@@ -196,7 +197,11 @@ RESULTS_TABLE: dict[str, Check] = {
     "multiply_adds": whole(),
     "flags": SHORT,
 }
-YOUNGER = {"method": "fgsm", "flags": ""}  # columns that older tables lack, and what they would have said
+YOUNGER = {
+    "method": "fgsm",
+    "flags": "",
+    "defence": "none",
+}  # columns that older tables lack, and what they would have said
 CLAIMS_TABLE: dict[str, Check] = {
     "claim": SHORT,
     "figure": NAME,
@@ -209,7 +214,7 @@ CLAIMS_TABLE: dict[str, Check] = {
     "reason": text(),
 }
 CURVE_TABLE: dict[str, Check] = {"epoch": whole()}
-TEXTS = frozenset("figure run model low_rank images method loss flags claim text verdict reason".split())
+TEXTS = frozenset("figure run model low_rank defence images method loss flags claim text verdict reason".split())
 
 
 def advice(kind: str, seconds: Any = None) -> str:

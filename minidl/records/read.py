@@ -89,8 +89,8 @@ def read_run(layout: Layout, name: str) -> dict[str, Any] | None:
         if record["device"] != run.device:
             raise SchemaError("device", record["device"], f"{run.device}, as in run")
         curve = record.get("curve")
-        if curve is not None and (len(curve) != run.epochs or curve[-1]["val_accuracy"] != record["val_accuracy"]):
-            raise SchemaError("curve", len(curve), f"{run.epochs} epochs, the last with val_accuracy as here")
+        if curve is not None and (len(curve) != run.all_epochs or curve[-1]["val_accuracy"] != record["val_accuracy"]):
+            raise SchemaError("curve", len(curve), f"{run.all_epochs} epochs, the last with val_accuracy as here")
         return record | {"run": json.loads(json.dumps(dataclasses.asdict(run)))}  # defaults too, that may be left out
 
     return read_file(layout.record(name), "run.json", parse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..sparsify.lottery import rounds_to
 from .setting import always_named, settle, short_hash
 
 ModelName = Literal["fc5", "alexnet", "resnet18"]
@@ -24,23 +25,35 @@ NO_TEMPERATURE = ("apgd", "auto", "certify")
 
 @dataclass(frozen=True)
 class Pruning:
-    """Magnitude pruning while a network trains (report, section 4.1).
+    """How weights become zero while a network trains: by magnitude (report, section 4.1), or in another way.
 
     Attributes
     ----------
     sparsity : float in (0, 1)
         The part of the weights that ends up zero.
-    scope : {"layer", "global"}
+    scope : {"layer", "global", "erk"}
     between : two floats in [0, 1]
         When it starts and ends, as parts of the training.
     steps : int
         Into how many pruning steps it is divided, at most.
+    method : {"magnitude", "random", "variational", "l0", "lottery"}
+        Noisy layers ("variational", "l0") are pruned once, at the end of ``between``; lottery tickets in rounds, of
+        all epochs each.
+    strength : float
+        Of the penalty of noisy layers, over the number of images.
+    part, rewind, control
+        Of lottery tickets; ``rewind`` as a part of a round.
     """
 
     sparsity: float
-    scope: Literal["layer", "global"] = always_named("layer")
+    scope: Literal["layer", "global", "erk"] = always_named("layer")
     between: tuple[float, float] = always_named((0.2, 0.7))
     steps: int = always_named(100)
+    method: Literal["magnitude", "random", "variational", "l0", "lottery"] = "magnitude"
+    strength: float = 1.0
+    part: float = 0.2
+    rewind: float = 0.0
+    control: Literal["winner", "random", "reinitialised"] = "winner"
 
     def __post_init__(self) -> None:
         settle(self)
@@ -61,6 +74,55 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class Proximal:
+    """Steps towards low rank and few weights after the optimiser's: see ``compress.NuclearL1``.
+
+    Attributes
+    ----------
+    nuclear, l1 : float
+        Each times the learning rate.
+    every : int
+        At each so many steps.
+    """
+
+    nuclear: float = 0.0
+    l1: float = 0.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Adversarial training: which attack moves the images that are trained on (``objectives.Adversarial``).
+
+    Attributes
+    ----------
+    epsilon : float
+        In 1/255 of the pixel range.
+    steps : int, at least 1
+    step : float, optional
+        In 1/255; by default the attack's own.
+    start : {"random", "image", "wide"}
+    """
+
+    epsilon: float
+    steps: int = 1
+    step: float | None = None
+    start: Literal["random", "image", "wide"] = "random"
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        one = {"random": "FGSM-RS", "image": "FGSM", "wide": "N-FGSM"}
+        return one[self.start] if self.steps == 1 else f"PGD-{self.steps}"
+
+
+@dataclass(frozen=True)
 class Run:
     """One network to train: everything that its weights depend on.
 
@@ -76,13 +138,22 @@ class Run:
     low_rank : str
         "none", the report's "LR1" or "LR2", or ranks divided by commas ("8,5,24", "-" for a dense layer).
     temperature : float > 0
-        T of the loss (report, eqs. 22-24).
+        T of the loss (report, eqs. 22-24), and of what a teacher answers.
     init : {"default", "he"}
         PyTorch's initial weights, or He's (``nn.init.he_uniform``).
     device : {"cpu", "gpu"}
         Whose rounding the weights have.
     precision : {"fast", "exact", "bfloat16"}
         Of the products; see ``set_precision``. A card's "fast" is TF32.
+    adversary : Adversary, optional
+        Whose attack moves the images that are trained on.
+    teacher : Run, optional
+        The network whose answers this one learns, which is trained first (``objectives.Distillation``).
+    mix : float in [0, 1]
+        The teacher's part of the loss.
+    proximal : Proximal, optional
+    condition : float >= 1, optional
+        The bound on the singular values of a low-rank network's V and H.
 
     Examples
     --------
@@ -107,9 +178,21 @@ class Run:
     init: Literal["default", "he"] = "default"
     device: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["fast", "exact", "bfloat16"] = "fast"
+    adversary: Adversary | None = None
+    teacher: Run | None = None
+    mix: float = 1.0
+    proximal: Proximal | None = None
+    condition: float | None = None
 
     def __post_init__(self) -> None:
         settle(self)
+
+    @property
+    def all_epochs(self) -> int:
+        """How many epochs its training has: a lottery ticket's rounds have ``epochs`` each."""
+        if self.pruning is None or self.pruning.method != "lottery":
+            return self.epochs
+        return self.epochs * (rounds_to(self.pruning.sparsity, self.pruning.part) + 1)
 
     @property
     def sparsity(self) -> float:
@@ -117,25 +200,49 @@ class Run:
         return self.pruning.sparsity if self.pruning else 0.0
 
     @property
+    def defence(self) -> str:
+        """What is done against attacks, apart from what makes the network smaller: "none", "FGSM-RS", "T = 20" ..."""
+        parts = [self.adversary.kind] if self.adversary else []
+        if self.teacher:
+            parts.append(f"distilled, T = {self.temperature:g}")
+        elif self.temperature != 1:
+            parts.append(f"T = {self.temperature:g}")
+        return ", ".join(parts) or "none"
+
+    @property
     def name(self) -> str:
         """What one reads of a run, and a hash of all that it is."""
         parts = [self.model, f"b{self.batch_size}", f"{self.data}{self.crop}"]
         if self.pruning:
-            parts.append(f"sparsity{100 * self.sparsity:g}")
+            way = "" if self.pruning.method == "magnitude" else f"{self.pruning.method}-"
+            parts.append(f"{way}sparsity{100 * self.sparsity:g}")
         if self.low_rank != "none":
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
         if self.temperature != 1:
             parts.append(f"T{self.temperature:g}")
+        if self.teacher:
+            parts.append("distilled")
+        if self.adversary:
+            parts.append(f"{self.adversary.kind}e{self.adversary.epsilon:g}")
         return "-".join([*parts, f"seed{self.seed}", short_hash(self)])
 
     def __str__(self) -> str:
         what = [f"{self.model}, batch {self.batch_size}"]
         if self.pruning:
-            what.append(f"sparsity {self.sparsity:.0%}")
+            way = "" if self.pruning.method == "magnitude" else f" by {self.pruning.method}"
+            what.append(f"sparsity {self.sparsity:.0%}{way}")
+        if self.proximal:
+            what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
         if self.low_rank != "none":
             what.append(f"low rank {self.low_rank}")
+        if self.condition is not None:
+            what.append(f"condition {self.condition:g}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
+        if self.teacher:
+            what.append("distilled")
+        if self.adversary:
+            what.append(f"{self.adversary.kind} training at {self.adversary.epsilon:g}/255")
         if self.device == "gpu":
             what.append("on a card" if self.precision == "fast" else f"on a card, {self.precision}")
         return ", ".join([*what, f"seed {self.seed}"])

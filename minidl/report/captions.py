@@ -16,6 +16,8 @@ ABOUT = {
     "low_rank": "Low-rank convolutions: each is a pair of a vertical and a horizontal one, through as few channels as "
     "the schedule says (report, section 4.2). LR2 has half the ranks of LR1.",
     "temperature": "High temperature: a network is trained for each T of its loss (report, section 4.3).",
+    "defence": "Adversarial training by FGSM, with random start (FGSM-RS), with a wide one (N-FGSM) and by PGD; high "
+    "temperature; and distillation, whose student learns at T what its teacher, trained at the same T, answers.",
 }
 VANISHED = (
     "The last panel counts, among all images, those that are right under attack and whose gradient had vanished: it "

@@ -1,7 +1,7 @@
-"""What the report reads off its figures, claims C1 to C9, tested on a study's results.
+"""What the report reads off its figures, claims C1 to C9, and what is claimed beyond it, tested on a study's results.
 
 Each claim is turned, before any result is seen, into one or a few quantities and the range it asks each to lie in
-(``nine.py``); ``verdict.py`` says when that holds.
+(``nine.py``, ``beyond.py``); ``verdict.py`` says when that holds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records.format import CLAIMS_TABLE, METHODS
+from .beyond import BEYOND
 from .evidence import Lines, MissingError
 from .nine import CLAIMS, Claim
 from .results import Results
@@ -18,7 +19,7 @@ from .verdict import Verdict, decide
 
 
 def claims(results: Results) -> list[Verdict]:
-    """Test all nine claims on what a study has so far: what is missing makes a verdict undecided, never an error.
+    """Test all claims on what a study has so far: what is missing makes a verdict undecided, never an error.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def claims(results: Results) -> list[Verdict]:
     -------
     list of Verdict
         C1 to C9, in this order; then each once more for every figure of the study in which other attacks meet the same
-        networks.
+        networks; then the claims beyond the report of whose figures the study has some.
 
     Examples
     --------
@@ -45,7 +46,10 @@ def claims(results: Results) -> list[Verdict]:
         (name, figure["figure"]) for name, claim in CLAIMS.items() for figure in others if claim.figure in figure["of"]
     ]
     nine = [(name, claim.figure) for name, claim in CLAIMS.items()]
-    return [_test(name, CLAIMS[name], figure, results) for name, figure in [*nine, *twins]]
+    ours = {entry["figure"].partition("-")[0] for entry in results.study["figures"]}
+    more = [(name, claim.figure) for name, claim in BEYOND.items() if claim.figure.partition("-")[0] in ours]
+    every = CLAIMS | BEYOND
+    return [_test(name, every[name], figure, results) for name, figure in [*nine, *twins, *more]]
 
 
 def write_claims(folder: str | Path) -> list[Verdict]:

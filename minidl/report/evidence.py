@@ -71,7 +71,7 @@ class Lines:
     Attributes
     ----------
     figure, varied : str
-        And what tells the lines apart: "sparsity", "low_rank" or "temperature".
+        And what tells the lines apart: "sparsity", "low_rank", "temperature" or "defence".
     levels : list
         The lines' values of it.
     seeds : list of int
@@ -95,7 +95,9 @@ class Lines:
         """Read the outcomes of a figure; MissingError when there is no seed that has all lines."""
         entry = next((entry for entry in results.study["figures"] if entry["figure"] == figure), None)
         if entry is None:
-            raise MissingError(f"Figure {figure} is not in this study: run it, with --figures {figure}.")
+            base, _, method = figure.partition("-")
+            how = f"--figures {base}" + f" --attacks {method}" * bool(method)
+            raise MissingError(f"Figure {figure} is not in this study: run it, with {how}.")
         attacks = entry["attacks"].get("paired", {})
         rows = {r["run"]: r for r in results.rows if r["figure"] == figure and r["images"] == "paired"}
         outcomes, unfinished = {}, []

@@ -79,7 +79,7 @@ def panels_of(results: Results, name: str) -> list[Panel]:
         return [Panel(shown, "sides", "images that stay right (%)", title, found)] if shown else []
     panels = _two_panels(lines, lettered=name in LETTERED)
     if (
-        results.figures[name]["varied"] == "temperature" and results.method(name) == "fgsm"
+        results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm"
     ):  # others come past a first gradient
         vanished = vanished_lines(results, name)
         if vanished:

@@ -14,6 +14,7 @@ LABELS: Mapping[str, Callable[[Any], str]] = {
     "sparsity": lambda s: f"sparsity {100 * s:g} %",
     "low_rank": lambda ranks: "full rank" if ranks == "none" else str(ranks),
     "temperature": lambda t: f"T = {t:g}",
+    "defence": lambda name: "no defence" if name == "none" else str(name),
 }
 
 

@@ -57,7 +57,7 @@ def _large(lines: Lines, baseline: Any) -> list[int]:
     return found
 
 
-def _above_chance(lines: Lines, baseline: Any) -> list[int]:
+def above_chance(lines: Lines, baseline: Any) -> list[int]:
     """The epsilons, 0 among them, at which the baseline is better than chance: elsewhere curves cannot differ much."""
     accuracy = lines.accuracy(baseline)
     labels = np.concatenate([lines.outcomes[baseline, seed].labels for seed in lines.seeds])
@@ -67,7 +67,7 @@ def _above_chance(lines: Lines, baseline: Any) -> list[int]:
     return found
 
 
-def _at(lines: Lines, epsilons: list[int]) -> str:
+def at_epsilons(lines: Lines, epsilons: list[int]) -> str:
     """ "epsilon 1, 2 / 255"."""
     return f"epsilon {', '.join(f'{255 * lines.epsilons[e]:.4g}' for e in epsilons)} / 255"
 
@@ -77,13 +77,13 @@ def _at(lines: Lines, epsilons: list[int]) -> str:
 
 def _drop_along_sparsity(lines: Lines, low: float, high: float) -> Part:
     at = _small(lines, 0)
-    name = f"Growth of the drop from sparsity 0 to 1, along the fitted line, at {_at(lines, at)}"
+    name = f"Growth of the drop from sparsity 0 to 1, along the fitted line, at {at_epsilons(lines, at)}"
     return Part(name, lines.difference(slope(lines.levels), at, drop=True), low, high)
 
 
 def _drop_against_dense(lines: Lines, sparsity: float, low: float, high: float) -> Part:
     at = _small(lines, 0)
-    name = f"Drop at sparsity {100 * sparsity:g} % less that at 0 %, at {_at(lines, at)}"
+    name = f"Drop at sparsity {100 * sparsity:g} % less that at 0 %, at {at_epsilons(lines, at)}"
     return Part(name, lines.difference({sparsity: 1, 0: -1}, at, drop=True), low, high)
 
 
@@ -92,8 +92,8 @@ def _c1(lines: Lines) -> list[Part]:
     name = "Growth of the accuracy from sparsity 0 to 1, along the fitted line, at {}"
     weights = slope(lines.levels)
     falling = [
-        Part(name.format(_at(lines, [e])), lines.difference(weights, [e]), -inf, -LEAST)
-        for e in _above_chance(lines, 0)
+        Part(name.format(at_epsilons(lines, [e])), lines.difference(weights, [e]), -inf, -LEAST)
+        for e in above_chance(lines, 0)
     ]
     return [*falling, _drop_along_sparsity(lines, LEAST, inf)]
 
@@ -128,7 +128,7 @@ def _between(lines: Lines, level: str, other: str, low: float, high: float, drop
     weights = {level: 1.0, other: -1.0}
     if drop:
         at = _small(lines, "none")
-        name = f"Drop of {level} less that of {other}, at {_at(lines, at)}"
+        name = f"Drop of {level} less that of {other}, at {at_epsilons(lines, at)}"
         return Part(name, lines.difference(weights, at, drop=True), low, high)
     return Part(f"Clean accuracy of {level} less that of {other}", lines.difference(weights, [0]), low, high)
 
@@ -147,7 +147,7 @@ def _c7(lines: Lines) -> list[Part]:
     lines.need("none", "LR1", "LR2")
     weights = {"LR1": 0.5, "LR2": 0.5, "none": -1.0}
     at = _small(lines, "none")
-    name = f"Drop of LR1 and LR2 together less that of none, at {_at(lines, at)}"
+    name = f"Drop of LR1 and LR2 together less that of none, at {at_epsilons(lines, at)}"
     return [
         _between(lines, "LR1", "none", -MARGIN, MARGIN, drop=False),
         _between(lines, "LR2", "none", -MARGIN, MARGIN, drop=False),
@@ -169,7 +169,9 @@ def _hot(lines: Lines) -> list[float]:
 def _gain(lines: Lines, at: list[int], low: float = -inf, high: float = inf) -> Part:
     hot = _hot(lines)
     weights = dict.fromkeys(hot, 1 / len(hot)) | {1: -1.0}
-    return Part(f"Accuracy of T > 1 less that of T = 1, at {_at(lines, at)}", lines.difference(weights, at), low, high)
+    return Part(
+        f"Accuracy of T > 1 less that of T = 1, at {at_epsilons(lines, at)}", lines.difference(weights, at), low, high
+    )
 
 
 def _c8(lines: Lines) -> list[Part]:
@@ -182,7 +184,7 @@ def _c8(lines: Lines) -> list[Part]:
 
 def _c9(lines: Lines) -> list[Part]:
     _hot(lines)
-    attacked = [e for e in _above_chance(lines, 1) if e > 0]
+    attacked = [e for e in above_chance(lines, 1) if e > 0]
     if not attacked:
         raise MissingError(f"Figure {lines.figure}: every epsilon brings the baseline to chance: run smaller ones.")
     return [_gain(lines, [e], low=LEAST) for e in attacked]

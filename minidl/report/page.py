@@ -99,7 +99,7 @@ def _summary(results: Results) -> dict[str, Any]:
 
 
 def _title(results: Results) -> str:
-    names = {"sparsity": "sparsity", "low_rank": "low rank", "temperature": "high temperature"}
+    names = {"sparsity": "sparsity", "low_rank": "low rank", "temperature": "high temperature", "defence": "defences"}
     varied = {names.get(figure["varied"], figure["varied"]): None for figure in results.figures.values()}
     if not varied:
         return "A study without figures"

@@ -1,6 +1,6 @@
-"""Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
+"""Attacks and certificates, and what measures by them; epsilons are in units of pixels in [0, 1], labels are (B,)."""
 
-from ..nn.spectral import spectral_norm
+from ..functional.spectral import spectral_norm
 from .attacks import (
     Attack,
     Flag,
@@ -37,6 +37,7 @@ from .doctor import Diagnosis, diagnose
 from .intervals import clopper_pearson_lower, paired_difference_interval, wilson_interval
 from .lipschitz import LayerBound, LipschitzBound, lipschitz_bound
 from .smallest import smallest_epsilon
+from .spectrum import LayerSpectrum, Spectrum, spectrum
 from .transfer import TransferMatrix, transfer
 
 __all__ = [
@@ -49,11 +50,13 @@ __all__ = [
     "Diagnosis",
     "Flag",
     "LayerBound",
+    "LayerSpectrum",
     "LipschitzBound",
     "McNemar",
     "SeedSummary",
     "Smallest",
     "SmoothedCertificate",
+    "Spectrum",
     "TransferMatrix",
     "TwoSided",
     "WorstCase",
@@ -82,6 +85,7 @@ __all__ = [
     "smallest_epsilon",
     "smooth",
     "spectral_norm",
+    "spectrum",
     "square",
     "transfer",
     "wilson_interval",

@@ -1,6 +1,6 @@
 """Studies: many networks trained and attacked, so that nothing is lost or done twice (docs/studies.md)."""
 
-from ..records import Attack, Pruning, Run
+from ..records import Adversary, Attack, Proximal, Pruning, Run
 from .examine import BAD, Finding, as_table, examine
 from .folder import BusyError, Folder
 from .plan import Figure, TransferFigure, Work, all_work, shard
@@ -12,6 +12,7 @@ from .work import Place, finish
 
 __all__ = [
     "BAD",
+    "Adversary",
     "Attack",
     "BusyError",
     "Ending",
@@ -20,6 +21,7 @@ __all__ = [
     "Folder",
     "Place",
     "Problem",
+    "Proximal",
     "Pruning",
     "Run",
     "Trained",

@@ -22,7 +22,7 @@ class Figure:
     figure : str
         Its number: "9", "13a".
     title : str
-    varied : {"sparsity", "low_rank", "temperature"}
+    varied : {"sparsity", "low_rank", "temperature", "defence"}
         What tells its lines apart.
     attacked : tuple of (Run, Attack)
         In the order of the lines. FGSM is done on fresh images and on the paired ones, other methods on these alone.
@@ -34,7 +34,7 @@ class Figure:
 
     figure: str
     title: str
-    varied: Literal["sparsity", "low_rank", "temperature"]
+    varied: Literal["sparsity", "low_rank", "temperature", "defence"]
     attacked: tuple[tuple[Run, Attack], ...]
     of: tuple[str, ...] = ()
     certificate: Attack | None = None
@@ -124,16 +124,22 @@ class Work:
     attacks: tuple[Attack, ...]
 
 
+def teachers_of(run: Run) -> list[Run]:
+    """Whom a run learns from, and whom these did: the first of them first."""
+    return [] if run.teacher is None else [*teachers_of(run.teacher), run.teacher]
+
+
 def all_work(figures: Iterable[Figure | TransferFigure]) -> list[Work]:
-    """Each run of the figures once, in the order in which they first need it."""
-    attacks: dict[Run, dict[Attack, None]] = {}
+    """Each run of the figures once, in the order in which they first need it; teachers come before who learns."""
+    figures = list(figures)
+    everyone = (each for figure in figures for run in figure.runs for each in (*teachers_of(run), run))
+    attacks: dict[Run, dict[Attack, None]] = {run: {} for run in everyone}
     for figure in figures:
         if isinstance(figure, TransferFigure):
-            attacks |= {run: attacks.get(run, {}) for run in figure.runs}
             continue
         for images in figure.images:
             for run, attack in figure.attacks(images).items():
-                attacks.setdefault(run, {})[attack] = None
+                attacks[run][attack] = None
         if figure.certificate:
             for run in figure.runs:
                 attacks[run][figure.certificate] = None

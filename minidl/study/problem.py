@@ -51,7 +51,7 @@ class Problem:
             he_uniform(model)
         if run.low_rank != "none":  # its pairs of convolutions have He's variance of their own accord
             rng = streams(run.seed)["init"].spawn(1)[0]
-            compress.low_rank(model, ranks(run.low_rank, run.model, model), rng=rng)
+            compress.low_rank(model, ranks(run.low_rank, run.model, model), rng=rng, condition=run.condition)
         return model.to(run.device)
 
     def batches(self, run: Run) -> Loader:

@@ -67,4 +67,4 @@ class StudyProgress:
 
 def _kind(piece: Work) -> Hashable:
     """Runs of one kind take about the same time."""
-    return piece.run.model, piece.run.epochs, piece.run.crop, piece.run.pruning is not None, piece.run.low_rank
+    return piece.run.model, piece.run.all_epochs, piece.run.crop, piece.run.pruning is not None, piece.run.low_rank

@@ -17,7 +17,7 @@ from ..report.tables import to_csv
 from ..tools.progress import say
 from .folder import BusyError, Folder, origin
 from .made import say_made, why_to_make
-from .plan import Figure, TransferFigure, Work, all_work, shard
+from .plan import Figure, TransferFigure, Work, all_work, shard, teachers_of
 from .pool import LostSchedulerError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
@@ -151,7 +151,7 @@ def _wait_for(
     while (left := [piece for piece in _unfinished(folder, work) if piece.run.name not in failed]) and (
         time.monotonic() < until
     ):
-        free = [piece for piece in left if not folder.is_busy(piece.run.name)]
+        free = [p for p in left if not any(folder.is_busy(run.name) for run in (p.run, *teachers_of(p.run)))]
         if free:
             more, _ = _do_all(free, place, workers)
             failed |= more

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..records import Attack, Outcome, read_attack
+from ..records import Attack, Outcome, Run, read_attack
+from ..records.setting import from_record
 from ..report import Results
 from ..report.flags import flags_of
 from ..robustness import paired_difference_interval, wilson_interval
@@ -39,6 +40,7 @@ def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) ->
         "sparsity": what["pruning"]["sparsity"] if what["pruning"] else 0.0,
         "low_rank": what["low_rank"],
         "temperature": what["temperature"],
+        "defence": from_record(Run, what, "run").defence,
         "seed": what["seed"],
         "images": how.images,
         "method": how.method,

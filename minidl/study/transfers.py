@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..nn.weights import load
 from ..records import Run, Transfer, TransferOutcome, hash_of, read_transfer, write_transfer
 from ..robustness import ZeroGradientWarning
 from ..robustness.transfer import seen
 from ..settings import settings
 from ..tools.progress import quiet, say
+from ..weights import load
 from .folder import Folder
 from .measure import attacker
 from .plan import TransferFigure

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..compress import MagnitudePruner
+from ..sparsify.scopes import Pruner
 from ..train import Epoch
 
 _parts = itertools.count()  # of this process
@@ -47,7 +47,7 @@ class EventFile:
         except OSError as error:
             self._give_up(error)
 
-    def add(self, epoch: Epoch, pruner: MagnitudePruner | None) -> None:
+    def add(self, epoch: Epoch, pruner: Pruner | None) -> None:
         """The figures of an epoch, under the number of epochs done."""
         if self._writer is None:
             return
@@ -79,7 +79,7 @@ class EventFile:
         )
 
 
-def _figures(epoch: Epoch, pruner: MagnitudePruner | None) -> dict[str, float | None]:
+def _figures(epoch: Epoch, pruner: Pruner | None) -> dict[str, float | None]:
     figures = {
         "loss/training": epoch.loss,
         "loss/validation": epoch.val_loss,

@@ -12,12 +12,12 @@ from .. import compress
 from ..backend.cuda import card_name
 from ..checkpoint import Checkpoints
 from ..nn import Module
-from ..nn.weights import load, save
 from ..records import FORMAT, Attack, Run, hash_of, write_sealed
 from ..records.seal import cannot_write
 from ..report import write_csv
 from ..settings import settings
 from ..tools.progress import quiet, say
+from ..weights import load, save
 from .folder import Folder, origin
 from .measure import measure
 from .problem import Problem, load_problem
@@ -79,15 +79,17 @@ def _missing(run: Run, attacks: Sequence[Attack], folder: Folder) -> list[Attack
     return [attack for attack in attacks if not folder.is_attacked(run, attack)]
 
 
-def _trained(run: Run, attacks: Sequence[Attack], problem: Problem, folder: Folder, place: Place) -> Module | None:
-    """The network, trained if it is not, where there is something left to attack.
+def _trained(
+    run: Run, attacks: Sequence[Attack] | None, problem: Problem, folder: Folder, place: Place
+) -> Module | None:
+    """The network, trained if it is not, where there is something left to attack, or no attacks are given at all.
 
     Weights are needed for that alone. If they are not there, or not those that were trained, they are trained anew.
     """
     record = folder.record(run)
     if record is None:
         _train(run, problem, folder, place)
-    elif not _missing(run, attacks, folder):
+    elif attacks is not None and not _missing(run, attacks, folder):
         return None
     for _ in range(2):
         path, model = folder.layout.weights(run.name), problem.model(run).eval()
@@ -103,12 +105,24 @@ def _trained(run: Run, attacks: Sequence[Attack], problem: Problem, folder: Fold
     raise OSError(f"{path} cannot be read back after it was written: is the disk sound?")
 
 
+def _teacher(run: Run, place: Place) -> Module | None:
+    """The trained network that the run learns from: trained now if it is not there, by this process alone."""
+    if run.teacher is None:
+        return None
+    folder, problem = Folder(place.out), load_problem(run.data, run.pixels, run.crop, place.data_root)
+    with folder.working_on(run.teacher), settings(precision=run.teacher.precision):
+        model = _trained(run.teacher, None, problem, folder, place)
+        Checkpoints(folder.run(run.teacher)).clear()
+    return model
+
+
 def _train(run: Run, problem: Problem, folder: Folder, place: Place) -> None:
     """Train the network and write what is kept of it, run.json last: its presence says that all is there."""
+    teacher = _teacher(run, place)
     path, weights = folder.run(run), folder.layout.weights(run.name)
     check_room(path, lambda: problem.model(run))
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    trained = train(run, problem, path, place.checkpoint_share, place.progress)
+    trained = train(run, problem, path, place.checkpoint_share, place.progress, teacher)
     cost = compress.cost(trained.model, (problem.crop, problem.crop, problem.train.images.shape[3]))
     try:
         save(trained.model, weights)

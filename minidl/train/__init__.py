@@ -2,21 +2,25 @@
 
 from .evaluate import Score, evaluate
 from .fit import Epoch, fit
+from .guard import CatastrophicOverfittingError, CatastrophicOverfittingWarning, Guard, Watched
 from .loop import AfterStep, Batches, NonFiniteLossError
-from .objectives import CrossEntropy, Objective
 from .state import Snapshot, State, StateError
+from .values import StateWarning
 
 __all__ = [
     "AfterStep",
     "Batches",
-    "CrossEntropy",
+    "CatastrophicOverfittingError",
+    "CatastrophicOverfittingWarning",
     "Epoch",
+    "Guard",
     "NonFiniteLossError",
-    "Objective",
     "Score",
     "Snapshot",
     "State",
     "StateError",
+    "StateWarning",
+    "Watched",
     "evaluate",
     "fit",
 ]

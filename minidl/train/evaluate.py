@@ -14,7 +14,7 @@ from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
 from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
-from ..checks import number
+from ..checks import number, whole_number
 from ..data import ImageSet
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
@@ -41,13 +41,16 @@ class Tally:
         self._lost: Any = 0
         self._started, self._seconds = time.perf_counter(), 0.0
 
-    def add(self, loss: Array, logits: Array, labels: Array) -> None:
+    def add(self, loss: Array, logits: Array, labels: Array, answers: Array | None = None) -> None:
+        """``answers``: the classes (B,) that the model gives, if others than those of the largest logits."""
         count = len(labels)
         self.count += count
         self._loss = self._loss + loss.astype(np.float64) * count
         xp = array_module(logits)
         known = xp.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
-        right = (logits.argmax(axis=1) == xp.asarray(labels)) & known  # report, eq. (8)
+        classes = xp.asarray(labels) if np.ndim(labels) == 1 else xp.asarray(labels).argmax(axis=1)
+        answers = logits.argmax(axis=1) if answers is None else answers  # report, eq. (8)
+        right = (answers == classes) & known
         self._right = self._right + right.sum()
         self._lost = self._lost + (~known).sum()
         self._seconds = time.perf_counter() - self._started
@@ -78,7 +81,13 @@ class Tally:
 
 
 def evaluate(
-    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, *, progress: bool = True
+    model: Module,
+    batches: Iterable[tuple[Any, Any]],
+    temperature: float = 1.0,
+    *,
+    stochastic: bool = False,
+    seed: int = 0,
+    progress: bool = True,
 ) -> Score:
     """Mean loss and accuracy over batches, in evaluation mode: is argmax_k p_k (report, eq. (8)) the true class?
 
@@ -87,9 +96,15 @@ def evaluate(
     model : Module
         From images to logits. Its mode is restored afterwards.
     batches : iterable of (images (B, H, W, C) in [0, 1], integer labels (B,))
-        A ``data.Loader`` with ``shuffle=False``, say.
+        A ``data.Loader`` with ``shuffle=False``, say. Of labels that are probabilities (B, classes), as for
+        ``cross_entropy``, the likeliest class counts as the true one.
     temperature : float > 0
-        Of the loss; it does not change the accuracy.
+        Of the loss; it does not change the accuracy, unless classes are drawn.
+    stochastic : bool
+        Whether each image's class is drawn from p, its probabilities at this temperature, as some do (report, section
+        2.1), instead of taken where p is largest. The accuracy is then, on average, the mean p of the true class.
+    seed : int, at least 0
+        Of what is drawn: a number for each image, in the order of the batches, however large these are.
     progress : bool
         A bar on a terminal or in a notebook, elsewhere a line at the end. False: silence.
 
@@ -119,9 +134,10 @@ def evaluate(
     """
     check_batches(batches, "evaluate")
     temperature = number(temperature, "temperature", "(0, inf)", "evaluate")
+    rng = np.random.default_rng(whole_number(seed, "seed", 0, "evaluate")) if stochastic else None
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar:
-        tally = measure(model, batches, temperature, bar)
+        tally = measure(model, batches, temperature, bar, rng)
         if not tally.count:
             raise ValueError("evaluate: there are no batches to evaluate on")
         bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
@@ -136,19 +152,31 @@ def evaluate(
 
 
 def measure(
-    model: Module, batches: Iterable[tuple[Any, Any]], temperature: float = 1.0, bar: ProgressBar | None = None
+    model: Module,
+    batches: Iterable[tuple[Any, Any]],
+    temperature: float = 1.0,
+    bar: ProgressBar | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Tally:
-    """Losses and right answers over batches, in evaluation mode, without a word about them."""
+    """Losses and right answers, drawn where there is an ``rng``, in evaluation mode, without a word about them."""
     tally = Tally()
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
             x = as_input(images, model, "evaluate")
             with room_for("evaluate", len(labels), partial(_forward, model, x.data)):
                 logits = with_all_memory(partial(model, x))
-            tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels)
+            answers = None if rng is None else drawn(logits.data, temperature, rng)
+            tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels, answers)
             if bar is not None:
                 bar.advance()
     return tally
+
+
+def drawn(logits: Array, temperature: float, rng: np.random.Generator) -> Array:
+    """A class (B,) of each image, by its probabilities: where a number drawn evenly falls among their sums."""
+    sums = F.softmax(logits, temperature).data.astype(np.float64).cumsum(axis=1)  # (B, classes), rising
+    at = array_module(logits).asarray(rng.random(len(logits)))[:, None] * sums[:, -1:]
+    return (sums[:, :-1] <= at).sum(axis=1)
 
 
 def _forward(model: Module, images: Array, count: int) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from ..checks import number, whole_numbers
 from ..nn import Module
+from ..objectives import CrossEntropy, Objective
 from ..optim import Optimizer, Schedule
 from ..tensor import Parameter
 from ..tools.progress import ProgressBar
 from .evaluate import check_batches, evaluate
 from .loop import AfterStep, Batches, Training
-from .objectives import CrossEntropy, Objective
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def fit(
     ----------
     model : Module
         From images to logits; changed in place and left in evaluation mode.
-    batches : data.Loader, or any sized iterable of (images (B, H, W, C) in [0, 1], integer labels (B,))
+    batches : data.Loader, or any sized iterable of (images (B, H, W, C) in [0, 1], labels)
+        Labels are whole numbers (B,), or the probability of each class (B, classes), as for ``cross_entropy``.
     optimizer : optim.Optimizer
     epochs : int
         How often to go through the batches.

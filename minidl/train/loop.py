@@ -14,11 +14,11 @@ from ..backend.capacity import room_for
 from ..backend.recording import Replayed
 from ..checks import number
 from ..nn import Module, evaluation_mode, is_minidls_own
+from ..objectives import Objective, plain
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .evaluate import Score, Tally, as_input, measure
-from .objectives import Objective
 from .state import Snapshot, State
 
 
@@ -67,8 +67,8 @@ class Training:
         self.after_step, self.batches, self.schedule = after_step, batches, schedule
         self.state = State(model, optimizer, objective, after_step, batches)
         if record is None:
-            ours = type(objective).__module__.startswith("minidl.")
-            record = ours and optimizer.is_minidls_own() and is_minidls_own(model)
+            ours = is_minidls_own(model) and optimizer.is_minidls_own()
+            record = ours and plain.is_minidls_own(objective)
         self._record = record
         self._step = self._replayed()
         self._good: Snapshot | None = None  # from which an epoch went well
@@ -118,7 +118,7 @@ class Training:
             with room_for("fit", len(images), lambda count: self._rehearse(images[:count], labels[:count])):
                 x = as_input(images, self.model, "fit").data
                 if self._classes is not None:  # a step that is replayed cannot look at its labels
-                    F.check_labels(labels, len(x), self._classes, "cross_entropy")
+                    F.check_targets(labels, len(x), self._classes, "cross_entropy")
                 loss, logits, *gradients = self._step(x, labels)
         except MemoryError:
             self.state.restore(start)

@@ -255,7 +255,7 @@ def test_a_curve_is_drawn_as_measured(rng):
     assert band[:, 1].max() == pytest.approx(100 * curve.accuracy_band[1].max())
     with pytest.raises(TypeError, match="robustness.accuracy_curve"):
         md.plot.accuracy(curve.accuracy)
-    with pytest.raises(ValueError, match="no curves"):
+    with pytest.raises(ValueError, match="accuracy: .*nothing to draw"):
         md.plot.accuracy({})
 
 
@@ -283,3 +283,25 @@ def test_the_diagnosis_shows_the_paths_of_loss_and_margin():
 def test_only_a_diagnosis_is_drawn():
     with pytest.raises(TypeError, match="robustness.diagnose returns, and got a float"):
         md.plot.diagnosis(0.5)
+
+
+# Spectra
+
+
+def test_a_spectrum_is_drawn_layer_by_layer():
+    spectra = {}
+    for name, diagonal in (("a", [4.0, 2.0, 1.0]), ("b", [5.0, 5.0, 0.0])):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+        model[0].weight.data[...] = np.diag(diagonal)
+        spectra[name] = md.robustness.spectrum(model, (3,))
+    picture = md.plot.spectrum(spectra)
+    assert [axes.get_title() for axes in picture.axes] == ["0", "2"]
+    a, rank_of_a, b, rank_of_b = picture.axes[0].lines
+    np.testing.assert_allclose(a.get_ydata(), [1, 0.5, 0.25])
+    np.testing.assert_allclose(b.get_ydata(), [1, 1, 0])
+    assert rank_of_a.get_xdata()[0] == pytest.approx(100 * 49 / 21 / 3)
+    assert rank_of_b.get_xdata()[0] == pytest.approx(100 * 2 / 3)
+    assert [text.get_text() for text in picture.legends[0].get_texts()] == ["a", "b"]
+    for wrong, error in (({}, ValueError), ("a", TypeError), ({"a": 1}, TypeError)):
+        with pytest.raises(error, match="spectrum: "):
+            md.plot.spectrum(wrong)

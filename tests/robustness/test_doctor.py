@@ -8,6 +8,7 @@ import pytest
 import minidl as md
 from minidl import nn
 from minidl.robustness import ZeroGradientWarning, certified, diagnose, fgsm
+from minidl.train.evaluate import drawn
 from tests.robustness.test_auto_attack import Wrapped, dropped, rounded
 from tests.robustness.twins import digits_cnn
 
@@ -81,14 +82,21 @@ def test_the_advice_is_good(hot, digits):
     assert diagnose(hot, images, labels, 0.1, loss="margin").flags == ()
 
 
+def drawn_at_random(logits, rng=np.random.default_rng(0)):  # noqa: B008
+    """The class that is drawn from p, as an answer that is sure of it."""
+    classes = drawn(logits.data, 1.0, rng)
+    return md.Tensor(10 * (classes[:, None] == np.arange(10)).astype(logits.dtype))
+
+
 @pytest.mark.parametrize(
     ("change", "expected", "absent"),
     [
         ({"before": rounded}, {"I1", "I6", "gradients are zero"}, {"random", "not logits"}),
         ({"before": dropped}, {"random"}, {"I1"}),
         ({"after": md.functional.softmax}, {"not logits"}, {"random", "I1"}),
+        ({"after": drawn_at_random}, {"random", "gradients are zero"}, {"not logits"}),
     ],
-    ids=["rounded input", "active dropout", "probabilities"],
+    ids=["rounded input", "active dropout", "probabilities", "a class that is drawn"],
 )
 def test_models_that_hide(digits, change, expected, absent):
     model, images, labels = digits
@@ -137,6 +145,17 @@ def test_the_number_is_pgds(digits):
     assert diagnosis.clean_accuracy == pytest.approx(0.9)
     np.testing.assert_array_equal(diagnosis.right, np.arange(40) >= 4)
     np.testing.assert_array_equal(diagnosis.margin[0] < 0, diagnosis.right)
+
+
+def test_a_network_whose_logits_are_all_equal_has_class_0_right(digits):
+    """As everywhere the answer is the first of the largest logits; and no attack can move a pixel of it."""
+    _, images, labels = digits
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    dead[1].weight.data[...] = dead[1].bias.data[...] = 0
+    diagnosis = diagnose(dead, images, labels, 0.1, steps=3, queries=3)
+    np.testing.assert_array_equal(diagnosis.right, labels == 0)
+    assert diagnosis.accuracy == diagnosis.clean_accuracy == (labels == 0).mean() > 0
+    assert {"I1", "I6", "gradients are zero"} <= names(diagnosis)
 
 
 def test_one_epsilon_above_zero(digits):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minidl import robustness
-from minidl.nn.weights import load
 from minidl.records import read_attack
 from minidl.settings import settings
 from minidl.study import Attack, Figure, Folder, Place, Run, all_work, finish, load_problem, work
+from minidl.weights import load
 
 RUN = Run("digits", 8, 8, "fc5", 128, epochs=2, lr=0.05)
 FGSM = Attack((0, 16, 48), images="paired")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minidl import compress
-from minidl.study import Attack, Figure, Pruning, Run, all_work, load_problem, shard
+from minidl.study import Adversary, Attack, Figure, Pruning, Run, all_work, load_problem, shard
 from minidl.study.problem import ranks
 from minidl.study.training import check
 
@@ -29,6 +29,9 @@ CHANGES = {
     "device": "gpu",
     "precision": "exact",
     "data": "imagenette",
+    "adversary": Adversary(8.0),
+    "teacher": RUN,
+    "mix": 0.5,
 }
 
 
@@ -38,6 +41,10 @@ def test_a_name_stands_for_everything_that_a_run_is():
     changed += [
         dataclasses.replace(RUN, pruning=dataclasses.replace(Pruning(0.5), **{name: value}))
         for name, value in {"sparsity": 0.6, "scope": "global", "between": (0.1, 0.7), "steps": 7}.items()
+    ]
+    changed += [
+        dataclasses.replace(RUN, adversary=dataclasses.replace(Adversary(8.0), **{name: value}))
+        for name, value in {"epsilon": 4.0, "steps": 2, "step": 3.0, "start": "image"}.items()
     ]
     names = {run.name for run in [RUN, *changed]}
     assert len(names) == 1 + len(changed)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from minidl import report, robustness
-from minidl.nn.weights import load
 from minidl.records import read_transfer
 from minidl.report.flags import flags_of_run
 from minidl.settings import settings
@@ -24,6 +23,7 @@ from minidl.study import (
     run_study,
     write_report,
 )
+from minidl.weights import load
 
 EPSILONS = (0, 16, 48)
 FGSM = Attack(EPSILONS)

@@ -3,7 +3,7 @@
 Same names, signatures and meaning as ``loops``, which explains them. What is of another type, empty or larger than an
 int can count goes to ``portable``. No two threads ever write to one place, and every sum has its order, so that the
 same card gives the same bits. Nothing here waits for the card, or sends it numbers that change: a step can be recorded
-(``replay``).
+(``backend.recording``).
 
 =================  ======================================================================================
 ``convolution``    windows written as rows (im2col), multiplied, and added up again (col2im)
@@ -48,6 +48,7 @@ batch_norm_grad_fixed = with_fallback(normalization.batch_norm_grad_fixed, _fits
 relu = with_fallback(elementwise.relu, _fits)
 relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
+uniform = with_fallback(elementwise.uniform, _fits)
 sgd_step = with_fallback(elementwise.sgd_step, _with_masks, alike=True, in_place=True)
 adam_step = with_fallback(elementwise.adam_step, _with_masks, alike=True, in_place=True)
 

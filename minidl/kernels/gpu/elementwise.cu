@@ -1,4 +1,4 @@
-// What goes number by number: ReLU, dropout and the optimisers' steps, each in one pass over memory.
+// What goes number by number: ReLU, random numbers and the optimisers' steps, each in one pass over memory.
 // What changes from step to step, the learning rate say, is read from the card's memory: a recorded step keeps the
 // arguments that it was recorded with.
 
@@ -24,18 +24,29 @@ extern "C" __global__ void add_up(
     }
 }
 
-// Dropout: 0 with probability p, else 1 / (1 - p). The i-th number depends on the key and on i alone (splitmix64:
-// Steele, Lea and Flood 2014).
+// The i-th random number of a key, in [0, 1), of 53 bits: it depends on these two alone (splitmix64: Steele, Lea and
+// Flood 2014).
+__device__ inline double random_number(unsigned long long key, long long i)
+{
+    unsigned long long z = key + (i + 1) * 0x9e3779b97f4a7c15ull;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+    return (z >> 11) * (1.0 / 9007199254740992.0);
+}
+
+// Dropout: 0 with probability p, else 1 / (1 - p)
 extern "C" __global__ void dropout_scale(const unsigned long long* key, double p, REAL* scale, long long count)
 {
-    for (long long i = thread_number(); i < count; i += threads()) {
-        unsigned long long z = key[0] + (i + 1) * 0x9e3779b97f4a7c15ull;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-        z ^= z >> 31;
-        double uniform = (z >> 11) * (1.0 / 9007199254740992.0);  // 53 bits, in [0, 1)
-        scale[i] = uniform < p ? (REAL)0 : (REAL)(1 / (1 - p));
-    }
+    for (long long i = thread_number(); i < count; i += threads())
+        scale[i] = random_number(key[0], i) < p ? (REAL)0 : (REAL)(1 / (1 - p));
+}
+
+// Between -1 and 1
+extern "C" __global__ void uniform(const unsigned long long* key, REAL* drawn, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads())
+        drawn[i] = (REAL)(2 * random_number(key[0], i) - 1);
 }
 
 // velocity and mask may be 0

@@ -1,4 +1,4 @@
-"""ReLU, dropout and the optimisers' steps, each in one pass over memory."""
+"""ReLU, random numbers and the optimisers' steps, each in one pass over memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,20 @@ def add_up(values: Array, places: Array, size: int) -> Array:
 
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
     """From a key that the generator draws, on the card: no number travels but that one."""
-    key = fresh(lambda: rng.integers(2**63), np.uint64, x)
     scale = array_module(x).empty(x.shape, x.dtype)
-    launch(FILE, "dropout_scale", x, (key, np.float64(p), scale, np.int64(x.size)), x.size)
+    launch(FILE, "dropout_scale", x, (_key(rng, x), np.float64(p), scale, np.int64(x.size)), x.size)
     return scale
+
+
+def uniform(x: Array, rng: np.random.Generator) -> Array:
+    """From a key too."""
+    drawn = array_module(x).empty(x.shape, x.dtype)
+    launch(FILE, "uniform", x, (_key(rng, x), drawn, np.int64(x.size)), x.size)
+    return drawn
+
+
+def _key(rng: np.random.Generator, like: Array) -> Array:
+    return fresh(lambda: rng.integers(2**63), np.uint64, like)
 
 
 def _number(value: Any, like: Array) -> Array:

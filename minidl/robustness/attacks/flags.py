@@ -12,6 +12,7 @@ import numpy as np
 from ...backend import Array, to_numpy
 from .victim import Victim
 
+ASKED = 10  # times about a few images: a class that is drawn by a sure network is another one rarely
 SLACK = 0.002  # of all images: less is not worth a flag
 
 
@@ -46,12 +47,12 @@ class Flag(NamedTuple):
 
 def of_the_model(victim: Victim, x: Array) -> Iterator[Flag]:
     """What a few images tell of a model before it is attacked."""
-    first, second = (to_numpy(victim.logits(x)) for _ in range(2))
-    if (first != second).any():
-        part = (first.argmax(axis=1) != second.argmax(axis=1)).mean()
+    first, *again = (to_numpy(victim.logits(x)) for _ in range(ASKED))
+    if any((first != second).any() for second in again):
+        part = np.mean([first.argmax(axis=1) != second.argmax(axis=1) for second in again])
         yield Flag(
             "random",
-            f"asked twice about the same images, the model gives other logits, and for {part:.0%} another class",
+            f"asked again about the same images, the model gives other logits, and for {part:.1%} another class",
             "Make it a fixed function in evaluation mode, or attack the mean over many draws.",
         )
     if len(first) and (first >= 0).all() and (abs(first.sum(axis=1) - 1) < 1e-5).all():

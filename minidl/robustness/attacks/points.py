@@ -15,6 +15,11 @@ def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
     return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
 
 
+def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any) -> Array:
+    """A step of the gradient's sign, and back to where the points may be."""
+    return (x + step * array_module(x).sign(gradient)).clip(low, high)
+
+
 def each(values: np.ndarray, like: Array) -> Array:
     """One number for each image, (B, 1, 1, 1), to be broadcast over the pixels of ``like``."""
     return array_module(like).asarray(np.asarray(values)[:, None, None, None], like.dtype)
@@ -45,6 +50,11 @@ def norms(delta: Array, norm: str) -> np.ndarray:
     if norm == "inf":
         return to_numpy(abs(flat).max(axis=1))
     return to_numpy(abs(flat).sum(axis=1) if norm == "1" else array_module(flat).sqrt((flat * flat).sum(axis=1)))
+
+
+def divisor(lengths: Any) -> Any:
+    """Lengths (...) to divide by: at least 1e-30, so that 0 / 0 is 0, and a scale of all logits changes nothing."""
+    return array_module(lengths).maximum(lengths, 1e-30)
 
 
 def standing(done: np.ndarray, like: Array) -> np.ndarray | None:

@@ -1,9 +1,9 @@
 """What minidl calls of CuPy's names, and what CuPy 14.2 does not take or must wait for."""
 
 UFUNCS = frozenset(
-    """abs absolute add divide equal exp exp2 floor_divide greater greater_equal isfinite isinf isnan less less_equal
-    log log1p logical_and logical_not logical_or maximum minimum multiply negative not_equal power sign sqrt square
-    subtract tanh""".split()
+    """abs absolute add cos divide equal exp exp2 floor_divide greater greater_equal isfinite isinf isnan less
+    less_equal log log1p logaddexp logical_and logical_not logical_or maximum minimum multiply negative not_equal power
+    sign sqrt square subtract tanh""".split()
 )
 NUMPYS_OWN = frozenset(  # the very same objects
     """bool bool_ dtype e finfo float16 float32 float64 iinfo inf int16 int32 int64 int8 intp nan newaxis pi result_type

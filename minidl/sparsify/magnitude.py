@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..backend import array_module
+import numpy as np
+
+from ..backend import Array, array_module, default_rng, to_device
 from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
 from ..tensor import Parameter
-
-SCOPES = ("layer", "global")
+from .scopes import Pruner, check_scope, goals, mask_smallest
 
 
 def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) -> float:
@@ -53,7 +54,7 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
 
 
-class MagnitudePruner:
+class MagnitudePruner(Pruner):
     """Sets the weights of least magnitude to zero, along ``cubic_sparsity``, in training (report, section 4.1).
 
     Weights are kernels: the parameters of two axes or more, of convolutions and fully-connected layers; biases and
@@ -68,9 +69,10 @@ class MagnitudePruner:
         A layer always keeps one weight under "layer".
     start, every, count : int
         As for ``cubic_sparsity``.
-    scope : {"layer", "global"}
-        Every layer to the same sparsity, or one ranking of all layers' weights together, in which layers of small
-        weights lose more of them.
+    scope : {"layer", "global", "erk"}
+        Every layer to the same sparsity; or one ranking of all layers' weights together, in which layers of small
+        weights lose more of them; or each layer to a sparsity of its own, the higher the larger it is
+        (Erdos-Renyi-Kernel, Evci et al. 2020: densities go as (N + KH + KW + C) / (N KH KW C)).
     exclude : names of modules
         Which layers, or modules with everything within, to leave dense: ("conv1", "fc"). All are pruned by default,
         the first and the last included.
@@ -88,7 +90,8 @@ class MagnitudePruner:
 
     References
     ----------
-    Zhu and Gupta, "To prune, or not to prune", 2017, arXiv:1710.01878.
+    Zhu and Gupta, "To prune, or not to prune", 2017, arXiv:1710.01878. Evci, Gale, Menick, Castro and Elsen, "Rigging
+    the lottery: making all tickets winners", 2020, arXiv:1911.11134.
 
     Examples
     --------
@@ -112,40 +115,25 @@ class MagnitudePruner:
         scope: str = "layer",
         exclude: str | Iterable[str] = (),
     ) -> None:
-        name = "MagnitudePruner"
+        name = type(self).__name__
         self.final_sparsity, self.start, self.every, self.count = _checked_schedule(
             name, start, every, count, final_sparsity=final_sparsity
         )
-        if scope not in SCOPES:
-            raise ValueError(f"{name}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
-        self.scope = scope
-        self.weights = _without(dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude))
+        self.scope = check_scope(scope, name)
+        self.weights = chosen_weights(model, exclude, name)
 
     @property
     def last_step(self) -> int:
         """The training iteration at which the final sparsity is reached."""
         return self.start + self.count * self.every
 
-    @property
-    def sparsity(self) -> float:
-        """The part of the prunable weights that are pruned now."""
-        return sum(weight.pruned for weight in self.weights.values()) / sum(w.size for w in self.weights.values())
-
-    def layer_sparsity(self) -> dict[str, float]:
-        """The pruned part of each layer, by the layer's name."""
-        return {name: weight.pruned / weight.size for name, weight in self.weights.items()}
-
-    def figures(self) -> dict[str, str]:
-        """What ``fit`` shows beside the bar."""
-        return {"sparsity": f"{self.sparsity:.1%}"}
-
     def check(self, total_steps: int) -> None:
         """Raise a ValueError unless the schedule ends within iterations 0 to total_steps - 1."""
         if self.last_step > total_steps - 1:
             raise ValueError(
-                f"MagnitudePruner: the schedule cannot reach its final sparsity of {self.final_sparsity:g}: its last "
-                f"pruning step is at iteration start + count * every = {self.start} + {self.count} * {self.every} = "
-                f"{self.last_step}, and training has iterations 0 to {total_steps - 1} only. Train for "
+                f"{type(self).__name__}: the schedule cannot reach its final sparsity of {self.final_sparsity:g}: "
+                f"its last pruning step is at iteration start + count * every = {self.start} + {self.count} * "
+                f"{self.every} = {self.last_step}, and training has iterations 0 to {total_steps - 1} only. Train for "
                 f"{self.last_step + 1} iterations or more, or prune earlier"
             )
 
@@ -165,18 +153,63 @@ class MagnitudePruner:
         ValueError
             When weights that have to be ordered by size are NaN: their layers are named, and nothing is pruned.
         """
-        t = whole_number(t, "t", 0, "MagnitudePruner.step", "training iterations")
+        t = whole_number(t, "t", 0, f"{type(self).__name__}.step", "training iterations")
         sparsity = cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count)
-        groups = [self.weights] if self.scope == "global" else [{name: w} for name, w in self.weights.items()]
-        behind = []
-        for group in groups:
-            size = sum(weight.size for weight in group.values())
-            goal = min(round(sparsity * size), size - 1)  # a layer without any weight would cut the network in two
-            if goal > sum(weight.pruned for weight in group.values()):
-                behind.append((group, goal))
-        _check_ordered([group for group, _ in behind])
+        names = {weight: name for name, weight in self.weights.items()}
+        behind = [
+            (group, goal)
+            for group, goal in goals(self.weights, sparsity, self.scope)
+            if goal > sum(weight.pruned for weight in group)
+        ]
+        _check_ordered({names[weight]: weight for group, _ in behind for weight in group}, type(self).__name__)
         for group, goal in behind:
-            _mask_smallest(list(group.values()), goal)
+            mask_smallest(group, [self._score(weight) for weight in group], goal)
+
+    def _score(self, weight: Parameter) -> Array:
+        """By which weights are ranked."""
+        return abs(weight.data)
+
+
+class RandomPruner(MagnitudePruner):
+    """Prunes weights at random, along the same schedule: what any other choice of weights has to be better than.
+
+    Parameters
+    ----------
+    model : Module
+    final_sparsity : float in [0, 1)
+    start, every, count : int
+    scope : {"layer", "global", "erk"}
+    exclude : names of modules
+        All as for ``MagnitudePruner``.
+    rng : numpy.random.Generator
+        By default the "init" stream that ``md.manual_seed`` resets.
+
+    Examples
+    --------
+    >>> import minidl as md
+    >>> model = md.models.fc5(image_size=8, channels=1)
+    >>> pruner = md.compress.RandomPruner(model, 0.9, start=0, every=1, count=1, scope="erk")
+    >>> pruner.step(1)
+    >>> round(pruner.sparsity, 4)
+    0.9
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        final_sparsity: float,
+        start: int,
+        every: int,
+        count: int,
+        scope: str = "layer",
+        exclude: str | Iterable[str] = (),
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__(model, final_sparsity, start, every, count, scope, exclude)
+        self.rng = rng or np.random.default_rng(default_rng("init").integers(2**63))
+
+    def _score(self, weight: Parameter) -> Array:
+        return to_device(self.rng.random(weight.shape), weight.device)
 
 
 def sparsity(model: Module) -> float:
@@ -204,30 +237,12 @@ def prunable_weights(model: Module) -> Iterator[tuple[str, Parameter]]:
             yield name.removesuffix(".weight"), parameter
 
 
-def _mask_smallest(weights: list[Parameter], count: int) -> None:
-    """Mask exactly ``count`` weights in all, those of least magnitude: ties are counted, never compared."""
-    xp = array_module(weights[0].data)
-    left = [xp.ones(w.shape, bool) if w.mask is None else w.mask for w in weights]  # what is pruned stays pruned
-    magnitudes = xp.concatenate([abs(w.data[there]) for w, there in zip(weights, left, strict=True)])
-    more = count - (sum(w.size for w in weights) - magnitudes.size)
-    threshold = xp.partition(magnitudes, more - 1)[more - 1]
-    keep = magnitudes > threshold
-    ties = xp.flatnonzero(magnitudes == threshold)
-    keep[ties[more - int((magnitudes < threshold).sum()) :]] = True
-    start = 0
-    for weight, there in zip(weights, left, strict=True):
-        stop = start + int(there.sum())
-        mask = xp.zeros(weight.size, bool)
-        mask[xp.flatnonzero(there)[keep[start:stop]]] = True
-        weight.mask, start = mask.reshape(weight.shape), stop
-
-
-def _check_ordered(groups: list[dict[str, Parameter]]) -> None:
+def _check_ordered(weights: dict[str, Parameter], who: str) -> None:
     """NaN is neither smaller nor larger than other weights."""
-    lost = [name for group in groups for name, w in group.items() if bool(array_module(w.data).isnan(w.data).any())]
+    lost = [name for name, w in weights.items() if bool(array_module(w.data).isnan(w.data).any())]
     if lost:
         raise ValueError(
-            f"MagnitudePruner: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
+            f"{who}: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
             "weights that are finite, with a lower learning rate"
         )
 
@@ -237,8 +252,9 @@ def _pruning_steps(t: int, start: int, every: int, count: int) -> int:
     return min((t - start) // every, count)
 
 
-def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Parameter]:
-    """The weights that are not in, or within, one of the excluded modules."""
+def chosen_weights(model: Module, exclude: str | Iterable[str], who: str) -> dict[str, Parameter]:
+    """{layer's name: kernel} of those that are not in, or within, one of the excluded modules."""
+    weights, exclude = dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude)
 
     def within(name: str, module: str) -> bool:
         return f"{name}.".startswith(f"{module}.")
@@ -246,13 +262,13 @@ def _without(weights: dict[str, Parameter], exclude: list[str]) -> dict[str, Par
     unknown = [module for module in exclude if not any(within(name, module) for name in weights)]
     if unknown:
         raise ValueError(
-            f"MagnitudePruner: exclude names {', '.join(map(repr, unknown))}, where there is nothing to prune: choose "
+            f"{who}: exclude names {', '.join(map(repr, unknown))}, where there is no kernel: choose "
             f"from {', '.join(weights)}, or modules that hold these"
         )
     kept = {name: w for name, w in weights.items() if not any(within(name, module) for module in exclude)}
     if not kept:
         raise ValueError(
-            "MagnitudePruner: there is nothing to prune: the model has no kernels (parameters of two axes or more)"
+            f"{who}: there is nothing to do: the model has no kernels (parameters of two axes or more)"
             + (" outside of exclude" if exclude else "")
         )
     return kept

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tools.files import user_path, whole_file
-from . import Module
+from .nn import Module
+from .tools.files import user_path, whole_file
 
 NUMPYS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")  # and not BF16, F8_E4M3
 
