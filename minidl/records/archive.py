@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,39 @@ def pack(**arrays: Any) -> bytes:
     return file.getvalue()
 
 
-def unpack(content: bytes, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those of the named arrays that an npz file has; nothing in it is executed."""
+def unpack(content: bytes, needed: Collection[str], others: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays that an npz file must have, and those of some others that it has; nothing in it is executed."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: _array(archive, name) for name in names if f"{name}.npy" in archive.namelist()}
+        there = archive.namelist()
+        need([name for name in needed if f"{name}.npy" not in there])
+        return {name: _array(archive, name) for name in (*needed, *others) if f"{name}.npy" in there}
+
+
+def need(absent: Collection[str]) -> None:
+    """Raise a ValueError that names what is not there, if anything."""
+    if absent:
+        raise ValueError(f"it has no {', '.join(absent)}")
+
+
+def check_arrays(owner: Any, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+    """Raise a ValueError unless the named attributes are arrays of these shapes, and of one of these kinds (NumPy's)."""
+    for name, (shape, kinds) in expected.items():
+        array = getattr(owner, name)
+        if array.shape != shape or array.dtype.kind not in kinds:
+            raise ValueError(f"{name} has shape {array.shape} of {array.dtype}, expected {shape} of kind {kinds!r}")
+
+
+def check_rows(indices: np.ndarray, labels: np.ndarray) -> None:
+    """Raise a ValueError unless these are rows of the validation set, of which there is one at least, and their classes.
+
+    Compared as Python's numbers, as some that a file claims have no difference in 64 bits.
+    """
+    rows = indices.astype(object)
+    if not len(rows) or rows[0] < 0 or not (np.diff(rows) > 0).all():
+        raise ValueError("indices: expected rows of the validation set, ascending, each once")
+    least = labels.astype(object).min()
+    if least < 0:
+        raise ValueError(f"labels: one is {least}, expected classes from 0")
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

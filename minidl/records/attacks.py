@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .archive import pack, unpack
+from .archive import need, pack, unpack
 from .format import FLAGS, Layout
 from .outcome import Outcome
 from .read import read_file
@@ -20,6 +20,7 @@ from .seal import write_file
 from .setting import from_record
 
 ALWAYS = ("epsilons", "indices", "labels", "right", "zero_gradient", "vanished_gradient")  # arrays of an Outcome
+SINCE_3 = ("flags", "run", "name", "weights")  # in every file of format 3, whose attacks say their method
 
 
 def write_attack(path: Path, outcome: Outcome, attack: Attack, run: str, weights: str) -> None:
@@ -37,14 +38,14 @@ def read_attack(layout: Layout, record: Mapping[str, Any], attack: str) -> tuple
     run = record["name"]
 
     def parse(content: bytes) -> tuple[Outcome, Attack, str | None]:
-        arrays = unpack(content, [*ALWAYS, "broken_by", "flags", "attack", "run", "name", "weights"])
-        absent = [name for name in (*ALWAYS, "attack") if name not in arrays]
-        if absent:
-            raise ValueError(f"it has no {', '.join(absent)}")
+        arrays = unpack(content, [*ALWAYS, "attack"], ["broken_by", *SINCE_3])
         outcome = Outcome(
             **{name: arrays[name] for name in ALWAYS}, broken_by=arrays.get("broken_by"), flags=_flags(arrays)
         )
-        how = from_record(Attack, json.loads(_text(arrays["attack"])), "attack")
+        what = json.loads(_text(arrays["attack"]))
+        how = from_record(Attack, what, "attack")
+        wanted = [*(SINCE_3 if "method" in what else ()), *(("broken_by",) if how.method == "auto" else ())]
+        need([name for name in wanted if name not in arrays])
         whose = {name: _text(arrays[name]) for name in ("run", "name", "weights") if name in arrays}
         if how.name != attack or whose.get("name", attack) != attack:
             raise SchemaError("attack", whose.get("name", how.name), f"{attack}, as its file is called")

@@ -1,10 +1,12 @@
-"""What one attack did, image by image."""
+"""The outcome of an attack, as it is kept and read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from .archive import check_arrays, check_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +52,11 @@ class Outcome:
         }
         if self.broken_by is not None:
             expected["broken_by"] = ((e, b), "U")
-        for name, (shape, kinds) in expected.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype.kind not in kinds:
-                raise ValueError(f"{name} has shape {array.shape} of {array.dtype}, expected {shape} of kind {kinds!r}")
-        epsilons, indices, labels = self.epsilons, self.indices.astype(object), self.labels.astype(object)
+        check_arrays(self, expected)
+        epsilons = self.epsilons
         if b == 0 or e == 0 or epsilons[0] != 0 or not (np.diff(epsilons) > 0).all() or not epsilons[-1] <= 1:
             found = epsilons[:8].tolist()
             raise ValueError(f"epsilons are {found} on {b} images: expected 0 first, then ascending, up to 1")
-        if indices[0] < 0 or not (np.diff(indices) > 0).all():
-            raise ValueError("indices: expected rows of the validation set, ascending, each once")
-        if labels.min() < 0:
-            raise ValueError(f"labels: one is {labels.min()}, expected classes from 0")
+        check_rows(self.indices, self.labels)
         if self.broken_by is not None and not np.array_equal(self.broken_by == "", self.right):
             raise ValueError("broken_by: expected the name of an attack for each image that is not right, and no other")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .archive import pack, unpack
+from .archive import check_arrays, check_rows, pack, unpack
 from .format import Layout
 from .read import read_file
 from .run import Attack
@@ -70,13 +70,8 @@ class TransferOutcome:
         expected = {
             "indices": ((b,), "iu"), "labels": ((b,), "iu"), "right": ((m, b), "b"), "fooled": ((m, m, b), "b")
         }  # fmt: skip
-        for name, (shape, kinds) in expected.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype.kind not in kinds:
-                raise ValueError(f"{name} has shape {array.shape} of {array.dtype}, expected {shape} of kind {kinds!r}")
-        indices = self.indices.astype(object)
-        if b == 0 or indices[0] < 0 or not (np.diff(indices) > 0).all() or self.labels.astype(object).min() < 0:
-            raise ValueError("indices and labels: expected rows of the validation set, ascending, and their classes")
+        check_arrays(self, expected)
+        check_rows(self.indices, self.labels)
 
 
 def write_transfer(path: Path, outcome: TransferOutcome, transfer: Transfer, weights: Sequence[str]) -> None:
@@ -96,9 +91,6 @@ def read_transfer(
 
     def parse(content: bytes) -> tuple[TransferOutcome, Transfer, list[str]]:
         arrays = unpack(content, [*ARRAYS, "transfer", "name", "weights"])
-        absent = [name for name in (*ARRAYS, "transfer", "name", "weights") if name not in arrays]
-        if absent:
-            raise ValueError(f"it has no {', '.join(absent)}")
         outcome = TransferOutcome(**{name: arrays[name] for name in ARRAYS})
         what = from_record(Transfer, json.loads(str(arrays["transfer"][()])), "transfer")
         weights = json.loads(str(arrays["weights"][()]))

@@ -8,6 +8,7 @@ import pytest
 
 from minidl.records import Attack, DamagedError, Layout, Outcome, read_attack, write_attack
 from minidl.records.archive import pack, unpack
+from minidl.records.attacks import ALWAYS
 from minidl.records.setting import from_record
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -112,4 +113,18 @@ def test_damaged_flags_are_named(tmp_path, flags):
 def test_the_same_arrays_are_the_same_bytes():
     arrays = {"a": np.arange(5), "b": np.array("text")}
     assert pack(**arrays) == pack(**arrays)
-    assert list(unpack(pack(**arrays), ["b", "c"])) == ["b"]
+    assert list(unpack(pack(**arrays), ["b"], ["c"])) == ["b"]
+    with pytest.raises(ValueError, match="it has no c, d"):
+        unpack(pack(**arrays), ["b", "c", "d"])
+
+
+@pytest.mark.parametrize("name", [*ALWAYS, "attack", "broken_by", "flags", "run", "name", "weights"])
+def test_nothing_is_missing_without_a_word(tmp_path, name):
+    """Files of format 1 and 2 have no flags; one whose attack says its method is younger, and has all."""
+    layout = kept(tmp_path)
+    path = layout.attack("a-run", ATTACK.name)
+    with np.load(path) as file:
+        arrays = {other: array for other, array in file.items() if other != name}
+    path.write_bytes(pack(**arrays))
+    with pytest.raises(DamagedError, match=f"it has no {name}"):
+        read_attack(layout, RECORD, ATTACK.name)
