@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..nn import Module, evaluation_mode
-from ..nn.trace import grey_input, watching
-from ..tensor import no_grad
+from ..nn import Module
+from ..nn.trace import calls
 
 
 class LayerCost(NamedTuple):
@@ -98,28 +97,21 @@ def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
     3      Linear           258               256
     total                   482             3,712
     """
-    layers: dict[Module, str] = {}
     work: Counter[Module] = Counter()
-
-    def watch(name: str, layer: Module) -> Callable[..., Any] | None:
-        # not layer.says(...): weights that a subclass uses in its own way cost what they cost
-        multiply_adds, forward = getattr(layer, "multiply_adds", None), layer.forward
-        if multiply_adds is None:
-            return None
-        layers[layer] = name
-
-        def counted(x: Any, *others: Any, **named: Any) -> Any:
-            y = forward(x, *others, **named)
-            work[layer] += multiply_adds(x, y)
-            return y
-
-        return counted
-
-    with evaluation_mode(model), no_grad(), watching(model, watch):
-        model(grey_input(model, input_shape, "cost"))
+    for _, layer, x, y in calls(model, input_shape, "cost", _has_a_cost):
+        work[layer] += layer.multiply_adds(x, y)
+    names: dict[Module, str] = {}
+    for name, layer in model.named_modules():
+        if _has_a_cost(layer):
+            names.setdefault(layer, name)  # one that stands in two places, once
     return Cost(
         tuple(
             LayerCost(name, type(layer).__name__, sum(p.size for p in layer.parameters()), work[layer])
-            for layer, name in layers.items()
+            for layer, name in names.items()
         )
     )
+
+
+def _has_a_cost(layer: Module) -> bool:
+    # not layer.says(...): weights that a subclass uses in its own way cost what they cost
+    return hasattr(layer, "multiply_adds")

@@ -7,13 +7,13 @@ from typing import Any
 
 from ..backend import Array, array_module
 from ..checks import number, whole_number
-from ..functional.spectral import from_periodic_blocks, periodic_blocks
+from ..functional.spectral import from_periodic_blocks, periodic_blocks, periodic_size
 from ..kernels.shapes import Pair
-from ..nn import Conv2d, Module, evaluation_mode
-from ..nn.trace import grey_input, watching
+from ..nn import Conv2d, Module
+from ..nn.trace import calls
 from ..optim import Optimizer
 from ..sparsify.magnitude import chosen_weights
-from ..tensor import Parameter, no_grad
+from ..tensor import Parameter
 
 MATRICES = ("kernel", "operator")
 MOST_ROUNDS = 1000
@@ -168,21 +168,7 @@ def _operators(model: Module, input_shape: Any) -> dict[Parameter, tuple[Pair, P
     """{a convolution's kernel: (size of its images, up to a multiple of the stride; stride)}."""
     if input_shape is None:
         raise ValueError("NuclearL1: matrix='operator' needs an input_shape, (H, W, C): it depends on the images' size")
-    found: dict[Parameter, tuple[Pair, Pair]] = {}
-
-    def watch(name: str, layer: Module) -> Callable[..., Any] | None:
-        if not isinstance(layer, Conv2d):
-            return None
-        forward, (sh, sw) = layer.forward, layer.stride
-
-        def noted(x: Any) -> Any:
-            (h, w), (kh, kw) = x.shape[1:3], layer.weight.shape[1:3]
-            size = (-(-max(h, kh) // sh) * sh, -(-max(w, kw) // sw) * sw)
-            found[layer.weight] = size, (sh, sw)
-            return forward(x)
-
-        return noted
-
-    with evaluation_mode(model), no_grad(), watching(model, watch):
-        model(grey_input(model, input_shape, "NuclearL1"))
-    return found
+    met = calls(model, input_shape, "NuclearL1", lambda layer: isinstance(layer, Conv2d))
+    return {
+        layer.weight: (periodic_size(x.shape, layer.weight.shape, layer.stride), layer.stride) for _, layer, x, _ in met
+    }

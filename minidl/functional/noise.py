@@ -43,6 +43,12 @@ def gaussian(mean: Tensor, variance: Tensor, rng: np.random.Generator | None = N
     return _gaussian(mean, variance, rng or default_rng("dropout"))
 
 
+def open_uniform(like: Array, rng: np.random.Generator) -> Array:
+    """Random numbers in (0, 1), and at neither end, of which there is no logarithm."""
+    alike = like.dtype.type
+    return (kernels.of(like).uniform(like, rng) * alike(1 - 2**-22) + alike(1)) * alike(0.5)
+
+
 def _drawn(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
     check_real(mean, "gaussian", "mean")
     if check_real(variance, "gaussian", "variance").shape != mean.shape:
@@ -54,13 +60,7 @@ def _drawn(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
     return mean + deviation * normal, (lambda dy: dy, lambda dy: dy * normal / (2 * deviation))
 
 
-def open_uniform(like: Array, rng: np.random.Generator) -> Array:
-    """Random numbers in (0, 1), and at neither end, of which there is no logarithm."""
-    alike = like.dtype.type
-    return (kernels.of(like).uniform(like, rng) * alike(1 - 2**-22) + alike(1)) * alike(0.5)
-
-
-_drawn.__name__ = "gaussian"
+_drawn.__name__ = "gaussian"  # what messages and graphs call it
 _gaussian = op(_drawn)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import Array, array_module, to_device
 from ..checks import number, whole_number
-from ..kernels.shapes import Pair
+from ..kernels.shapes import Pair, Shape
 from ..tensor import Tensor
 
 
@@ -89,6 +89,12 @@ def _bias_and_scale(layer: Callable[[Tensor], Tensor], zero: Tensor) -> tuple[Ar
     y.backward(y.data / size, inputs=[zero])
     assert zero.grad is not None
     return y.data, min(max(1.0, size / max(_length(zero.grad), 1e-30)), 1e12)
+
+
+def periodic_size(images: Shape, kernel: Shape, stride: Pair) -> Pair:
+    """The size (H, W) of images that stand for some (B, H, W, C) in ``periodic_blocks``, which asks for multiples."""
+    h, w = (-(-max(i, k) // s) * s for i, k, s in zip(images[1:3], kernel[1:3], stride, strict=True))
+    return h, w
 
 
 def periodic_blocks(weight: Array, size: Pair, stride: Pair = (1, 1)) -> Array:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..checks import check_images, whole_number
-from ..tensor import Tensor
+from ..tensor import Tensor, no_grad
+from .modes import evaluation_mode
 from .module import Module
 
 Forward = Callable[..., Any]
@@ -52,6 +53,34 @@ def watching(model: Module, watch: Callable[[str, Module], Forward | None]) -> I
                 del module.forward
             else:
                 module.forward = own  # type: ignore[method-assign]
+
+
+class Call(NamedTuple):
+    """A layer's name, the layer, what it was called with and what it gave."""
+
+    name: str
+    layer: Any  # a Module, of the kinds that were chosen
+    x: Any
+    y: Any
+
+
+def calls(model: Module, input_shape: int | Sequence[int], who: str, chosen: Callable[[Module], bool]) -> list[Call]:
+    """Each call of the chosen layers in a forward pass of evaluation with ``grey_input``, in order; some come again."""
+    found: list[Call] = []
+
+    def watch(name: str, layer: Module) -> Forward | None:
+        forward = layer.forward
+
+        def noted(x: Any, *others: Any, **named: Any) -> Any:
+            y = forward(x, *others, **named)
+            found.append(Call(name, layer, x, y))
+            return y
+
+        return noted if chosen(layer) else None
+
+    with evaluation_mode(model), no_grad(), watching(model, watch):
+        model(grey_input(model, input_shape, who))
+    return found
 
 
 def grey_image(model: Module, input_shape: Sequence[int], name: str) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from ..report.sides import draw_band
 from ..report.style import STYLES, TITLE, epsilon_place, finish_epsilon_axes, ink, shade
 from ..robustness import AccuracyCurve, TwoSided
-from .labels import legend
+from .labels import legend, several_of
 from .picture import Picture
 
 
@@ -41,7 +41,7 @@ def accuracy(curves: AccuracyCurve | Mapping[str, AccuracyCurve]) -> Picture:
     >>> picture.axes[0].get_title()
     '10 images, 95% confidence'
     """
-    several = _several(curves, AccuracyCurve, "accuracy: draws what robustness.accuracy_curve returns")
+    several = several_of(curves, AccuracyCurve, "accuracy: draws what robustness.accuracy_curve returns")
 
     def draw(axes: Any, curve: AccuracyCurve, x: np.ndarray, order: np.ndarray, style: dict[str, Any]) -> Any:
         low, high = np.asarray(curve.accuracy_band)[:, order]
@@ -81,24 +81,13 @@ def band(both: TwoSided | Mapping[str, TwoSided]) -> Picture:
     >>> picture.axes[0].get_title()
     '10 images: certified (solid) to attacked (dashed)'
     """
-    several = _several(both, TwoSided, "band: draws robustness.TwoSided")
+    several = several_of(both, TwoSided, "band: draws robustness.TwoSided")
 
     def draw(axes: Any, each: TwoSided, x: np.ndarray, order: np.ndarray, style: dict[str, Any]) -> Any:
         return draw_band(axes, each, "", style)
 
     title = ": certified (solid) to attacked (dashed)"
     return _against_epsilon(several, draw, "images that stay right (%)", title, isinstance(both, Mapping))
-
-
-def _several(given: Any, kind: type, draws: str) -> dict[str, Any]:
-    """{label: each}, of one, which needs no label, or of a mapping."""
-    several = dict(given) if isinstance(given, Mapping) else {"": given}
-    if not several:
-        raise ValueError(f"{draws}, and there is nothing to draw")
-    for each in several.values():
-        if not isinstance(each, kind):
-            raise TypeError(f"{draws}, or a mapping from labels to such, and got a {type(each).__name__}")
-    return several
 
 
 def _against_epsilon(

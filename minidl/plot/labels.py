@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import font_manager
@@ -75,6 +75,17 @@ def percent(share: float) -> str:
     """With one digit after the point, and never all or nothing for a share that is not."""
     text = f"{share:.1%}"
     return "over 99.9%" if text == "100.0%" and share < 1 else "under 0.1%" if text == "0.0%" and share > 0 else text
+
+
+def several_of(given: Any, kind: type, draws: str) -> dict[str, Any]:
+    """{label: each}, of one, which needs no label, or of a mapping."""
+    several = dict(given) if isinstance(given, Mapping) else {"": given}
+    if not several:
+        raise ValueError(f"{draws}, and there is nothing to draw")
+    for each in several.values():
+        if not isinstance(each, kind):
+            raise TypeError(f"{draws}, or a mapping from labels to such, and got a {type(each).__name__}")
+    return several
 
 
 def names_of(classes: Sequence[str] | None, count: int, name: str) -> list[str]:

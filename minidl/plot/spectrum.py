@@ -9,7 +9,7 @@ import numpy as np
 
 from ..report.style import SMALL, STYLES, finish_axes, ink
 from ..robustness.spectrum import Spectrum
-from .labels import folded, legend
+from .labels import folded, legend, several_of
 from .picture import Picture
 
 COLUMNS = 4
@@ -41,15 +41,7 @@ def spectrum(spectra: Spectrum | Mapping[str, Spectrum]) -> Picture:
     >>> len(picture.axes)
     5
     """
-    several = dict(spectra) if isinstance(spectra, Mapping) else {"": spectra}
-    if not several:
-        raise ValueError("spectrum: there is nothing to draw")
-    for each in several.values():
-        if not isinstance(each, Spectrum):
-            raise TypeError(
-                f"spectrum: draws what robustness.spectrum returns, or a mapping from labels to such, and got a "
-                f"{type(each).__name__}"
-            )
+    several = several_of(spectra, Spectrum, "spectrum: draws what robustness.spectrum returns")
     sizes = {layer.name: layer.values.size for each in several.values() for layer in each.layers}
     kept = {*sorted(sizes, key=lambda name: -sizes[name])[: 4 * COLUMNS]}
     names = [name for name in sizes if name in kept]

@@ -43,7 +43,7 @@ def need(absent: Collection[str]) -> None:
 
 
 def check_arrays(owner: Any, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
-    """Raise a ValueError unless the named attributes are arrays of these shapes, and of one of these kinds (NumPy's)."""
+    """Raise a ValueError unless the named attributes are arrays of these shapes, each of one of NumPy's kinds."""
     for name, (shape, kinds) in expected.items():
         array = getattr(owner, name)
         if array.shape != shape or array.dtype.kind not in kinds:
@@ -51,7 +51,7 @@ def check_arrays(owner: Any, expected: Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def check_rows(indices: np.ndarray, labels: np.ndarray) -> None:
-    """Raise a ValueError unless these are rows of the validation set, of which there is one at least, and their classes.
+    """Raise a ValueError unless these are rows of the validation set, one at least, and their classes.
 
     Compared as Python's numbers, as some that a file claims have no difference in 64 bits.
     """

@@ -82,7 +82,6 @@ ADVICE = {
 
 # JSON
 
-METHODS = tuple(OWN)
 NAME = text(r"(?!\.{1,2}$)[^/\\\0:]{1,200}", "the name of a run or of an attack")
 HASH = text("[0-9a-f]{64}", "64 hexadecimal digits")
 SHORT = text(r"[\s\S]{0,200}", "a short text")
@@ -100,13 +99,13 @@ FIGURE = fields(
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
     },
-    {"method": choice(*METHODS), "of": each(NAME, 10), "certificates": mapping(NAME, NAME)},
+    {"method": choice(*OWN), "of": each(NAME, 10), "certificates": mapping(NAME, NAME)},
 )
 TRANSFER = fields(
     {
         "figure": NAME,
         "title": SHORT,
-        "method": choice(*METHODS),
+        "method": choice(*OWN),
         "epsilon": PART,
         "seeds": each(fields({"transfer": NAME, "networks": mapping(SHORT, NAME)})),
     }
@@ -178,7 +177,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "defence": SHORT,
     "seed": whole(),
     "images": choice("fresh", "paired"),
-    "method": choice(*METHODS),
+    "method": choice(*OWN),
     "loss": SHORT,
     "attack_temperature": POSITIVE,
     "epsilon": PART,
@@ -197,11 +196,8 @@ RESULTS_TABLE: dict[str, Check] = {
     "multiply_adds": whole(),
     "flags": SHORT,
 }
-YOUNGER = {
-    "method": "fgsm",
-    "flags": "",
-    "defence": "none",
-}  # columns that older tables lack, and what they would have said
+# Columns that older tables lack, and what they would have said
+YOUNGER = {"method": "fgsm", "flags": "", "defence": "none"}
 CLAIMS_TABLE: dict[str, Check] = {
     "claim": SHORT,
     "figure": NAME,

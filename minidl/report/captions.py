@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .figures import Panel
-from .flags import METHODS
+from .flags import CALLED
 from .lines import Line, describe_bars
 from .results import Results
 from .tables import Row
@@ -28,8 +28,6 @@ WORST = (
     "before left: APGD on the cross-entropy, APGD on the DLR and FAB towards each other class, and Square, which uses "
     "no gradient. No attacker's T plays a part."
 )
-
-
 SIDES = [
     "Solid: the part of the images that is proved, by lines through the network's layers (CROWN): no attack whatever "
     "within epsilon changes their class. Dashed: the part that all attacks of this study on these images leave. "
@@ -48,7 +46,7 @@ def caption(results: Results, name: str, lines: Sequence[Line], panels: Sequence
     if not lines:
         return sentences
     rows = [row for line in lines for row in line.rows]
-    sentences.append(WORST if results.method(name) == "auto" else _climbed(METHODS[results.method(name)], figure, rows))
+    sentences.append(WORST if results.method(name) == "auto" else _climbed(CALLED[results.method(name)], figure, rows))
     if figure.get("certificates"):
         sentences += SIDES if figure["varied"] != "temperature" else [*SIDES, ONE_CERTIFICATE]
     images = " or ".join(str(number) for number in sorted({row["count"] for row in rows}))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..records.format import CLAIMS_TABLE, METHODS
+from ..records.format import CLAIMS_TABLE
+from ..records.run import OWN
 from .beyond import BEYOND
 from .evidence import Lines, MissingError
 from .nine import CLAIMS, Claim
@@ -41,7 +42,7 @@ def claims(results: Results) -> list[Verdict]:
     ('C1', 'undecided', 'Figure 8 is not in this study: run it, with --figures 8.')
     """
     others = [figure for figure in results.study["figures"] if "of" in figure and not figure.get("certificates")]
-    others.sort(key=lambda figure: METHODS.index(figure["method"]))
+    others.sort(key=lambda figure: list(OWN).index(figure["method"]))  # the weakest attack first
     twins = [
         (name, figure["figure"]) for name, claim in CLAIMS.items() for figure in others if claim.figure in figure["of"]
     ]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from . import wording
-from .flags import METHODS
+from .flags import CALLED
 from .lines import count
 from .results import Results
 from .sides import sides_tables
@@ -30,7 +30,7 @@ def claims_shown(results: Results) -> list[dict[str, Any]]:
     found = {claim["claim"]: _claim(claim, results) | {"others": []} for claim in of_the_report(results)}
     for claim in results.claims:
         if claim["figure"] != found[claim["claim"]]["figure"]:
-            method = METHODS[results.method(claim["figure"])] if claim["figure"] in results.figures else claim["figure"]
+            method = CALLED[results.method(claim["figure"])] if claim["figure"] in results.figures else claim["figure"]
             found[claim["claim"]]["others"].append(_claim(claim, results) | {"method": method})
     for claim in found.values():
         claim["sides"] = [_both_sides(results, name) for name in _bands(results, claim["figure"])]

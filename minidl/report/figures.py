@@ -78,9 +78,8 @@ def panels_of(results: Results, name: str) -> list[Panel]:
         title = "certified (solid) to attacked (dashed)"
         return [Panel(shown, "sides", "images that stay right (%)", title, found)] if shown else []
     panels = _two_panels(lines, lettered=name in LETTERED)
-    if (
-        results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm"
-    ):  # others come past a first gradient
+    # other methods come past a first gradient that vanished
+    if results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm":
         vanished = vanished_lines(results, name)
         if vanished:
             panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))

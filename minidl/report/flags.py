@@ -13,7 +13,8 @@ from .lines import count
 from .results import Results
 
 SHARE = 0.05  # of the images: where another attack breaks so many more, a number is not the network's
-METHODS = {"fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "auto": "the worst case"}
+# How methods are called
+CALLED = {"fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "auto": "the worst case"}
 
 
 def flags_of(outcome: Outcome) -> list[Flag]:
@@ -75,7 +76,7 @@ def _weaker(results: Results, figure: str, run: str, ours: Outcome) -> Iterator[
         our, their = ours.right[:, here].mean(axis=1), theirs.right[:, there].mean(axis=1)  # (E,)
         e = int((our - their).argmax())
         if our[e] - their[e] > SHARE:
-            method = METHODS[results.method(name)]
+            method = CALLED[results.method(name)]
             yield Flag(
                 f"weaker than {method}",
                 f"at {255 * ours.epsilons[e]:.3g}/255 this leaves {our[e]:.1%} of {count(len(here), 'image')} right, "
@@ -86,8 +87,4 @@ def _weaker(results: Results, figure: str, run: str, ours: Outcome) -> Iterator[
 
 def outcome_of(results: Results, figure: str, run: str, images: str) -> Outcome | None:
     """What a figure's attack did to a network; None where its file is not there, as one may remove it to save space."""
-    attack = results.figures[figure]["attacks"].get(images, {}).get(run)
-    try:
-        return results.outcome(run, attack) if attack else None
-    except FileNotFoundError:
-        return None
+    return results.kept(run, results.figures[figure]["attacks"].get(images, {}).get(run))

@@ -36,7 +36,7 @@ class Claim:
 # Which epsilons
 
 
-def _small(lines: Lines, baseline: Any) -> list[int]:
+def small(lines: Lines, baseline: Any) -> list[int]:
     """The epsilons above 0 that leave the baseline at least half of its clean accuracy."""
     accuracy = lines.accuracy(baseline)
     found = [e for e in range(1, len(accuracy)) if accuracy[e] >= accuracy[0] / 2]
@@ -49,7 +49,7 @@ def _small(lines: Lines, baseline: Any) -> list[int]:
 
 def _large(lines: Lines, baseline: Any) -> list[int]:
     """The epsilons that leave the baseline less than half of its clean accuracy."""
-    found = sorted({*range(1, len(lines.epsilons))} - {*_small(lines, baseline)})
+    found = sorted({*range(1, len(lines.epsilons))} - {*small(lines, baseline)})
     if not found:
         raise MissingError(
             f"Figure {lines.figure}: every epsilon leaves the baseline half its accuracy: run larger ones."
@@ -76,13 +76,13 @@ def at_epsilons(lines: Lines, epsilons: list[int]) -> str:
 
 
 def _drop_along_sparsity(lines: Lines, low: float, high: float) -> Part:
-    at = _small(lines, 0)
+    at = small(lines, 0)
     name = f"Growth of the drop from sparsity 0 to 1, along the fitted line, at {at_epsilons(lines, at)}"
     return Part(name, lines.difference(slope(lines.levels), at, drop=True), low, high)
 
 
 def _drop_against_dense(lines: Lines, sparsity: float, low: float, high: float) -> Part:
-    at = _small(lines, 0)
+    at = small(lines, 0)
     name = f"Drop at sparsity {100 * sparsity:g} % less that at 0 %, at {at_epsilons(lines, at)}"
     return Part(name, lines.difference({sparsity: 1, 0: -1}, at, drop=True), low, high)
 
@@ -127,7 +127,7 @@ def _c5(lines: Lines) -> list[Part]:
 def _between(lines: Lines, level: str, other: str, low: float, high: float, drop: bool) -> Part:
     weights = {level: 1.0, other: -1.0}
     if drop:
-        at = _small(lines, "none")
+        at = small(lines, "none")
         name = f"Drop of {level} less that of {other}, at {at_epsilons(lines, at)}"
         return Part(name, lines.difference(weights, at, drop=True), low, high)
     return Part(f"Clean accuracy of {level} less that of {other}", lines.difference(weights, [0]), low, high)
@@ -146,7 +146,7 @@ def _c6(lines: Lines) -> list[Part]:
 def _c7(lines: Lines) -> list[Part]:
     lines.need("none", "LR1", "LR2")
     weights = {"LR1": 0.5, "LR2": 0.5, "none": -1.0}
-    at = _small(lines, "none")
+    at = small(lines, "none")
     name = f"Drop of LR1 and LR2 together less that of none, at {at_epsilons(lines, at)}"
     return [
         _between(lines, "LR1", "none", -MARGIN, MARGIN, drop=False),
@@ -178,7 +178,7 @@ def _c8(lines: Lines) -> list[Part]:
     _hot(lines)
     return [
         _gain(lines, _large(lines, 1), low=LEAST),
-        _gain(lines, _small(lines, 1), high=LEAST),
+        _gain(lines, small(lines, 1), high=LEAST),
     ]
 
 

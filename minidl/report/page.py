@@ -12,7 +12,7 @@ from . import wording
 from .captions import caption
 from .claims_shown import anchor_of, claims_shown, of_the_report
 from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
-from .flags import METHODS, flags_of_run
+from .flags import CALLED, flags_of_run
 from .inline import inline_svg
 from .lines import Line, count, lines_of
 from .pairs import pairs_table
@@ -21,7 +21,7 @@ from .sides import sides_tables
 from .training import training_curves
 from .transfers import matrices, row_tests, transfer_table
 
-NAMES = {**METHODS, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
+NAMES = {**CALLED, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
 MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
 
@@ -157,7 +157,7 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
 def _transfer(results: Results, name: str) -> dict[str, Any]:
     """The section of a matrix of transfer."""
     entry, found, anchor = results.transfers[name], matrices(results, name), anchor_of(name)
-    about = {"name": name, "title": entry["title"], "anchor": anchor, "method": METHODS[entry["method"]]}
+    about = {"name": name, "title": entry["title"], "anchor": anchor, "method": CALLED[entry["method"]]}
     epsilon = f"{255 * entry['epsilon']:.3g}/255"
     section = about | {"epsilon": epsilon, "picture": "", "seeds": len(found), "of": len(entry["seeds"])}
     if not found:

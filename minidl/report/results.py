@@ -189,6 +189,13 @@ class Results:
             )
         return found[0]
 
+    def kept(self, run: str, attack: str | None) -> Outcome | None:
+        """As ``outcome``; None without such an attack, or where its file is gone, to save space."""
+        try:
+            return self.outcome(run, attack) if attack else None
+        except FileNotFoundError:
+            return None
+
     def _check(self, run: str) -> None:
         if run not in self.names:
             raise ValueError(f"Results: no figure of {self.folder} has a run {run!r}")

@@ -125,7 +125,7 @@ def _of_line(results: Results, figure: str, line: Line) -> TwoSided | None:
 
 def _of_run(results: Results, figure: str, run: str) -> tuple[np.ndarray, np.ndarray] | None:
     """(E, B) each: which images are proved, and which all attacks on these images leave."""
-    certificate = _kept(results, run, results.figures[figure]["certificates"].get(run))
+    certificate = results.kept(run, results.figures[figure]["certificates"].get(run))
     if certificate is None:
         return None
     attacks = [outcome.right for outcome in _attacks(results, run) if _alike(outcome, certificate)]
@@ -143,10 +143,3 @@ def _attacks(results: Results, run: str) -> Iterator[Outcome]:
 def _alike(outcome: Outcome, certificate: Outcome) -> bool:
     same = np.array_equal(outcome.indices, certificate.indices)
     return same and np.array_equal(outcome.epsilons, certificate.epsilons)
-
-
-def _kept(results: Results, run: str, attack: str | None) -> Outcome | None:
-    try:
-        return results.outcome(run, attack) if attack else None
-    except FileNotFoundError:
-        return None

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..backend import to_device, to_numpy
 from ..checks import whole_number
-from ..functional.spectral import periodic_blocks
+from ..functional.spectral import periodic_blocks, periodic_size
 from ..nn import Conv2d, Linear, Module, evaluation_mode
-from ..nn.trace import grey_input, watching
+from ..nn.trace import calls
 from ..tensor import Parameter, Tensor, no_grad
 
 
@@ -147,24 +146,16 @@ def spectrum(model: Module, input_shape: int | Sequence[int], largest: int = 204
     """
     largest = whole_number(largest, "largest", 0, "spectrum")
     met: dict[Module, tuple[str, tuple[int, ...]]] = {}
-
-    def watch(name: str, layer: Module) -> Any:
-        forward = layer.forward
-        if layer.says("spread") is None or not _kernels_of(layer):
-            return None
-
-        def noted(x: Tensor) -> Any:
-            met.setdefault(layer, (name, x.shape))
-            return forward(x)
-
-        return noted
-
+    for name, layer, x, _ in calls(model, input_shape, "spectrum", _is_affine):
+        met.setdefault(layer, (name, x.shape))  # as it is called first
+    if not met:
+        raise ValueError("spectrum: the model has no affine layer with a kernel: no convolution, nothing linear")
     with evaluation_mode(model), no_grad():
-        with watching(model, watch):
-            model(grey_input(model, input_shape, "spectrum"))
-        if not met:
-            raise ValueError("spectrum: the model has no affine layer with a kernel: no convolution, nothing linear")
         return Spectrum(tuple(_layer(layer, name, shape, largest) for layer, (name, shape) in met.items()))
+
+
+def _is_affine(layer: Module) -> bool:
+    return layer.says("spread") is not None and bool(_kernels_of(layer))
 
 
 def _layer(layer: Module, name: str, shape: tuple[int, ...], largest: int) -> LayerSpectrum:
@@ -189,10 +180,8 @@ def _matrices(layer: Module, name: str, shape: tuple[int, ...], largest: int) ->
             f"spectrum: layer {name!r} ({type(layer).__name__}) is a map from {inputs:,} to {outputs:,} numbers: too "
             f"many to write out (largest={largest}), and no Conv2d, of which a Fourier transform would tell"
         )
-    sizes = zip(x.shape[1:3], layer.weight.shape[1:3], layer.stride, strict=True)
-    size = [-(-max(image, kernel) // stride) * stride for image, kernel, stride in sizes]
     weight = to_numpy(layer.weight.data).astype(np.float64)
-    return periodic_blocks(weight, (size[0], size[1]), layer.stride), "periodic"
+    return periodic_blocks(weight, periodic_size(x.shape, layer.weight.shape, layer.stride), layer.stride), "periodic"
 
 
 def _written_out(layer: Module, x: Tensor, outputs: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def _opened(log_alpha: Array, rng: np.random.Generator | None) -> Result:
     return wide.clip(0, 1), (lambda dy: dy * inside * (s * (1 - s) * alike((ZETA - GAMMA) / beta)),)
 
 
-_opened.__name__ = "hard_concrete"
+_opened.__name__ = "hard_concrete"  # what messages and graphs call it
 _gates = op(_opened)
 
 
@@ -73,8 +73,7 @@ def hard_concrete_open(log_alpha: Tensor) -> Tensor:
 
     References
     ----------
-    Louizos, Welling and Kingma, "Learning sparse neural networks through L0 regularization", ICLR 2018,
-    arXiv:1712.01312, eq. (12).
+    Eq. (12) of the paper that ``hard_concrete`` names.
 
     Examples
     --------

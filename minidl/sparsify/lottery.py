@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_device, to_numpy
-from ..checks import number, whole_number, whole_numbers
+from ..checks import number, whole_number
 from ..nn import Module
 from ..optim import Optimizer
 from .magnitude import chosen_weights
-from .scopes import Pruner, check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, prune
 
 CONTROLS = ("winner", "random", "reinitialised")
 
@@ -89,7 +89,7 @@ def lottery_ticket(
     """
     who = "lottery_ticket"
     sparsity, part = (number(v, k, "(0, 1)", who) for k, v in (("sparsity", sparsity), ("part", part)))
-    (steps,) = whole_numbers(who, 1, "training iterations", steps=steps)
+    steps = whole_number(steps, "steps", 1, who, "training iterations")
     rewind = whole_number(rewind, "rewind", 0, who, "training iterations")
     if rewind >= steps:
         raise ValueError(f"{who}: rewind is {rewind}, and must be an iteration of the first round, 0 to {steps - 1}")
@@ -167,8 +167,7 @@ class LotteryTicket(Pruner):
         if rest or not 1 <= done <= self.rounds:
             return
         sparsity = 1 - (1 - self.final_sparsity) ** (done / self.rounds)
-        for group, count in goals(self.weights, sparsity, self.scope):
-            mask_smallest(group, [abs(weight.data) for weight in group], count)
+        prune(self.weights, sparsity, self.scope, lambda weight: abs(weight.data), "LotteryTicket.step")
         last = done == self.rounds
         if last and self.control == "random":
             self._shuffle_masks()

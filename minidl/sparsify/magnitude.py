@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, default_rng, to_device
+from ..backend import Array, default_rng, to_device
 from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
 from ..tensor import Parameter
-from .scopes import Pruner, check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, prune
 
 
 def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) -> float:
@@ -48,9 +48,9 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     >>> [cubic_sparsity(t, final=0.8, start=100, every=50, count=2) for t in (0, 100, 149, 150, 200, 1000)]
     [0.0, 0.0, 0.0, 0.7000000000000001, 0.8, 0.8]
     """
-    final, start, every, count = _checked_schedule("cubic_sparsity", start, every, count, final=final)
+    final, start, every, count = _checked_schedule("cubic_sparsity", "final", final, start, every, count)
     step = whole_number(step, "step", 0, "cubic_sparsity", "training iterations")
-    done = _pruning_steps(step, start, every, count)
+    done = min((step - start) // every, count)  # intervals that have passed; negative before the first
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
 
 
@@ -117,7 +117,7 @@ class MagnitudePruner(Pruner):
     ) -> None:
         name = type(self).__name__
         self.final_sparsity, self.start, self.every, self.count = _checked_schedule(
-            name, start, every, count, final_sparsity=final_sparsity
+            name, "final_sparsity", final_sparsity, start, every, count
         )
         self.scope = check_scope(scope, name)
         self.weights = chosen_weights(model, exclude, name)
@@ -155,15 +155,7 @@ class MagnitudePruner(Pruner):
         """
         t = whole_number(t, "t", 0, f"{type(self).__name__}.step", "training iterations")
         sparsity = cubic_sparsity(t, self.final_sparsity, self.start, self.every, self.count)
-        names = {weight: name for name, weight in self.weights.items()}
-        behind = [
-            (group, goal)
-            for group, goal in goals(self.weights, sparsity, self.scope)
-            if goal > sum(weight.pruned for weight in group)
-        ]
-        _check_ordered({names[weight]: weight for group, _ in behind for weight in group}, type(self).__name__)
-        for group, goal in behind:
-            mask_smallest(group, [self._score(weight) for weight in group], goal)
+        prune(self.weights, sparsity, self.scope, self._score, type(self).__name__)
 
     def _score(self, weight: Parameter) -> Array:
         """By which weights are ranked."""
@@ -237,21 +229,6 @@ def prunable_weights(model: Module) -> Iterator[tuple[str, Parameter]]:
             yield name.removesuffix(".weight"), parameter
 
 
-def _check_ordered(weights: dict[str, Parameter], who: str) -> None:
-    """NaN is neither smaller nor larger than other weights."""
-    lost = [name for name, w in weights.items() if bool(array_module(w.data).isnan(w.data).any())]
-    if lost:
-        raise ValueError(
-            f"{who}: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
-            "weights that are finite, with a lower learning rate"
-        )
-
-
-def _pruning_steps(t: int, start: int, every: int, count: int) -> int:
-    """How many pruning intervals have passed at iteration t, at most ``count``; negative before ``start``."""
-    return min((t - start) // every, count)
-
-
 def chosen_weights(model: Module, exclude: str | Iterable[str], who: str) -> dict[str, Parameter]:
     """{layer's name: kernel} of those that are not in, or within, one of the excluded modules."""
     weights, exclude = dict(prunable_weights(model)), [exclude] if isinstance(exclude, str) else list(exclude)
@@ -274,7 +251,10 @@ def chosen_weights(model: Module, exclude: str | Iterable[str], who: str) -> dic
     return kept
 
 
-def _checked_schedule(name: str, start: Any, every: Any, count: Any, **finals: Any) -> tuple[float, int, int, int]:
-    (final,) = (number(final, key, "[0, 1)", name, ": 0.9 is 90 %") for key, final in finals.items())
+def _checked_schedule(
+    name: str, called: str, final: Any, start: Any, every: Any, count: Any
+) -> tuple[float, int, int, int]:
+    """The numbers of a schedule, whose final sparsity the user knows as ``called``."""
+    final = number(final, called, "[0, 1)", name, ": 0.9 is 90 %")
     every, count = whole_numbers(name, 1, "training iterations", every=every, count=count)
     return final, whole_number(start, "start", 0, name, "training iterations"), every, count

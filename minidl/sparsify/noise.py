@@ -14,7 +14,7 @@ from ..nn.noisy import FIRST_LOG_VARIANCE, Noisy
 from ..tensor import Parameter
 from .gates import GatedConv2d, GatedLinear
 from .magnitude import chosen_weights
-from .scopes import Pruner, check_scope, goals, mask_smallest
+from .scopes import Pruner, check_scope, prune
 
 
 def variational(
@@ -33,7 +33,7 @@ def variational(
     log_variance : float
         log sigma^2 at first.
     rng : numpy.random.Generator, optional
-        Of the noise; by default the "dropout" stream that ``md.manual_seed`` resets.
+        Of the randomness; by default the "dropout" stream that ``md.manual_seed`` resets.
 
     Returns
     -------
@@ -65,13 +65,10 @@ def l0(
 
     Parameters
     ----------
-    model : Module
-    exclude : names of modules
-        Which layers, or modules with everything within, to leave as they are.
+    model, exclude, rng
+        As for ``variational``.
     open_at_first : float in (0, 1)
         log alpha of all gates begins at log(p / (1 - p)) for this p.
-    rng : numpy.random.Generator, optional
-        Of the gates; by default the "dropout" stream that ``md.manual_seed`` resets.
 
     Returns
     -------
@@ -192,8 +189,7 @@ class NoisePruner(Pruner):
             layer.settle(keeps | True if self.final_sparsity is not None else keeps)
         if self.final_sparsity is not None:
             weights = {name: layer.weight for name, layer in noisy.items()}
-            for group, count in goals(weights, self.final_sparsity, self.scope):
-                mask_smallest(group, [scores[w] for w in group], count)
+            prune(weights, self.final_sparsity, self.scope, scores.__getitem__, "NoisePruner.step")
 
 
 def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start: float, rng: Any, who: str) -> Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..backend import Array, array_module
@@ -35,6 +35,25 @@ def check_scope(scope: Any, who: str) -> str:
     if scope not in SCOPES:
         raise ValueError(f"{who}: unknown scope {scope!r}: choose from {', '.join(map(repr, SCOPES))}")
     return scope
+
+
+def prune(
+    weights: Mapping[str, Parameter], sparsity: float, scope: str, score: Callable[[Parameter], Array], who: str
+) -> None:
+    """Hide weights of least score, until so large a part of them is hidden; those that are hidden already stay so.
+
+    A ValueError names layers whose weights would have to be ordered and are NaN; nothing is then hidden.
+    """
+    names = {weight: name for name, weight in weights.items()}
+    behind = [(group, goal) for group, goal in goals(weights, sparsity, scope) if goal > sum(w.pruned for w in group)]
+    lost = [names[w] for group, _ in behind for w in group if bool(array_module(w.data).isnan(w.data).any())]
+    if lost:
+        raise ValueError(
+            f"{who}: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
+            "weights that are finite, with a lower learning rate"
+        )
+    for group, goal in behind:
+        mask_smallest(group, [score(weight) for weight in group], goal)
 
 
 def goals(weights: Mapping[str, Parameter], sparsity: float, scope: str) -> list[tuple[list[Parameter], int]]:
@@ -76,13 +95,11 @@ def erdos_renyi_kernel(shapes: Sequence[tuple[int, ...]], density: float) -> lis
 
 
 def mask_smallest(weights: Sequence[Parameter], scores: Sequence[Array], count: int) -> None:
-    """Mask exactly ``count`` weights in all, those of least score: ties are counted, not compared. Masked ones stay."""
+    """Mask exactly ``count`` weights in all, more than are, those of least score: ties are counted, not compared."""
     xp = array_module(weights[0].data)
     left = [xp.ones(w.shape, bool) if w.mask is None else w.mask for w in weights]
     ranked = xp.concatenate([score[there] for score, there in zip(scores, left, strict=True)])
     more = count - (sum(w.size for w in weights) - ranked.size)
-    if more < 1:
-        return
     threshold = xp.partition(ranked, more - 1)[more - 1]
     keep = ranked > threshold
     ties = xp.flatnonzero(ranked == threshold)

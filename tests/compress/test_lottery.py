@@ -127,6 +127,19 @@ def test_random_pruning_keeps_to_the_schedule_and_takes_anything(scope):
         assert (1 - sparsities["0"]) / (1 - sparsities["4"]) == pytest.approx(11 / 36 * 192 / 67, rel=0.05)
 
 
+@pytest.mark.parametrize("scope", ["layer", "global", "erk"])
+def test_weights_that_are_nan_are_named_and_nothing_is_pruned(scope):
+    """By whichever pruner: NaN is neither smaller nor larger than other weights."""
+    model = network()
+    model[4].weight.data[0, 0] = np.nan
+    ticket = lottery_ticket(model, md.optim.SGD(model.parameters(), 0.1), sparsity=0.5, steps=1, part=0.5, scope=scope)
+    for step in (ticket.step, RandomPruner(model, 0.5, start=0, every=1, count=1, scope=scope).step):
+        with pytest.raises(ValueError, match="weights of 4 are NaN, and cannot be ordered by size"):
+            step(1 if step is not ticket.step else 0)
+        assert sparsity(model) == 0
+        assert model[4].weight.mask is None
+
+
 def test_bad_input():
     model = network()
     optimizer = md.optim.SGD(model.parameters(), 0.1)

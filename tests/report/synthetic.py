@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.records import Attack, Pruning, Run
+from minidl.records import Attack, Outcome, Pruning, Run
+from minidl.records.attacks import write_attack
 from minidl.records.format import CLAIMS_TABLE, RESULTS_TABLE
 from minidl.robustness import paired_difference_interval, wilson_interval
 
@@ -186,16 +187,7 @@ def _attack(folder, figure, choice, name, attack, run, images):
     right = (random.random(images) < record["val_accuracy"]) & (withstands > EPSILONS[:, None])
     path = folder / "runs" / name / "attacks" / f"{attack.name}.npz"
     path.parent.mkdir(exist_ok=True)
-    np.savez(
-        path,
-        epsilons=EPSILONS,
-        indices=indices,
-        labels=indices % 10,
-        right=right,
-        zero_gradient=zero,
-        vanished_gradient=vanished,
-        attack=json.dumps(dataclasses.asdict(attack)),
-    )
+    write_attack(path, Outcome(EPSILONS, indices, indices % 10, right, zero, vanished), attack, name, "0" * 64)
     bands = wilson_interval(right.sum(axis=1), images)
     for e, epsilon in enumerate(EPSILONS):
         drop = paired_difference_interval(right[0], right[e]) if e else (0.0, 0.0)

@@ -4,6 +4,7 @@ import numpy as np
 
 from minidl.records import Outcome
 from minidl.report.flags import flags_of, flags_of_run
+from minidl.report.results import Results
 
 EPSILONS = np.array([0, 4, 8, 16]) / 255
 NONE = np.zeros(100, bool)
@@ -69,6 +70,8 @@ class Study:
         if self.outcomes[attack] is None:
             raise FileNotFoundError
         return self.outcomes[attack]
+
+    kept = Results.kept
 
 
 def test_a_stronger_attack_refutes_a_weaker_one():

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 
 from minidl import report
@@ -167,6 +168,9 @@ def write_evil(folder):
     study["versions"][EVIL] = EVIL
     (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
     (folder / "runs" / run).rename(folder / "runs" / name)
+    for path in (folder / "runs" / name / "attacks").iterdir():
+        with np.load(path) as arrays:
+            np.savez(path, **dict(arrays) | {"run": name})
     record |= {"name": name, "commit": EVIL, "processor": EVIL, "versions": {EVIL: EVIL}, "card": EVIL}
     (folder / "runs" / name / "run.json").write_text(json.dumps(record), encoding="utf-8")
     quoted = EVIL.replace('"', '""')

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidl.records import Outcome
+from minidl.report.results import Results
 from minidl.report.sides import both_sides, sides, sides_tables
 from minidl.robustness import BrokenCertificateError
 
@@ -21,12 +22,12 @@ class Study:
     """The parts of Results that bands are made from; networks are {sparsity: [(certificate, attacks) of each seed]}."""
 
     def __init__(self, networks, figures=1):
-        self.rows, self.kept, runs = [], {}, []
+        self.rows, self.outcomes, runs = [], {}, []
         for sparsity, seeds in networks.items():
             for seed, (certificate, attacks) in enumerate(seeds):
                 run = f"{sparsity}-{seed}"
                 runs.append(run)
-                self.kept |= {(run, "proof"): certificate} | {(run, str(i)): a for i, a in enumerate(attacks)}
+                self.outcomes |= {(run, "proof"): certificate} | {(run, str(i)): a for i, a in enumerate(attacks)}
                 about = {"run": run, "seed": seed, "sparsity": sparsity, "figure": "15a"}
                 self.rows += [about | {"epsilon": epsilon} for epsilon in EPSILONS]
         self.figures = {
@@ -39,9 +40,11 @@ class Study:
         return self.rows
 
     def outcome(self, run, attack):
-        if self.kept.get((run, attack)) is None:
+        if self.outcomes.get((run, attack)) is None:
             raise FileNotFoundError(run)
-        return self.kept[run, attack]
+        return self.outcomes[run, attack]
+
+    kept = Results.kept
 
 
 def test_above_stands_what_all_attacks_leave():
