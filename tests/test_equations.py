@@ -25,7 +25,9 @@ UNNUMBERED = {
     "pruning schedule",
 }
 NOT_THE_REPORTS = {"first order", "boxes", "lines", "least margin", "rounding", "smoothing"}  # taught, and others'
-BEYOND = {"PGD", "APGD", "DLR", "DeepFool", "FAB", "FMN", "saliency", "transfer"}  # the report: a paper, no lesson
+BEYOND = {"PGD", "APGD", "DLR", "DeepFool", "FAB", "FMN", "saliency", "transfer"}
+SPARSE = {"nuclear norm", "effective rank", "periodic operator", "condition", "lottery ticket", "density"}
+BEYOND |= SPARSE | {"variational dropout", "hard concrete", "open gates", "separable", "CP"}  # the report: a paper, no lesson
 
 
 def rows():
