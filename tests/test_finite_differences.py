@@ -213,6 +213,8 @@ CASES = {
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), (2, 6, 6, 3)),
     "avg_pool2d, overlapping": (lambda x: F.avg_pool2d(x, 3, 2, 1), (2, 6, 5, 3)),
     "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), (2, 5, 7, 3)),
+    "flatten": (F.flatten, (2, 3, 4, 2)),
+    "flatten, channels first": (lambda x: F.flatten(x, channels_first=True), (2, 3, 4, 2)),
     "softmax": (F.softmax, (3, 4)),
     "softmax, T = 20": (lambda g: F.softmax(g, 20.0), (3, 4)),
     "log_softmax": (F.log_softmax, (3, 4)),

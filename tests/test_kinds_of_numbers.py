@@ -20,7 +20,8 @@ import minidl as md
 from minidl import compress, nn, optim, robustness
 from minidl import functional as F
 from minidl.checkpoint import Checkpoints
-from minidl.train import Adversarial, CrossEntropy, Distillation, Guard
+from minidl.objectives import Adversarial, CrossEntropy, Distillation, Penalized
+from minidl.train import Guard
 from tests.test_public_surface import SURFACE, parameters
 
 INTEGERS = [np.dtype(c).type for c in "bBhHiIlL"]
@@ -570,7 +571,7 @@ rows(
 )
 rows("minidl.fit", lambda **s: trained(**s), reals, images=IMAGES)
 rows("minidl.fit", lambda **s: trained(**s), labels, labels=LABELS)
-rows("minidl.train.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
+rows("minidl.objectives.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
 
 
 def attacking(**settings):
@@ -583,15 +584,25 @@ def guarded(**settings):
     return guard.best, guard.fall
 
 
-rows("minidl.train.Adversarial", attacking, number, epsilon=0.25, step=0.125)
-rows("minidl.train.Adversarial", attacking, whole, steps=2)
+rows("minidl.objectives.Adversarial", attacking, number, epsilon=0.25, step=0.125)
+rows("minidl.objectives.Adversarial", attacking, whole, steps=2)
 rows(
-    "minidl.train.Distillation",
+    "minidl.objectives.Distillation",
     lambda **s: trained(objective=Distillation(**{"teacher": model(), "temperature": 2} | s)),
     number,
     temperature=2,
     mix=0.5,
 )
+
+
+def penalized(weight=0.5, ramp=(0, 4)):
+    network = nn.Sequential(nn.Flatten(), nn.VariationalLinear(IMAGES[0].size, 10, rng=rng()))
+    objective = Penalized(weight, ramp)
+    return [objective(network.eval(), md.Tensor(IMAGES), LABELS)[0].data for _ in range(6)]
+
+
+rows("minidl.objectives.Penalized", penalized, number, weight=0.5)
+TABLE.append(("minidl.objectives.Penalized", "ramp", whole, 2, lambda v: penalized(ramp=(v, 4))))
 rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
 rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
 rows("minidl.train.Guard", guarded, reals, images=IMAGES)
@@ -685,7 +696,7 @@ NO_NUMBERS = re.compile(
 )
 SAYS = {
     "minidl.fit": ("cross_entropy",),
-    "minidl.train.CrossEntropy": ("cross_entropy",),
+    "minidl.objectives.CrossEntropy": ("cross_entropy",),
     "minidl.train.Guard": ("fgsm",),
     "minidl.settings": ("set_num_threads",),
     "minidl.nn.VariationalLinear": ("Linear",),

@@ -48,13 +48,14 @@ MODULES = [
     md.models,
     md.nn,
     md.nn.init,
+    md.objectives,
     md.optim,
     md.plot,
     recording,
     md.robustness,
     md.testing,
 ]
-TRAINING = ("Adversarial", "CrossEntropy", "Distillation", "Guard")  # of minidl.train, whose rest is ``fit``'s own
+TRAINING = ("Guard",)  # of minidl.train, whose rest is ``fit``'s own
 RESULTS = (
     *(Cost, LayerCost, AccuracyCurve, Attack, Callables, Diagnosis, Flag, LayerBound, LipschitzBound, McNemar),
     *(

@@ -18,7 +18,7 @@ from minidl.backend.cuda import constant
 from minidl.backend.memory import card_memory, lasting, release_memory
 from minidl.backend.recording import Replayed, compare_replays, fresh, is_capturing
 from minidl.data import Loader
-from minidl.train import Adversarial, Distillation
+from minidl.objectives import Adversarial, Distillation
 
 pytestmark = pytest.mark.gpu
 emulated = pytest.mark.skipif(
@@ -362,11 +362,11 @@ def fitted(
 ):
     """The weights and the losses of a training; kernel by kernel where it is not ``recorded``."""
     model, (images, labels) = small(seed, dropout), images_and_labels()
-    noise = {}
+    extras = {"objective": OBJECTIVES[objective]()} if objective else {}
     if noisy is not None:
         model = getattr(md.compress, noisy)(model)
         after = [md.compress.NoisePruner(model, at=13, sparsity=0.5)]
-        noise = {"objective": md.objectives.Penalized(0.01, ramp=(2, 9)), "after_step": after}
+        extras = {"objective": md.objectives.Penalized(0.01, ramp=(2, 9)), "after_step": after}
     optimizer = METHODS[method][0](model.parameters(), lr=0.05, **METHODS[method][1])
     watch = None if on_epoch is None else lambda epoch: on_epoch(epoch.epoch, model, recorded)
     curve = md.fit(
@@ -378,7 +378,7 @@ def fitted(
         progress=False,
         on_epoch=watch,
         record=recorded,
-        **({"objective": OBJECTIVES[objective]()} if objective else noise),
+        **extras,
     )
     state = {f"state {i}.{j}": a for i, s in enumerate(optimizer.state) for j, a in enumerate(s)}
     return {**model.state_dict(), **state, "losses": np.array([row.loss for row in curve])}

@@ -14,6 +14,7 @@
 
 # %%
 import sys
+import textwrap
 import weakref
 from pathlib import Path
 
@@ -214,8 +215,8 @@ for change in (h, -h):
     W1.data[place] += change
     sides.append(float(cross_entropy(network(train.images), wanted).data))
     W1.data[place] -= change
-print("by the engine:             ", W1.grad[place])
-print("by a difference quotient:  ", (sides[0] - sides[1]) / (2 * h))
+print(f"by the engine:             {W1.grad[place]:.8e}")
+print(f"by a difference quotient:  {(sides[0] - sides[1]) / (2 * h):.8e}")
 
 # %% tags=["hide-input"]
 assert np.isclose(W1.grad[place], (sides[0] - sides[1]) / (2 * h), rtol=1e-5, atol=1e-9)
@@ -287,16 +288,17 @@ def notice(frame, event, argument):
         met.append(path)
 
 
-sys.setprofile(notice)
-with md.settings(kernels="portable"):
+with md.kernels.using("portable"):
+    sys.setprofile(notice)
     loss = md.functional.cross_entropy(model(md.Tensor(val.images[:32])), val.labels[:32])
     loss.backward()
     optimizer.step()
-sys.setprofile(None)
+    sys.setprofile(None)
 
 for path in met:
     first = path.read_text(encoding="utf-8").partition("\n")[0].strip('"')
-    print(f"{path.relative_to(house).as_posix():28} {first[:86]}")
+    says = textwrap.shorten(first, 88, placeholder=" ...")
+    print(f"{path.relative_to(house).as_posix():26} {says}")
 
 # %% [markdown]
 # Read them in this order, with the debugger or with an editor: `nn` says what a layer is,

@@ -313,5 +313,7 @@ assert check_gradients(slow_conv, x, weight)
 assert np.allclose(slow_conv(x, weight).data, F.conv2d(x, weight).data)
 
 # %% [markdown]
-# That was the last lesson. From here: [how to add an operation](../adding_an_operation.md) to
-# minidl itself, [how its kernels work](../kernels.md), and the code, which is meant to be read.
+# From here: [how to add an operation](../adding_an_operation.md) to minidl itself,
+# [how its kernels work](../kernels.md), and the code, which is meant to be read.
+#
+# **Next:** [why one step is not enough](13_many_steps.ipynb).

@@ -1,22 +1,28 @@
 """Attacks beside the libraries that have them: `python experiments/benchmarks/attacks.py [speed|agree|worst] [count]`.
 
-speed   PGD-20 beside torchattacks and foolbox, APGD-100 beside the authors' code, in turn, on two threads: ResNet18 at
-        64 pixels, trained for two epochs on enlarged digits, the same weights on both sides.
-agree   PGD's images, DeepFool's and FMN's distances on that network and those images, beside the references'.
+speed   PGD-20 beside torchattacks and foolbox, APGD-100 beside the authors' code, in turn.
+agree   In float64: PGD's images, APGD's losses at each of 100 steps, DeepFool's and FMN's distances, beside the
+        references', image by image.
 worst   AutoAttack beside the authors' own, part by part, on a small convolutional network of the digits.
 
-What is missing on this machine is left out.
+The first two attack ResNet18 at 64 pixels, the same weights on both sides: trained for two epochs on enlarged digits,
+or with ``--weights FILE`` those of a study's run on Imagenette, whose images are where MINIDL_DATA points. Every
+reference is the slower one in float64 or with few images: 24 images agree within minutes, 785 take hours. What is
+missing on this machine is left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import logging
+import platform
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,20 +33,32 @@ from torch_models import resnet18 as torch_resnet18
 import minidl as md
 from minidl import nn
 from minidl import robustness as R
+from minidl.robustness.attacks.apgd import Apgd, Ascent
+from minidl.robustness.attacks.victim import attacked
+from minidl.study import load_problem
 
-EPSILON, THREADS, ROUNDS = 4 / 255, 2, 3
+EPSILON, ROUNDS = 4 / 255, 3
+Problem = tuple[nn.Module, tnn.Module, np.ndarray, np.ndarray]
 
 
-def problem(count: int, size: int = 64) -> tuple[nn.Module, tnn.Module, np.ndarray, np.ndarray]:
-    """ResNet18, trained a little, in minidl and in PyTorch, and validation images (count, size, size, 3)."""
-    train, val = md.data.digits("train"), md.data.digits("val")
-    enlarged = [np.repeat(np.repeat(part.images, size // 8, 1), size // 8, 2).repeat(3, 3) for part in (train, val)]
+def problem(count: int, weights: Path | None, size: int = 64) -> Problem:
+    """A trained ResNet18 in minidl and in PyTorch, and validation images (count, size, size, 3), with labels."""
     model = md.models.resnet18(num_classes=10, seed=0)
-    optimizer = md.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    md.fit(model, md.data.Loader(enlarged[0], train.labels, batch_size=64, seed=0), optimizer, epochs=2, progress=False)
+    if weights is None:
+        train, val = md.data.digits("train"), md.data.digits("val")
+        enlarged = [np.repeat(np.repeat(part.images, size // 8, 1), size // 8, 2).repeat(3, 3) for part in (train, val)]
+        batches = md.data.Loader(enlarged[0], train.labels, batch_size=64, seed=0)
+        md.fit(model, batches, md.optim.SGD(model.parameters(), lr=0.02, momentum=0.9), epochs=2, progress=False)
+        images, labels = np.resize(enlarged[1], (count, size, size, 3)), np.resize(val.labels, count)
+    else:
+        md.load(model, weights)
+        val = load_problem("imagenette", size + size // 8, size).val
+        rows = np.sort(np.random.default_rng(0).choice(len(val), count, replace=False))
+        some = md.data.Loader(val.images[rows], val.labels[rows], count, crop=size, shuffle=False, prefetch=0)
+        images, labels = next(iter(some))
     twin = tnn.Sequential(Normalize(), torch_resnet18())
     with_weights(twin, model)
-    return model.eval(), twin, np.resize(enlarged[1], (count, size, size, 3)), np.resize(val.labels, count)
+    return model.eval(), twin, images, labels
 
 
 class Normalize(tnn.Module):
@@ -58,7 +76,7 @@ def with_weights(twin: tnn.Module, model: nn.Module) -> None:
     twin.eval()
 
 
-def small_problem(count: int) -> tuple[nn.Module, tnn.Module, np.ndarray, np.ndarray]:
+def small_problem(count: int) -> Problem:
     """A small convolutional network of the digits, trained for four epochs."""
     train, val, rng = md.data.digits("train"), md.data.digits("val"), np.random.default_rng(0)
     first, second, last = nn.Conv2d(1, 8, 3, padding=1, rng=rng), nn.Conv2d(8, 16, 3, padding=1, rng=rng), nn.Linear
@@ -103,11 +121,11 @@ def foolbox_attack(twin: tnn.Module, attack: Any, **settings: Any) -> Callable[.
 # Speed
 
 
-def in_turn(ours: dict[str, Callable[[], object]], name: str, theirs: Callable[[], object]) -> None:
+def in_turn(ours: Mapping[str, Callable[[], object]], name: str, theirs: Callable[[], object]) -> None:
     """The ratio of the times, of runs that take turns."""
     times: dict[str, list[float]] = {key: [] for key in (*ours, name)}
     for _ in range(ROUNDS):
-        for key, run in (ours | {name: theirs}).items():
+        for key, run in {**ours, name: theirs}.items():
             started = time.perf_counter()
             run()
             times[key].append(time.perf_counter() - started)
@@ -120,8 +138,8 @@ def in_turn(ours: dict[str, Callable[[], object]], name: str, theirs: Callable[[
         )
 
 
-def speed(count: int) -> None:
-    model, twin, images, labels = problem(count)
+def speed(count: int, weights: Path | None) -> None:
+    model, twin, images, labels = problem(count, weights)
     x, y = to_torch(images), torch.from_numpy(labels)
     pgd = partial(R.pgd, model, images, labels, EPSILON, start="image")
     settings = {"minidl pgd": pgd, "minidl pgd, stop_early": partial(pgd, stop_early=True)}
@@ -148,36 +166,92 @@ def speed(count: int) -> None:
 # Agreement
 
 
-def agree(count: int) -> None:
+def agree(count: int, weights: Path | None) -> None:
     """In float64, where a sign is a sign."""
-    model, twin, images, labels = problem(count, 32)
+    model, twin, images, labels = problem(count, weights)
     model, twin, images = model.astype(np.float64), twin.double(), images.astype(np.float64)
-    x, y = to_torch(images), torch.from_numpy(labels)
+    torch.set_default_dtype(torch.float64)  # the authors' APGD keeps its losses in the default precision
     right = model(md.Tensor(images)).data.argmax(axis=1) == labels
+    print(f"{right.mean():.1%} of {count} images are right as they are", flush=True)
+    same_pgd(model, twin, images, labels)
+    if has("pyautoattack"):
+        same_apgd(model, twin, images, labels)
+    if has("foolbox"):
+        same_distances(model, twin, images, labels, right)
+
+
+def same_pgd(model: nn.Module, twin: tnn.Module, images: np.ndarray, labels: np.ndarray, steps: int = 20) -> None:
+    """Where the last step fails and an earlier one did not, minidl's image is the earlier: these are counted apart."""
+    x, y = to_torch(images), torch.from_numpy(labels)
+    ours = R.pgd(model, images, labels, EPSILON, steps=steps, step=EPSILON / 4, start="image")
+    theirs = {}
     if has("torchattacks"):
         import torchattacks
 
-        theirs = from_torch(torchattacks.PGD(twin, EPSILON, EPSILON / 4, 20, random_start=False)(x, y))
-        ours = R.pgd(model, images, labels, EPSILON, steps=20, step=EPSILON / 4, start="image")
-        worst = abs(ours.adversarial[0] - theirs).max(axis=(1, 2, 3))
-        print(f"PGD-20: {(worst < 1e-6).mean():.1%} of {count} images within 1e-6 of torchattacks'", flush=True)
+        theirs["torchattacks"] = torchattacks.PGD(twin, EPSILON, EPSILON / 4, steps, random_start=False)(x, y)
     if has("foolbox"):
-        from foolbox.attacks import LinfDeepFoolAttack, LInfFMNAttack
+        from foolbox.attacks import LinfPGD
 
-        for name, attack, ours in (
-            ("DeepFool", LinfDeepFoolAttack(), R.deepfool(model, images, labels)),
-            ("FMN", LInfFMNAttack(), R.fmn(model, images, labels)),
-        ):
-            theirs = abs(from_torch(foolbox_attack(twin, attack)(x, y)) - images).max(axis=(1, 2, 3))
-            close = abs(ours.distance - theirs)[right] <= 0.01 * theirs[right]
-            print(
-                f"{name}: {close.mean():.1%} of the distances within 1 % of foolbox's; medians "
-                f"{np.median(ours.distance[right]):.6f} and {np.median(theirs[right]):.6f}",
-                flush=True,
-            )
+        attack = LinfPGD(abs_stepsize=EPSILON / 4, steps=steps, random_start=False)
+        theirs["foolbox"] = foolbox_attack(twin, attack, epsilon=EPSILON)(x, y)
+    for name, found in theirs.items():
+        moved = from_torch(found)
+        kept = ours.success[0] & (model(md.Tensor(moved)).data.argmax(axis=1) == labels)
+        apart = abs(ours.adversarial[0] - moved).max(axis=(1, 2, 3))[~kept]
+        print(
+            f"PGD-{steps}: {(apart < 1e-6).sum()} of {len(apart)} images within 1e-6 of those of {name}, the farthest "
+            f"{apart.max():.1e}; {kept.sum()} more are lost on the way and right again at its end",
+            flush=True,
+        )
 
 
-def worst(count: int, epsilon: float = 0.1) -> None:
+def same_apgd(model: nn.Module, twin: tnn.Module, images: np.ndarray, labels: np.ndarray, steps: int = 100) -> None:
+    """From one start: the loss of each image at each step, which no other step size would give."""
+    from pyautoattack.autopgd_base import APGDAttack
+
+    with attacked("apgd", model, images, labels) as victim:
+        climb, index = Apgd(victim, "cross_entropy", steps, 1, 0, False), np.arange(len(images))
+        start = climb.start(images, index, EPSILON, 0)
+        ascent, ours = Ascent(climb, images, index, [labels], start, EPSILON), []
+        while ascent.step():
+            ours.append(ascent.loss)
+    x, y, theirs = to_torch(images), torch.from_numpy(labels), []
+
+    def watched(points: torch.Tensor) -> torch.Tensor:
+        logits = twin(points)
+        theirs.append(torch.nn.functional.cross_entropy(logits.detach(), y, reduction="none").numpy())
+        return logits
+
+    attack = APGDAttack(watched, n_iter=steps, eps=EPSILON, loss="ce", device="cpu")
+    attack.init_hyperparam(x)
+    attack.y_target = None
+    attack.attack_single_run(x, y, to_torch(start))
+    apart = abs(np.array(ours) - theirs[1:]) / np.maximum(1e-9, np.abs(theirs[1:]))  # (steps, B)
+    same = (apart < 1e-6).all(axis=0)
+    print(
+        f"APGD-{steps}: the losses of {same.sum()} of {len(same)} images within 1e-6 of the authors' at every step, "
+        f"the farthest {apart.max():.1e}",
+        flush=True,
+    )
+
+
+def same_distances(
+    model: nn.Module, twin: tnn.Module, images: np.ndarray, labels: np.ndarray, right: np.ndarray
+) -> None:
+    from foolbox.attacks import LinfDeepFoolAttack, LInfFMNAttack
+
+    x, y = to_torch(images), torch.from_numpy(labels)
+    for name, attack, search in (("DeepFool", LinfDeepFoolAttack(), R.deepfool), ("FMN", LInfFMNAttack(), R.fmn)):
+        ours = search(model, images, labels).distance[right]
+        theirs = abs(from_torch(foolbox_attack(twin, attack)(x, y)) - images).max(axis=(1, 2, 3))[right]
+        print(
+            f"{name}: {(abs(ours - theirs) <= 0.01 * theirs).sum()} of {len(ours)} distances within 1 % of foolbox's; "
+            f"medians {np.median(ours):.6f} and {np.median(theirs):.6f}",
+            flush=True,
+        )
+
+
+def worst(count: int, _: Path | None, epsilon: float = 0.1) -> None:
     """The robust accuracy after each part."""
     if not has("pyautoattack"):
         return
@@ -198,12 +272,27 @@ def worst(count: int, epsilon: float = 0.1) -> None:
     print(f"of {count}, {(broken & ~ours.success).sum()} fell to them alone, {(~broken & ours.success).sum()} to us")
 
 
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
 def main() -> None:
-    what = sys.argv[1] if len(sys.argv) > 1 else "speed"
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 785
-    torch.set_num_threads(THREADS)
-    md.set_num_threads(THREADS)
-    {"speed": speed, "agree": agree, "worst": worst}[what](count)
+    parts: dict[str, Callable[[int, Path | None], None]] = {"speed": speed, "agree": agree, "worst": worst}
+    parser = argparse.ArgumentParser(description="minidl's attacks beside other libraries'.")
+    parser.add_argument("part", nargs="?", choices=parts, default="speed")
+    parser.add_argument("count", nargs="?", type=int, help="images; by default 785 for speed, 24 and 60 for the others")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--weights", type=Path, help="weights.safetensors of ResNet18, trained on Imagenette at 64 px")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    md.set_num_threads(options.threads)
+    libraries = [name for name in ("numpy", "numba", "torch", "foolbox", "torchattacks", "pyautoattack") if has(name)]
+    print(f"{processor()}, {options.threads} threads;", ", ".join(f"{name} {version(name)}" for name in libraries))
+    count = options.count or {"speed": 785, "agree": 24, "worst": 60}[options.part]
+    parts[options.part](count, options.weights)
 
 
 if __name__ == "__main__":

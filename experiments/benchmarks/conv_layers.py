@@ -1,8 +1,10 @@
-"""GFLOP/s of each convolution of ResNet18 and AlexNet, forward and both gradients, beside PyTorch's and the peak.
+"""GFLOP/s of the convolutions and products of ResNet18, AlexNet and FC5, forward and both gradients, beside PyTorch's.
 
-The peak is measured first: multiply-adds between registers, on all threads at once. A convolution counts as
-2 * B * OH * OW * N * KH * KW * C operations however it is computed, so Winograd's, which multiplies a quarter as often,
-may come out above the peak. minidl and PyTorch (channels_last) take turns, and the best of their times counts.
+The peak is measured first, in several ways, of which the best counts: multiply-adds between registers, on all threads
+at once, and the square product of 2048 by NumPy's library, PyTorch's and minidl. Each layer is shown as a part of it.
+A convolution counts as 2 * B * OH * OW * N * KH * KW * C operations however it is computed, so Winograd's, which
+multiplies a quarter as often, may come out above the peak. minidl and PyTorch (channels_last) take turns, and the best
+of their times counts.
 
     python experiments/benchmarks/conv_layers.py
     python experiments/benchmarks/conv_layers.py --only resnet18 --precision exact --threads 1
@@ -10,7 +12,7 @@ may come out above the peak. minidl and PyTorch (channels_last) take turns, and 
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -19,6 +21,7 @@ import minidl as md
 from minidl import kernels
 from minidl.kernels.cpu.tile import COLUMNS, ROWS, multiply_whole
 from minidl.kernels.cpu_runtime.tasks import at, task
+from minidl.study.folder import origin
 
 LAYERS = (  # network, image size and batch; H = W, C, N, kernel, stride, padding
     ("resnet18 128 px batch 32", 128, 3, 64, 7, 2, 3),
@@ -37,6 +40,12 @@ LAYERS = (  # network, image size and batch; H = W, C, N, kernel, stride, paddin
     ("alexnet 224 px batch 32", 13, 384, 256, 3, 1, 1),
 )
 PRODUCTS = ("forward", "by input", "by weight")
+LINEAR = (  # network, rows, inputs, outputs
+    ("fc5 64 px batch 128", 128, 12288, 1344),
+    ("fc5 64 px batch 128", 128, 1344, 1344),
+    ("alexnet 224 px batch 32", 32, 9216, 4096),
+    ("alexnet 224 px batch 32", 32, 4096, 4096),
+)
 Jobs = dict[str, Callable[[], object]]
 
 
@@ -79,7 +88,7 @@ def _multiply_again(start, stop, a, rows, b, c, depth, repeats):
         )
 
 
-def peak() -> float:
+def tile() -> float:
     """GFLOP/s of the register tile with everything it reads in the nearest cache."""
     depth, repeats = 64, 4000
     a, b, c = np.ones(ROWS * COLUMNS, np.float32), np.ones(depth * COLUMNS, np.float32), np.zeros(4096, np.float32)
@@ -87,6 +96,47 @@ def peak() -> float:
     job = lambda: _multiply_again.run(parts, a, rows, b, c, depth, repeats)  # noqa: E731
     job()
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
+
+
+def peaks(libraries: Iterable[str]) -> dict[str, float]:
+    """GFLOP/s that this machine reaches in several ways: NumPy's library may be held to one thread, or be slow."""
+    a = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
+    products: Jobs = {"NumPy": lambda: a @ a, "minidl": lambda: kernels.module("cpu").matmul(a, a)}
+    if "PyTorch" in libraries:
+        import torch
+
+        x = torch.from_numpy(a)
+        products["PyTorch"] = lambda: x @ x
+    found = {name: 2 * 2048**3 / min(seconds(job) for _ in range(6)) / 1e9 for name, job in products.items()}
+    return {"between registers": tile()} | found
+
+
+def linear_jobs(x: np.ndarray, weight: np.ndarray, dy: np.ndarray) -> list[Jobs]:
+    """(B, in), (in, out) and (B, out), by minidl and, where it is installed, PyTorch."""
+    product = kernels.module("cpu").matmul
+    arrays = [((x, weight, dy), product)]
+    if find_spec("torch"):
+        import torch
+
+        arrays.append((tuple(map(torch.from_numpy, (x, weight, dy))), torch.matmul))
+    return [
+        {
+            "forward": lambda x=x, w=w, m=m: m(x, w),
+            "by input": lambda dy=dy, w=w, m=m: m(dy, w.T),
+            "by weight": lambda x=x, dy=dy, m=m: m(x.T, dy),
+        }
+        for (x, w, dy), m in arrays
+    ]
+
+
+def show(what: str, jobs: Sequence[Jobs], operations: int, best: float, rounds: int) -> None:
+    """A row of the table: GFLOP/s of each library, and the first one's part of the peak."""
+    cells = []
+    for product in PRODUCTS:
+        times = [[seconds(job[product]) for job in jobs] for _ in range(rounds + 1)][1:]
+        speeds = [operations / min(column) / 1e9 for column in zip(*times, strict=True)]
+        cells.append(f"{' / '.join(f'{speed:.0f}' for speed in speeds)} ({speeds[0] / best:.0%})")
+    print(f"| {what} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -104,22 +154,27 @@ def main() -> None:
 
         torch.set_num_threads(options.threads)
         libraries["PyTorch"] = torch_jobs
-    print(f"peak: {peak():.0f} GFLOP/s with {options.threads} threads; GFLOP/s of {' / '.join(libraries)}\n")
-    print(f"{'network':24} {'H=W':>4} {'C':>4} {'N':>4} kernel " + " ".join(f"{name:>11}" for name in PRODUCTS))
+    found = peaks(libraries)
+    best = max(found.values())
+    ways = ", ".join(f"{name} {speed:.0f}" for name, speed in found.items())
+    print(f"{origin()['processor']}, {options.threads} threads; peak {best:.0f} GFLOP/s ({ways})\n")
+    print(f"GFLOP/s of {' / '.join(libraries)} (part of the peak)\n")
+    print(f"| | {' | '.join(PRODUCTS)} |\n| --- | ---: | ---: | ---: |")
     rng = np.random.default_rng(0)
+    normal = lambda shape: rng.standard_normal(shape, dtype=np.float32)  # noqa: E731
     for network, size, c, n, kernel, stride, padding in LAYERS:
         if options.only not in network:
             continue
         batch, out = int(network.split()[-1]), (size + 2 * padding - kernel) // stride + 1
-        shapes = (batch, size, size, c), (n, kernel, kernel, c), (batch, out, out, n)
-        arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
-        jobs = [make(*arrays, stride, padding) for make in libraries.values()]
-        operations = 2 * batch * out * out * n * kernel * kernel * c
-        cells = []
-        for product in PRODUCTS:
-            times = [[seconds(job[product]) for job in jobs] for _ in range(options.rounds + 1)][1:]
-            cells.append(" / ".join(f"{operations / min(column) / 1e9:4.0f}" for column in zip(*times, strict=True)))
-        print(f"{network:24} {size:4} {c:4} {n:4} {kernel:2} s{stride}  " + " ".join(f"{cell:>11}" for cell in cells))
+        x, weight, dy = map(normal, ((batch, size, size, c), (n, kernel, kernel, c), (batch, out, out, n)))
+        jobs = [make(x, weight, dy, stride, padding) for make in libraries.values()]
+        what = f"{network}: {size}, {c} -> {n}, {kernel}, {stride}"
+        show(what, jobs, 2 * batch * out * out * n * kernel * kernel * c, best, options.rounds)
+    for network, rows, inputs, outputs in LINEAR:
+        if options.only in network:
+            jobs = linear_jobs(normal((rows, inputs)), normal((inputs, outputs)), normal((rows, outputs)))
+            what = f"{network}: ({rows} x {inputs}) @ ({inputs} x {outputs})"
+            show(what, jobs, 2 * rows * inputs * outputs, best, options.rounds)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Each library works in a process of its own with the same number of threads, and they take turns, so that a machine
 that grows slow for a while slows both. PyTorch runs in both memory layouts, and its better time counts. A ratio below
-1 means that minidl is faster.
+1 means that minidl is faster. What is printed is a table in Markdown, under the processor's or the card's name.
 
     python experiments/benchmarks/train_step.py
     python experiments/benchmarks/train_step.py --only resnet18 --rounds 9
@@ -252,28 +252,32 @@ def main() -> None:
     if options.device == "gpu":
         from minidl.backend.cuda import card_name
 
-        print(f"{card_name()}, products: {options.precision}")
+        print(f"{card_name()}, products: {options.precision}\n")
+    else:
+        from minidl.study.folder import origin
+
+        print(f"{origin()['processor']}, {options.threads} threads, products: {options.precision}\n")
     libraries = ["minidl"]
     if find_spec("torch"):
         libraries += ["torch channels_last", "torch channels_first"]
     else:
         print("torch is not installed: timing minidl alone")
-    print(f"{'model':28} {'task':15} {'minidl':>10} {'PyTorch':>10} {'ratio':>6}")
+    print("| network | task | minidl | PyTorch | ratio |\n| --- | --- | ---: | ---: | ---: |")
     for case in CARD_CASES if options.device == "gpu" else CASES:
-        if only not in case[0]:
-            continue
-        name = f"{case[0]} {case[1]} px batch {case[2]}"
-        results = measure(case, libraries, options)
-        for task in (*TASKS, "peak memory"):
-            unit, scale = ("MB", 1) if task == "peak memory" else ("ms", 1000)
-            mine = scale * results["minidl"][task]
-            line = f"{name:28} {task:15} {mine:7.1f} {unit}"
-            if len(libraries) > 1:
-                theirs = scale * min(results[library][task] for library in libraries[1:])
-                line += f" {theirs:7.1f} {unit} {mine / theirs:6.2f}"
-                if unit == "ms" and options.device == "gpu":  # both in images a second
-                    line += f"   {case[2] / mine * 1000:8.0f} : {case[2] / theirs * 1000:.0f} images/s"
-            print(line, flush=True)
+        if only in case[0]:
+            show(case, measure(case, libraries, options), on_card=options.device == "gpu")
+
+
+def show(case: Case, results: dict[str, dict[str, float]], on_card: bool) -> None:
+    """A row for each task; on a card with images a second."""
+    mine, *others = results.values()
+    for task in mine:
+        unit, scale = ("MB", 1) if task == "peak memory" else ("ms", 1000)
+        ours, theirs = scale * mine[task], scale * min((other[task] for other in others), default=float("nan"))
+        speeds = [f", {case[2] / ms * 1000:.0f} images/s" if unit == "ms" and on_card else "" for ms in (ours, theirs)]
+        cells = [f"{amount:.1f} {unit}{speed}" for amount, speed in zip((ours, theirs), speeds, strict=True)]
+        cells = [f"{case[0]} {case[1]} px batch {case[2]}", task, *cells, f"{ours / theirs:.2f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

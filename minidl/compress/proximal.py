@@ -23,9 +23,9 @@ class NuclearL1:
     """After a step of the optimiser, one towards low rank and one towards zeros (Langenberg et al. 2019).
 
     Each kernel's matrix M = U S V^T first becomes U max(S - eta nuclear, 0) V^T, which minimises ||X - M||^2 / 2 + eta
-    nuclear ||X||_*; then each weight w becomes sign(w) max(|w| - eta l1, 0), which does so for the l1 norm. eta is the
-    optimiser's learning rate where one is given, and else 1. The two maps one after the other are not the proximal map
-    of the sum of both norms: their order matters, and the second can raise the rank again.
+    nuclear ||X||_*; then each weight w becomes ``sign(w) max(|w| - eta l1, 0)``, which does so for the l1 norm.
+    eta is the optimiser's learning rate where one is given, and else 1. The two maps one after the other are not the
+    proximal map of the sum of both norms: their order matters, and the second can raise the rank again.
 
     Parameters
     ----------

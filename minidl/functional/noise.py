@@ -97,7 +97,7 @@ def log_alpha(weight: Array, log_variance: Array) -> Result:
 
 @op
 def variational_kl(log_alpha: Array) -> Result:
-    """How far N(w, alpha w^2) is from a prior uniform in log |w|, up to a constant; 0 where alpha is infinite.
+    """How far N(w, alpha w^2) is from a prior uniform in ``log |w|``, up to a constant; 0 where alpha is infinite.
 
     k1 + log(1 + 1 / alpha) / 2 - k1 sigmoid(k2 + k3 log alpha), which is the Kullback-Leibler divergence to within
     0.01.

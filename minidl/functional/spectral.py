@@ -55,15 +55,15 @@ def spectral_norm(
     most_steps = whole_number(most_steps, "most_steps", 1, "spectral_norm")
     v = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
     v = to_device(v / _length(v), x.device)
-    constant = layer(Tensor(array_module(v).zeros_like(v))).data  # the bias
+    constant, scale = _bias_and_scale(layer, Tensor(array_module(v).zeros_like(v), requires_grad=True))
     u: Any = 0.0
     beta = 0.0
     diagonal: list[float] = []
     above: list[float] = []
     for step in range(1, most_steps + 1):
-        image = Tensor(v, requires_grad=True)
+        image = Tensor(scale * v, requires_grad=True)
         y = layer(image)
-        u = y.data - constant - beta * u  # A v, made orthogonal to the last u
+        u = (y.data - constant) / scale - beta * u  # A v, made orthogonal to the last u
         diagonal.append(_length(u))
         beta = 0.0
         if diagonal[-1] > 0:
@@ -78,6 +78,17 @@ def spectral_norm(
         v /= beta
         above.append(beta)
     return float(values[0])
+
+
+def _bias_and_scale(layer: Callable[[Tensor], Tensor], zero: Tensor) -> tuple[Array, float]:
+    """b, and a number c so large that A (c v) is not lost beside it in rounding: about ||b|| / ||A||."""
+    y = layer(zero)
+    size = _length(y.data)
+    if size == 0:
+        return y.data, 1.0
+    y.backward(y.data / size, inputs=[zero])
+    assert zero.grad is not None
+    return y.data, min(max(1.0, size / max(_length(zero.grad), 1e-30)), 1e12)
 
 
 def periodic_blocks(weight: Array, size: Pair, stride: Pair = (1, 1)) -> Array:

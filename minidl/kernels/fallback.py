@@ -34,7 +34,7 @@ def with_fallback(
     @functools.wraps(kernel)
     def choose(*args: Any, **kwargs: Any) -> Any:
         given = [a for a in (*args, *kwargs.values()) if is_array(a)]
-        arrays = [a for a in given if a.ndim or isinstance(a, np.ndarray)]  # but a card's fresh numbers (``replay``)
+        arrays = [a for a in given if a.ndim or isinstance(a, np.ndarray)]  # but a card's ``fresh`` numbers
         ok = fits(arrays) and (not alike or len({a.shape for a in arrays}) == 1)
         if not ok or (in_place and not all(map(_can_write, arrays))):
             return other(*args, **kwargs)

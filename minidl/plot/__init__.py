@@ -4,13 +4,12 @@ matplotlib is imported with the first of them, not with minidl.
 """
 
 from .adversary import adversary
-from .curve import accuracy
+from .curve import accuracy, band
 from .decision import decision
 from .diagnosis import diagnosis
 from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
-from .sides import band
 from .spectrum import spectrum
 from .weights import weights
 

@@ -13,7 +13,7 @@ from ..robustness import Certificate, TwoSided, wilson_interval
 from .flags import outcome_of
 from .lines import Line, lines_of
 from .results import Results
-from .style import epsilon_place
+from .style import epsilon_place, shade
 from .tables import write_csv
 
 if TYPE_CHECKING:
@@ -92,14 +92,15 @@ def sides_tables(results: Results, figure: str) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def draw_band(axes: Axes, both: TwoSided, label: str, style: dict[str, Any]) -> None:
-    """One network's band: certified below, attacked above, what lies between undecided."""
-    x = [epsilon_place(epsilon) for epsilon in both.epsilons]
-    axes.fill_between(x, 100 * both.lower, 100 * both.upper, color=style["color"], alpha=0.15, lw=0)
+def draw_band(axes: Axes, both: TwoSided, label: str, style: dict[str, Any]) -> list[Any]:
+    """One network's band: certified below, attacked above, what lies between undecided; the line below."""
+    order = np.argsort(both.epsilons, kind="stable")
+    x = np.array([epsilon_place(both.epsilons[k]) for k in order])
     plain = {key: value for key, value in style.items() if key not in ("linestyle", "linewidth", "markersize")}
     plain |= {"clip_on": False, "zorder": 3}
-    axes.plot(x, 100 * both.lower, "-", lw=1.4, ms=4, label=label, **plain)
-    axes.plot(x, 100 * both.upper, "--", lw=1, ms=3, **plain)
+    shade(axes, x, both.lower[order], both.upper[order], style["color"])
+    axes.plot(x, 100 * both.upper[order], "--", lw=1, ms=3, **plain)
+    return axes.plot(x, 100 * both.lower[order], "-", lw=1.4, ms=4, label=label, **plain)
 
 
 def _verdicts(both: TwoSided, lines: dict[str, TwoSided]) -> tuple[str, ...]:

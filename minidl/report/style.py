@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -59,3 +61,10 @@ def finish_epsilon_axes(axes: Axes, ylabel: str, epsilons: Sequence[float], lowe
     axes.margins(x=0.03)
     shown = epsilons[:: math.ceil(len(epsilons) / 9)]
     axes.set_xticks([epsilon_place(epsilon) for epsilon in shown], [f"{255 * epsilon:.3g}" for epsilon in shown])
+
+
+def shade(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> None:
+    """A band between two parts, in %."""
+    if len(x) == 1:  # one of no width would not be seen
+        axes.vlines(x, 100 * low, 100 * high, color=color, alpha=0.4, lw=4)
+    axes.fill_between(x, 100 * low, 100 * high, color=color, alpha=0.15, lw=0)

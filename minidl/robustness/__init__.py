@@ -1,4 +1,4 @@
-"""Attacks with FGSM and what measures with them; epsilons are in units of pixels in [0, 1], labels integers (B,)."""
+"""Attacks and certificates, and what measures by them; epsilons are in units of pixels in [0, 1], labels are (B,)."""
 
 from ..functional.spectral import spectral_norm
 from .attacks import (

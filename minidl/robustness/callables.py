@@ -10,6 +10,7 @@ from .. import functional as F
 from ..backend import to_device, to_numpy
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
+from .attacks.victim import device_for
 
 
 class Logits(Protocol):
@@ -73,9 +74,8 @@ def as_callable(model: Module, channels: str = "last") -> Callables:
     to_ours, to_theirs = ((0, 2, 3, 1), (0, 3, 1, 2)) if channels == "first" else ((0, 1, 2, 3),) * 2
 
     def tensor(images: Any) -> Tensor:
-        device = next((parameter.device for parameter in model.parameters()), "cpu")
         array = np.ascontiguousarray(np.asarray(images).transpose(to_ours))
-        return Tensor(to_device(array, device), requires_grad=True)
+        return Tensor(to_device(array, device_for(model, array)), requires_grad=True)
 
     def logits(images: Any) -> np.ndarray:
         with evaluation_mode(model), no_grad():

@@ -14,7 +14,7 @@ from ..backend import Array
 from ..checks import number
 from ..nn import Module
 from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
-from .attacks.ray import CAUSES, rays
+from .attacks.fgsm import CAUSES, rays
 from .attacks.victim import attacked, warn_of_zeros
 from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
@@ -117,13 +117,17 @@ def accuracy_curve(
     """
     images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
     confidence, count = number(confidence, "confidence", "(0, 1)", "accuracy_curve"), len(images)
-    if attack is None or attack is fgsm:
-        clean, right, zero, vanished = _on_the_ray(model, images, labels, sizes, temperature, loss, batch_size)
-    else:
-        climbed: dict[str, Any] = {"temperature": temperature} if temperature != 1 else {}
-        climbed |= {"loss": loss} if loss != "cross_entropy" else {}
-        attack = partial(attack, batch_size=batch_size, **climbed)
-        clean, right, zero, vanished = _under(attack, model, images, labels, sizes, batch_size)
+    temperature = number(temperature, "temperature", "(0, inf)", "accuracy_curve")
+    climbed: dict[str, Any] = {"temperature": temperature} if temperature != 1 else {}
+    climbed |= {"loss": loss} if loss != "cross_entropy" else {}
+    chosen = partial(fgsm if attack is None else attack, **climbed)  # of a partial, one with the settings of both
+    if "targets" in chosen.keywords:
+        raise ValueError(
+            "accuracy_curve: the attack has targets, and an image that is led elsewhere would count as right: leave "
+            "them out, or take the part that reaches them from the attack itself"
+        )
+    by = _on_the_ray if chosen.func is fgsm and not chosen.args else _under
+    clean, right, zero, vanished = by(chosen, model, images, labels, sizes, batch_size)
     accuracy, clean_accuracy = right.mean(axis=1), float(clean.mean())
     return AccuracyCurve(
         epsilons=sizes,
@@ -146,9 +150,10 @@ Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # clean (B,), 
 
 
 def _on_the_ray(
-    model: Module, images: Array, labels: Any, sizes: np.ndarray, temperature: float, loss: str, batch_size: int
+    attack: partial[Any], model: Module, images: Array, labels: Any, sizes: np.ndarray, batch_size: int
 ) -> Measured:
     """FGSM, of whose images only the answers are kept."""
+    loss, temperature = attack.keywords.get("loss", "cross_entropy"), attack.keywords.get("temperature", 1.0)
     clean, right = np.empty(len(images), bool), np.empty((len(sizes), len(images)), bool)
     with attacked("accuracy_curve", model, images, labels) as victim:
         for index, ray in rays(victim, loss, temperature, batch_size):
@@ -160,7 +165,7 @@ def _on_the_ray(
 
 
 def _under(
-    attack: Callable[..., Any], model: Module, images: Array, labels: Any, sizes: np.ndarray, batch_size: int
+    attack: partial[Any], model: Module, images: Array, labels: Any, sizes: np.ndarray, batch_size: int
 ) -> Measured:
     """Another attack, at each epsilon on the images that the smaller ones left standing."""
     with attacked("accuracy_curve", model, images, labels) as victim:
@@ -171,7 +176,7 @@ def _under(
         warnings.simplefilter("ignore", ZeroGradientWarning)  # for each batch anew: all of them are told of once
         for e in np.argsort(sizes, kind="stable"):
             for index, x in victim.batches(batch_size, among=np.flatnonzero(standing & (sizes[e] > 0))):
-                found = attack(model, x, victim.labels[index], float(sizes[e]))
+                found = attack(model, x, victim.labels[index], float(sizes[e]), batch_size=batch_size)
                 standing[index] = ~np.atleast_2d(found.success)[0]
                 zero[index] |= found.zero_gradient
                 vanished[index] |= found.vanished_gradient

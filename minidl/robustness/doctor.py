@@ -131,7 +131,8 @@ def diagnose(
     """
     with instead_of_warnings(), attacked("diagnose", model, images, labels) as victim:
         epsilon = checked_epsilon(epsilon, "diagnose", "(0, 1]")
-        steps, queries = whole_number(steps, "steps", 1, "diagnose"), whole_number(queries, "queries", 0, "diagnose")
+        steps = whole_number(steps, "steps", 1, "diagnose")
+        queries = whole_number(queries, "queries", 0, "diagnose")
         climbed = chosen_loss(loss, temperature, "diagnose")
         patient = Patient(victim, Pgd(victim, climbed, steps, None, False, seed, False), epsilon, batch_size)
         examinations = [
@@ -164,15 +165,14 @@ class Patient:
         self.victim, self.attack, self.epsilon, self.batch_size = victim, attack, epsilon, batch_size
         count = len(victim.images)
         self.loss, self.margin = (np.zeros((attack.steps + 1, count)) for _ in range(2))
-        self.found, self.standing = victim.images.copy(), np.empty(count, bool)
+        self.found, (self.right, self.standing) = victim.images.copy(), np.empty((2, count), bool)
         for index, x in victim.batches(batch_size):
             path: list[tuple[np.ndarray, np.ndarray]] = []
             best = attack.run(x, index, epsilon, watch=partial(_note, path, victim.labels[index]))
             self.margin[:, index], self.loss[:, index] = np.swapaxes(path, 0, 1)
             put(self.found, index, to_device(best.x, device_of(self.found)))
-            self.standing[index] = ~best.success
-        self.right = self.margin[0] < 0
-        self.standing &= self.right
+            self.right[index] = ~victim.falls_for(x, index)  # a margin of 0 may be either
+            self.standing[index] = self.right[index] & ~best.success
 
     def share(self, which: np.ndarray) -> float:
         """Of the images that are right as they are."""

@@ -92,7 +92,7 @@ def lipschitz_bound(model: Module, input_shape: Sequence[int]) -> LipschitzBound
 
     Notes
     -----
-    Norms of linear layers are those of the operator at its input's size, approached from below to about five digits,
+    Norms of linear layers are those of the operator at its input's size, approached from below to about four digits,
     so that the bound may be too small by as little. It is far from tight: real networks stretch differences much less.
 
     Examples

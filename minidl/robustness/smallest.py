@@ -13,7 +13,7 @@ from ..backend import Array
 from ..checks import number, whole_number
 from ..nn import Module
 from .attacks import Smallest, deepfool, fab, fmn
-from .attacks.ray import CAUSES, Ray, rays
+from .attacks.fgsm import CAUSES, Ray, rays
 from .attacks.victim import attacked
 
 

@@ -60,7 +60,7 @@ class LayerSpectrum:
 
     @property
     def effective_sparsity(self) -> float:
-        """1 - (sum |w|)^2 / (n sum w^2): the part of n weights that are zero, were all others of one size."""
+        """``1 - (sum |w|)^2 / (n sum w^2)``: the part of n weights that are zero, were all others of one size."""
         return 1 - _effective_count(np.abs(self.weights)) / self.weights.size
 
 

@@ -19,10 +19,10 @@ from ..compress import (
     variational,
 )
 from ..nn import Module
+from ..objectives import Objective, Penalized
 from ..optim import Optimizer, Schedule, one_cycle
 from ..records import Run
 from ..sparsify.scopes import Pruner
-from ..train import Objective, Penalized
 
 RAMP = (0.05, 0.3)  # of the training: where noise begins to be paid for, and where it is in full
 NOISY = {"variational": variational, "l0": l0}

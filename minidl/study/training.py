@@ -10,9 +10,10 @@ from typing import Any
 from ..backend import check_device, streams
 from ..checkpoint import Checkpoints
 from ..nn import Module
+from ..objectives import Adversarial, CrossEntropy, Distillation, Objective
 from ..optim import SGD
 from ..records import Run
-from ..train import Adversarial, CrossEntropy, Distillation, Epoch, Objective, fit
+from ..train import Epoch, fit
 from .problem import Problem
 from .sparse import finished, prepared, way_of
 from .watch import EventFile

@@ -8,12 +8,12 @@ from typing import Any
 
 from ..checks import number, whole_numbers
 from ..nn import Module
+from ..objectives import CrossEntropy, Objective
 from ..optim import Optimizer, Schedule
 from ..tensor import Parameter
 from ..tools.progress import ProgressBar
 from .evaluate import check_batches, evaluate
 from .loop import AfterStep, Batches, Training
-from .objectives import CrossEntropy, Objective
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..robustness.checks import checked_epsilon, checked_images
 
 
 class CatastrophicOverfittingWarning(RuntimeWarning):
-    """Accuracy under an attack of several steps has fallen by more than the guard allows."""
+    """Accuracy under an attack of several steps has fallen, or lags behind that under one step, by too much."""
 
 
 class CatastrophicOverfittingError(ArithmeticError):
@@ -54,9 +54,10 @@ class Guard:
     steps : int, at least 1
         Of PGD, from a random start.
     fall : float in (0, 1)
-        How far accuracy under PGD may fall below that of the best epoch.
+        How far accuracy under PGD may fall below that of the best epoch; and half of how far it may lie below that
+        under FGSM, where it never was any better.
     stop : bool
-        Whether a greater fall ends the training with a CatastrophicOverfittingError; otherwise it is warned of, once.
+        Whether more ends the training with a CatastrophicOverfittingError; otherwise it is warned of, once.
     seed : int, at least 0
         Of PGD's starts.
 
@@ -67,7 +68,7 @@ class Guard:
     best : Watched
         The epoch of the highest accuracy under PGD, the first of equals.
     fallen : Watched, or None
-        The first epoch whose accuracy under PGD lay further than ``fall`` below that of the best before it.
+        The first epoch whose accuracy under PGD was too low.
 
     Raises
     ------
@@ -123,7 +124,7 @@ class Guard:
         self.history.append(seen)
         if self.best is None or seen.pgd > self.best.pgd:
             self.best, self._weights = seen, self.model.state_dict()
-        elif seen.pgd < self.best.pgd - self.fall and self.fallen is None:
+        if self.fallen is None and (seen.pgd < self.best.pgd - self.fall or seen.fgsm > seen.pgd + 2 * self.fall):
             self.fallen = seen
             self._tell(seen, self.best)
 
@@ -151,8 +152,8 @@ class Guard:
                 "random start, a wide one, more steps, or a smaller epsilon"
             )
         text = (
-            f"Guard: in epoch {now.epoch} accuracy under PGD of {self.steps} steps is {now.pgd:.1%}, and was "
-            f"{best.pgd:.1%} in epoch {best.epoch}; {why}. guard.restore() puts back the weights of epoch {best.epoch}"
+            f"Guard: in epoch {now.epoch} accuracy under PGD of {self.steps} steps is {now.pgd:.1%}, and "
+            f"{best.pgd:.1%} at best, in epoch {best.epoch}; {why}. guard.restore() puts back the weights of that epoch"
         )
         if self.stop:
             raise CatastrophicOverfittingError(text)

@@ -14,11 +14,11 @@ from ..backend.capacity import room_for
 from ..backend.recording import Replayed
 from ..checks import number
 from ..nn import Module, evaluation_mode, is_minidls_own
+from ..objectives import Objective, plain
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .evaluate import Score, Tally, as_input, measure
-from .objectives import Objective, plain
 from .state import Snapshot, State
 
 

@@ -11,6 +11,7 @@ from ..backend import Array, address_of, device_of, is_array
 from ..kernels import precision
 from ..nn import Module
 from ..optim import Optimizer
+from .values import attributes
 
 
 def what_is_read(
@@ -18,22 +19,17 @@ def what_is_read(
 ) -> tuple[Hashable, ...]:
     """Settings, and where arrays lie: of the model, the optimiser, its memory, the objectives and their teachers."""
     parts = [optimizer, *objectives]
-    teachers = [value for part in parts for value in attributes_of(part).values() if isinstance(value, Module)]
+    teachers = [value for part in parts for value in attributes(part).values() if isinstance(value, Module)]
     networks = [model, *teachers]
     found: list[Hashable] = [precision()]
     for part in (*parts, *(module for network in networks for module in network.modules())):
         changing = getattr(part, "changing", ()) + getattr(part, "transient", ())
-        for name, value in attributes_of(part).items():
+        for name, value in attributes(part).items():
             if name not in changing:
                 found.append((name, _identity(value)))
     for parameter in (parameter for network in networks for parameter in network.parameters()):
         found += [parameter.requires_grad, _identity(parameter.data), _identity(parameter.mask)]
     return (*found, *map(_identity, memory))
-
-
-def attributes_of(part: Any) -> dict[str, Any]:
-    """All attributes that are an object's own, by name."""
-    return getattr(part, "__dict__", {})
 
 
 def _identity(value: Any) -> Hashable:

@@ -8,18 +8,17 @@ optimiser remembers of them the names in its ``memory``, other things those of t
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Hashable, Iterator, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, default_rng, device_of, is_array, to_device, to_numpy
+from ..backend import Array, default_rng, is_array, to_device, to_numpy
 from ..nn import Module
+from ..objectives.plain import objectives_in
 from ..optim import Optimizer
-from .objectives.plain import objectives_in
-from .reads import attributes_of, what_is_read
+from . import values
+from .reads import what_is_read
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
@@ -34,7 +33,8 @@ class Snapshot(NamedTuple):
     Attributes
     ----------
     arrays : {name: NumPy array}
-        "model/conv1.weight", "mask/conv1.weight", "memory/conv1.weight/velocity", "objective/centre" ...
+        "model/conv1.weight", "mask/conv1.weight", "memory/conv1.weight/velocity", "objective/centre",
+        "after_step/0/averages/conv1.weight" ...
     rest : {name: what JSON can hold, but for tuples}
         "optimizer", "objective", "after_step/0" ...: the kind, numbers and texts of each; "streams": random generators.
     """
@@ -47,8 +47,10 @@ class State:
     """A training's model with its masks, its optimiser, objective, what follows its steps, batches and random streams.
 
     Of the objective, of those within it and of what follows a step, all attributes that are numbers, texts, truth
-    values, arrays, random generators, or lists and dictionaries of these, belong to the state; so do the optimiser's.
-    What has ``get_state``, ``state_problems`` and ``set_state`` is asked for its own instead; so are batches alone.
+    values, arrays, random generators, or lists, tuples and dictionaries (by texts) of these, belong to the state; so do
+    the optimiser's. Of others that hold such things a ``StateWarning`` tells, unless the class names them in
+    ``transient``. What has ``get_state``, ``state_problems`` and ``set_state`` is asked for its own instead; so are
+    batches alone.
 
     Parameters
     ----------
@@ -86,10 +88,8 @@ class State:
             if hasattr(part, "get_state"):
                 rest[name] = {"kind": type(part).__name__, "state": part.get_state()}
                 continue
-            values = dict(_values(part))
-            arrays |= {f"{name}/{key}": to_numpy(value).copy() for key, value in values.items() if is_array(value)}
-            plain = {key: copy.deepcopy(value) for key, value in values.items() if not is_array(value)}
-            rest[name] = {"kind": type(part).__name__, "values": plain, "attributes": sorted(attributes_of(part))}
+            found, rest[name] = values.taken(part)
+            arrays |= {f"{name}/{place}": array for place, array in found.items()}
         rest["optimizer"]["parameters"] = list(self._names())
         return Snapshot(arrays, rest)
 
@@ -111,7 +111,7 @@ class State:
             elif hasattr(part, "get_state"):
                 problems += [f"{name}: {problem}" for problem in part.state_problems(there.get("state", {}))]
             else:
-                problems += [f"{name}.{line}" for line in _value_problems(part, there)]
+                problems += [f"{name}.{line}" for line in values.problems(part, there)]
         for name, generator in self._streams().items():
             try:
                 type(generator.bit_generator)().state = snapshot.rest["streams"][name]
@@ -139,11 +139,7 @@ class State:
             if hasattr(part, "set_state"):
                 part.set_state(copy.deepcopy(there["state"]))
                 continue
-            arrays = {key: value for key, value in _within(f"{name}/", snapshot.arrays).items() if "/" not in key}
-            for key in [key for key, _ in _values(part) if key not in there["attributes"]]:
-                delattr(part, key)  # it came later
-            for key, value in {**there["values"], **arrays}.items():
-                _set(part, key, value)
+            values.put_back(part, there, _within(f"{name}/", snapshot.arrays))
         for name, generator in self._streams().items():
             generator.bit_generator.state = snapshot.rest["streams"][name]
 
@@ -159,7 +155,7 @@ class State:
             arrays |= {f"{name}.{buffer}": getattr(module, buffer) for buffer in module.buffers}
         arrays |= {f"memory/{name}": array for name, array in self._memory()}
         for name, part in self._objectives().items():
-            arrays |= {f"{name}/{key}": value for key, value in _values(part) if is_array(value)}
+            arrays |= {f"{name}/{place}": array for place, array in values.arrays(part)}
         return arrays
 
     def _objectives(self) -> dict[str, Any]:
@@ -219,60 +215,10 @@ class State:
         found = {name: default_rng(name) for name in DRAWN_FROM}
         owners = [*self.model.named_modules("model"), *self._parts.items()]
         for prefix, owner in owners:
-            for name, value in attributes_of(owner).items():
-                if isinstance(value, np.random.Generator) and not hasattr(owner, "get_state"):
-                    found[f"{prefix}.{name}"] = value
+            if not hasattr(owner, "get_state"):
+                found |= {f"{prefix}.{place}": generator for place, generator in values.streams(owner)}
         return found
 
 
 def _within(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _values(part: Any) -> Iterator[tuple[str, Any]]:
-    """(name, value) of the attributes that belong to the state; NumPy's numbers become Python's."""
-    for name, value in attributes_of(part).items():
-        value = value.item() if isinstance(value, np.generic) else value
-        if name not in getattr(part, "transient", ()) and (is_array(value) or _is_plain(value)):
-            yield name, value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _value_problems(part: Any, saved: dict[str, Any]) -> list[str]:
-    """Saved attributes that cannot be what they are here: a number must be one, and that of an optimiser finite."""
-    values, attributes = saved.get("values"), saved.get("attributes")
-    if not isinstance(values, dict) or not isinstance(attributes, list):
-        return ["values: missing"]
-    problems = [f"{name}: missing there" for name in getattr(part, "changing", ()) if name not in values]
-    for name, ours in _values(part):
-        there = values.get(name)
-        if isinstance(part, Optimizer) and name in values and isinstance(ours, Real):
-            if not isinstance(there, Real) or not math.isfinite(there):
-                problems.append(f"{name}: {there!r} there, and must be a finite number")
-        elif there is not None and ours is not None and _kind(there) != _kind(ours):
-            problems.append(f"{name}: {there!r} there, and a {_kind(ours)} here")
-    return problems
-
-
-def _kind(value: Any) -> str:
-    kinds = {Real: "number", str: "text", dict: "dictionary", list: "list", tuple: "list"}
-    return next((name for kind, name in kinds.items() if isinstance(value, kind)), type(value).__name__)
-
-
-def _set(part: Any, name: str, value: Any) -> None:
-    current: Any = getattr(part, name, None)
-    if is_array(value):
-        if is_array(current) and current.shape == value.shape:
-            current[...] = to_device(value, device_of(current))
-            return
-        value = value.copy()
-    elif isinstance(current, tuple):
-        value = tuple(value)
-    setattr(part, name, copy.deepcopy(value))

@@ -56,6 +56,8 @@ def draw_each_picture_once():
         return repr((panels, title, note)), lambda: draw(panels, title, note)
 
     def write(drawing, path, write=figures._write):
+        if not isinstance(drawing, tuple):  # a matrix of transfer
+            return write(drawing, path)
         what, draw = drawing
         if what not in files:
             files[what] = [file.read_bytes() for file in write(draw(), path)]

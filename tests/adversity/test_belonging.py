@@ -59,7 +59,7 @@ def test_an_attack_of_another_run_is_refused(study):
 
 
 def test_an_attack_under_another_s_name_is_refused(study):
-    fresh, paired = sorted((two_runs(study)[0] / "attacks").iterdir())
+    fresh, paired, _ = sorted((two_runs(study)[0] / "attacks").iterdir())
     shutil.copy(paired, fresh)
     assert f"{fresh} is damaged (attack is '{paired.stem}'" in command(study.out)
 

@@ -11,8 +11,8 @@ from minidl import functional as F
 from minidl import nn
 from minidl.compress import NoisePruner, hard_concrete, hard_concrete_open, l0, plain, sparsity, variational
 from minidl.functional import noise
+from minidl.objectives import Penalized
 from minidl.sparsify.scopes import erdos_renyi_kernel
-from minidl.train import Penalized
 
 
 def rng(seed=0):

@@ -148,7 +148,9 @@ def test_other_attacks_are_added_to_the_study(finished, tmp_path):
     for figure in twins:
         assert (out / "figures" / f"figure-{figure}.svg").is_file()
         assert {r["count"] for r in rows if str(r["figure"]) == figure} == {15 if figure.endswith("auto") else 180}
-    assert len({(r["figure"], r["made_on"], r["seen_by"]) for r in report.read_csv(out / "transfers.csv")}) == 2 * 25
+    # networks that were trained for an epoch may have no image that two of them have right: no matrix, and no error
+    assert len(list((out / "transfers").iterdir())) == 2
+    assert "Figure 14-pgd" in (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):
@@ -249,6 +251,9 @@ def test_help_names_the_presets_and_options():
         (["--shard", "3/2"], ["3/2", "i/N"]),
         (["--only", "vgg"], ["vgg", "fc5-b"]),
         (["--workers", "0"], ["workers", "0"]),
+        (["--certify", "alexnet"], ["--certify alexnet", "64 pixels", "choose fc5"]),
+        (["--certify", "resnet18"], ["--certify resnet18", "16 pixels", "--pixels 8 --crop 8"]),
+        (["--certify", "fc5", "--band-epsilons", "300"], ["--band-epsilons", "300"]),
         (["--attacks", "cw"], ["cw", "fgsm", "pgd", "apgd", "auto"]),
         (["--attacks", "pgd", "--figures", "8"], ["--attacks pgd", "9, 11, 12b"]),
         (["--attacks", "pgd", "--pgd.steps", "0"], ["steps is 0", "at least 1"]),

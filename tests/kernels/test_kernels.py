@@ -288,7 +288,7 @@ def test_precisions(mode, tolerance):
         kernels.set_precision(before)
 
 
-@pytest.mark.parametrize("settings", [{}, {"MANY": 24}, {"NEAR": 0, "SLAB": 0, "MANY": 24}])
+@pytest.mark.parametrize("settings", [{}, {"MANY": 24}, {"NEAR": 0, "SLAB": 1 << 15, "MANY": 24}])
 @pytest.mark.parametrize("channels", [64, 416])
 def test_winograd_in_every_order(monkeypatch, settings, channels):
     """Few tiles or many, images or (of many channels) kernels transformed by each task, one slab or several."""

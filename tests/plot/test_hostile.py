@@ -13,6 +13,7 @@ from matplotlib.text import Text
 import minidl as md
 from minidl import nn
 from minidl.plot.labels import folded, percent
+from minidl.robustness import Certificate, TwoSided
 
 LABELS = {
     "underscore": "_a",
@@ -45,6 +46,16 @@ def accuracy(label, curve):
     return md.plot.accuracy({label: curve, "other": curve})
 
 
+def both_sides(curve):
+    nothing, none = np.zeros_like(curve.right), np.zeros(len(curve.epsilons))
+    certificate = Certificate(curve.epsilons, nothing, none, np.stack([none, none]), "inf", 0.95)
+    return TwoSided(certificate, curve)
+
+
+def band(label, curve):
+    return md.plot.band({label: both_sides(curve), "other": both_sides(curve)})
+
+
 def adversary(label, curve):
     model = md.models.fc5(num_classes=2, image_size=8, channels=1, seed=0)
     return md.plot.adversary(model, np.full((8, 8, 1), 0.5), np.full((8, 8, 1), 0.6), classes=[label, label])
@@ -67,7 +78,7 @@ def drawn(picture):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-@pytest.mark.parametrize("draw", [accuracy, adversary, decision, graph], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("draw", [accuracy, band, adversary, decision, graph], ids=lambda draw: draw.__name__)
 def test_a_label_is_drawn_as_it_is_and_within_the_picture(draw, kind, curve):
     label = LABELS[kind]
     picture = draw(label, curve)
@@ -124,7 +135,7 @@ def long_graph(label, curve):
     return md.plot.graph(y.sum(), x=x)
 
 
-ALL = [accuracy, adversary, decision, graph, long_graph, kernels, colour_kernels, feature_maps, weights]
+ALL = [accuracy, band, adversary, decision, graph, long_graph, kernels, colour_kernels, feature_maps, weights]
 
 
 def luminance(colour):
@@ -166,6 +177,8 @@ def test_a_curve_goes_from_left_to_right(curve):
     np.testing.assert_array_equal(y, ordered.lines[0].get_ydata())
     one, other = (a.collections[0].get_paths()[0].vertices for a in (axes, ordered))
     np.testing.assert_array_equal(one, other)
+    for line in md.plot.band(both_sides(curve)).axes[0].lines:
+        assert (np.diff(line.get_xdata()) > 0).all()
 
 
 @pytest.mark.parametrize(("confidence", "text"), [(0.95, "95%"), (0.999, "99.9%"), (0.9999, "99.99%"), (0.5, "50%")])
@@ -205,8 +218,9 @@ def test_one_of_everything(name):
     assert drawn(ONE[name]())
 
 
-def test_one_epsilon_shows_how_far_to_trust_it():
-    axes = md.plot.accuracy(curve_of([0])).axes[0]
+@pytest.mark.parametrize("draw", [md.plot.accuracy, lambda curve: md.plot.band(both_sides(curve))])
+def test_one_epsilon_shows_how_far_to_trust_it(draw):
+    axes = draw(curve_of([0])).axes[0]
     heights = [
         np.ptp(segment[:, 1]) for c in axes.collections if hasattr(c, "get_segments") for segment in c.get_segments()
     ]

@@ -255,7 +255,7 @@ def test_a_curve_is_drawn_as_measured(rng):
     assert band[:, 1].max() == pytest.approx(100 * curve.accuracy_band[1].max())
     with pytest.raises(TypeError, match="robustness.accuracy_curve"):
         md.plot.accuracy(curve.accuracy)
-    with pytest.raises(ValueError, match="no curves"):
+    with pytest.raises(ValueError, match="accuracy: .*nothing to draw"):
         md.plot.accuracy({})
 
 

@@ -120,7 +120,7 @@ def test_what_only_some_of_them_are_asked(name, change, message):
 def test_a_model_that_answers_nan_is_an_error_and_no_success(name):
     model = network()
     model[1].weight.data[0, 0] = np.nan
-    with pytest.raises(ValueError, match="logits are NaN"):
+    with pytest.raises(ValueError, match=f"^{name}: the model's logits are NaN"):
         call(name, model=model)
 
 

@@ -20,6 +20,7 @@ from minidl.robustness import (
     square,
     wilson_interval,
 )
+from tests.robustness.test_doctor import Ridge
 from tests.robustness.twins import digits_cnn
 
 
@@ -248,6 +249,25 @@ def test_fgsm_by_name_is_fgsm():
     model, images, labels = digits_cnn(20, np.float32)
     curves = [accuracy_curve(model, images, labels, [0.1], attack=a) for a in (None, fgsm)]
     np.testing.assert_array_equal(curves[0].right, curves[1].right)
+
+
+def test_fgsm_with_settings_is_fgsm_too():
+    """A larger step may overshoot: FGSM's curve rises again, however its settings were given."""
+    image = np.array([0.45]).reshape(1, 1, 1, 1)  # class 1 lies between 0.5 and 0.52
+    for settings in ({"loss": "margin"}, {"temperature": 5.0}):
+        success = fgsm(Ridge(), image, [0], [0.06, 0.3], **settings).success[:, 0]
+        by_partial = accuracy_curve(Ridge(), image, [0], [0.06, 0.3], attack=partial(fgsm, **settings))
+        by_argument = accuracy_curve(Ridge(), image, [0], [0.06, 0.3], **settings)
+        np.testing.assert_array_equal(success, [True, False])
+        np.testing.assert_array_equal(by_partial.right[:, 0], ~success)
+        np.testing.assert_array_equal(by_argument.right[:, 0], ~success)
+
+
+@pytest.mark.parametrize("attack", [fgsm, pgd])
+def test_an_attack_with_targets_measures_no_accuracy(attack):
+    model, images, labels = digits_cnn(4, np.float32)
+    with pytest.raises(ValueError, match="the attack has targets"):
+        accuracy_curve(model, images, labels, 0.1, attack=partial(attack, targets=(labels + 1) % 10))
 
 
 def test_the_loss_goes_to_the_attack():

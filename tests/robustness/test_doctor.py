@@ -147,6 +147,17 @@ def test_the_number_is_pgds(digits):
     np.testing.assert_array_equal(diagnosis.margin[0] < 0, diagnosis.right)
 
 
+def test_a_network_whose_logits_are_all_equal_has_class_0_right(digits):
+    """As everywhere the answer is the first of the largest logits; and no attack can move a pixel of it."""
+    _, images, labels = digits
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    dead[1].weight.data[...] = dead[1].bias.data[...] = 0
+    diagnosis = diagnose(dead, images, labels, 0.1, steps=3, queries=3)
+    np.testing.assert_array_equal(diagnosis.right, labels == 0)
+    assert diagnosis.accuracy == diagnosis.clean_accuracy == (labels == 0).mean() > 0
+    assert {"I1", "I6", "gradients are zero"} <= names(diagnosis)
+
+
 def test_one_epsilon_above_zero(digits):
     with pytest.raises(ValueError, match="epsilon is 0, and must be in"):
         diagnose(*digits, 0)

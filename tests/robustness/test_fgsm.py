@@ -341,7 +341,7 @@ def test_bad_input_says_what_is_wrong(change, error, message):
 def test_a_broken_model_is_an_error_and_no_success():
     model = network()
     model[7].weight.data[0, 0] = np.nan
-    with pytest.raises(ValueError, match="logits are NaN"):
+    with pytest.raises(ValueError, match="^fgsm: the model's logits are NaN"):
         fgsm(model, IMAGES, LABELS, [0.1])
 
 

@@ -112,6 +112,16 @@ def test_max_pooling_counts_the_windows_over_a_pixel(layer, size, windows):
     assert reached == pytest.approx(math.sqrt(windows))
 
 
+@pytest.mark.parametrize(("weight", "bias"), [(1e-12, 0.1), (1.0, 1e6)])
+def test_a_large_bias_hides_no_norm(rng, weight, bias):
+    """What a layer adds is taken from its results: in float32 nothing was left of weights a millionth of it."""
+    layer = nn.Linear(30, 20)
+    layer.weight.data[...] = weight * rng.standard_normal((30, 20))
+    layer.bias.data[...] = bias * rng.standard_normal(20)
+    expected = top(layer.weight.data.astype(np.float64))
+    assert spectral_norm(layer, md.Tensor(np.zeros((1, 30), np.float32))) == pytest.approx(expected, rel=1e-4)
+
+
 def test_normalisations():
     bn = nn.BatchNorm2d(3)
     bn.weight.data[...] = [1, -6, 2]

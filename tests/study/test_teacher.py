@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from minidl.objectives import Adversarial, CrossEntropy, Distillation
 from minidl.records.setting import from_record
 from minidl.study import Adversary, Attack, Figure, Folder, Place, Run, all_work, finish, load_problem
 from minidl.study.training import check, objective
-from minidl.train.objectives import Adversarial, CrossEntropy, Distillation
 from minidl.weights import load
 
 RUN = Run("digits", 8, 8, "fc5", 256, epochs=1, lr=0.05)

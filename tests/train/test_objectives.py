@@ -9,9 +9,9 @@ import minidl as md
 from minidl import functional as F
 from minidl import nn
 from minidl.backend.random import default_rng
+from minidl.objectives import Adversarial, CrossEntropy, Distillation
+from minidl.objectives.plain import is_minidls_own
 from minidl.train import State, StateError
-from minidl.train.objectives import Adversarial, CrossEntropy, Distillation
-from minidl.train.objectives.plain import is_minidls_own
 from tests.robustness.twins import cnn, torch_cnn
 
 torch = pytest.importorskip("torch")
@@ -225,7 +225,7 @@ def test_an_objective_within_another_is_of_the_state_too():
     state = State(model, md.optim.SGD(model.parameters(), LR), Adversarial(0.1, loss=inner))
     before = state.capture()
     inner.count, inner.centre[:] = 5, 7
-    assert "objective/loss/centre" in state.writes()
+    assert "objective.loss/centre" in state.writes()
     state.restore(before)
     assert (inner.count, inner.centre.tolist()) == (0, [0, 0, 0])
 

@@ -12,7 +12,8 @@ from minidl import nn, optim
 from minidl.backend import default_rng
 from minidl.checkpoint import load_checkpoint, save_checkpoint
 from minidl.compress import MagnitudePruner, low_rank, sparsity
-from minidl.train import CrossEntropy, NonFiniteLossError, State, StateError
+from minidl.objectives import CrossEntropy
+from minidl.train import NonFiniteLossError, State, StateError
 
 IMAGES, LABELS = md.data.digits("val")
 

@@ -4,9 +4,10 @@
     dx[pixel, c]     = sum over (kh, kw, n)  of  dy[the outputs that saw it] * weight[n, kh, kw, c]
     dw[n, kh, kw, c] = sum over (b, oh, ow)  of  dy[b, oh, ow, n] * x[b, the pixel that (kh, kw) sees, c]
 
-All three are one product, ``gather``. In the first two, pixels of C are rows that gather from images A, and the packed
-weights are B; in the third, both A and B are images. Tables, made once for each shape, say where each row starts and
-how much of the kernel falls within the image, so that edges, strides and padding need no copy and no code of their own.
+The first two are one product: pixels of C are rows that gather from images A, and the packed weights are B. Tables,
+made once for each shape, say where each row starts and how much of the kernel falls within the image, so that edges,
+strides and padding need no copy and no code of their own. In the third the sum runs over all pixels, and pieces of both
+images are packed on the way: a matrix product whose second matrix nobody writes out.
 """
 
 import functools
@@ -17,12 +18,13 @@ import numpy as np
 from ...backend import Array
 from .. import precision
 from ..cpu_runtime.memory import empty
+from ..cpu_runtime.tasks import at, task
 from ..shapes import Pair, Shape, output_sizes
 from . import winograd
-from .multiply import gather, pack, tables
-from .tile import COLUMNS, LANES
+from .multiply import matmul_windows, pack, zeros
+from .tile import COLUMNS, LANES, ROWS, multiply
 
-PARTIALS = 1 << 21  # floats in all partial sums of a weight gradient
+BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache
 
 
 def _order(forward: bool, kernel: int, stride: int) -> list[int]:
@@ -54,15 +56,35 @@ def _groups(
 def _pixel_tables(
     forward: bool, a_shape: Shape, c_shape: Shape, kernel: Pair, stride: Pair, padding: Pair
 ) -> tuple[Array, Array, Array]:
-    """Rows are pixels of C; those that see the same places of the kernel follow each other."""
+    """Where rows start in A and in C; of each ROWS of them: their first place in a panel, kernel rows, floats a row.
+
+    Rows are pixels of C; those that see the same places of the kernel follow each other. The last of these is repeated
+    as often as it takes to fill a tile, and is computed as often.
+    """
     (batch, a_h, a_w, K), (_, c_h, c_w, N) = a_shape, c_shape
     axes = zip((a_h, a_w), (c_h, c_w), kernel, stride, padding, strict=True)
     image, groups = np.arange(batch)[:, None, None], []
     for (place_h, high, h), (place_w, wide, w) in itertools.product(*(_groups(forward, *axis) for axis in axes)):
         a = ((image * a_h + h[:, 1:]) * a_w + w[:, 1]) * K
         c = ((image * c_h + h[:, :1]) * c_w + w[:, 0]) * N
-        groups.append((a, c, ((place_h * kernel[1] + place_w) * K * COLUMNS, 1, high, wide * K)))
-    return tables(groups)
+        groups.append((a, c, ((place_h * kernel[1] + place_w) * K * COLUMNS, high, wide * K)))
+    a_rows, c_rows, blocks = zip(*groups, strict=True)
+    fill = lambda rows: np.concatenate([np.pad(r.ravel(), (0, -r.size % ROWS), mode="edge") for r in rows])  # noqa: E731
+    return fill(a_rows), fill(c_rows), np.repeat(blocks, [-(-rows.size // ROWS) for rows in a_rows], axis=0)
+
+
+@task
+def _gather(start, stop, a, a_row, a_rows, blocks, b, b_row, b_panel, panels, c, c_rows, N, bias):
+    """A block of tiles of rows in each part, with one panel of columns, which stays in the cache meanwhile."""
+    for part in range(start, stop):
+        first, panel = part // panels * BLOCK, part % panels
+        n = panel * COLUMNS
+        for tile in range(first, min(first + BLOCK, len(blocks))):
+            (place, high, wide), rows = blocks[tile], tile * ROWS
+            multiply(
+                at(a, 0), at(a_rows, rows), (a_row, 1), at(b, place + panel * b_panel), (b_row, COLUMNS), (high, wide),
+                at(c, n), at(c_rows, rows), at(bias, n), False, N - n,
+            )  # fmt: skip
 
 
 def _run(
@@ -74,9 +96,14 @@ def _run(
     places = np.array([(i * kw + j) * inner for i, j in itertools.product(*orders)])
     step_k, step_n = (1, kh * kw * inner) if forward else (kh * kw * inner, 1)
     panels = pack(weight, places, step_k, step_n, K, N)
-    rows = _pixel_tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
-    b_steps = kh * kw * K * COLUMNS, 0, kw * K * COLUMNS, COLUMNS
-    gather(a, (0, a.shape[2] * K, 1), rows, panels, b_steps, c, N, bias)
+    a_rows, c_rows, blocks = _pixel_tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
+    size = -(-len(blocks) // BLOCK) * len(panels)
+    bias = zeros(N) if bias is None else bias
+    b_row = kw * K * COLUMNS
+    _gather.run(
+        size, a.reshape(-1), a.shape[2] * K, a_rows, blocks, panels.reshape(-1), b_row, kh * b_row, len(panels),
+        c.reshape(-1), c_rows, N, bias,
+    )  # fmt: skip
     return c
 
 
@@ -115,49 +142,9 @@ def _grad_input_of_few_channels(dy: Array, weight: Array, x_shape: Shape, stride
     return np.ascontiguousarray(pixels.reshape(b, blocks.shape[1] * sh, -1, c)[:, :h, :w])
 
 
-def _seen(place: int, size: int, outputs: int, stride: int, padding: int) -> tuple[int, int]:
-    """The first output along an axis that sees a pixel through that place of the kernel, and how many do."""
-    first = max(0, -((place - padding) // stride))
-    return first, max(0, min(outputs, (size - 1 - place + padding) // stride + 1) - first)
-
-
-@functools.lru_cache(maxsize=64)
-def _weight_tables(
-    few: bool, partials: int, x_shape: Shape, w_shape: Shape, out: Pair, stride: Pair, padding: Pair
-) -> tuple[Array, Array, Array]:
-    """Rows are n, and columns c, for each place of the kernel; with few c, rows are the places and c, columns n."""
-    (b, h, w, c), (n, kh, kw, _), (oh, ow), groups = x_shape, w_shape, out, []
-    for partial in range(partials):
-        first, last = partial * b // partials, (partial + 1) * b // partials
-        to = partial * n * kh * kw * c
-        if few:
-            rows = np.arange(kh * kw * c)
-            windows = first * h * w * c + rows // (kw * c) * w * c + rows % (kw * c)
-            groups.append((windows, to + rows * n, (first * oh * ow * n, last - first, oh, ow)))
-            continue
-        for i, j in itertools.product(range(kh), range(kw)):
-            top, high = _seen(i, h, oh, stride[0], padding[0])
-            left, wide = _seen(j, w, ow, stride[1], padding[1])
-            pixel = (first * h + top * stride[0] + i - padding[0]) * w + left * stride[1] + j - padding[1]
-            rows = (first * oh + top) * ow * n + left * n + np.arange(n)
-            groups.append((rows, to + (np.arange(n) * kh * kw + i * kw + j) * c, (pixel * c, last - first, high, wide)))
-    return tables(groups)
-
-
 def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, padding: Pair) -> Array:
-    """Summed in several parts of the images, each with a dw of its own."""
-    (n, kh, kw, c), (sh, sw), (b, oh, ow, _) = w_shape, stride, dy.shape
+    """The product of dy's transpose with the windows of x."""
+    (n, kh, kw, c), (_, oh, ow, _) = w_shape, dy.shape
     if precision() != "exact" and winograd.pays((kh, kw), stride, (oh, ow), c, n):
         return winograd.grad_weight(dy, x, padding)
-    few = 2 * c <= LANES  # which then are no columns
-    if few and padding != (0, 0):
-        x, padding = np.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))), (0, 0)
-    _, h, w, _ = x.shape
-    dw = empty((min(b, 16, max(1, PARTIALS // (kh * kw * c * n))), kh * kw * c * n))
-    rows = _weight_tables(few, len(dw), x.shape, w_shape, (oh, ow), stride, padding)
-    of_x, of_dy = (h * w * c, sh * w * c, sw * c), (oh * ow * n, ow * n, n)
-    if few:
-        gather(x, of_x, rows, dy, (COLUMNS, *of_dy), dw, n)
-        return np.ascontiguousarray(dw.sum(axis=0).reshape(-1, n).T).reshape(w_shape)
-    gather(dy, of_dy, rows, x, (COLUMNS, *of_x), dw, c)
-    return (dw.sum(axis=0) if len(dw) > 1 else dw).reshape(w_shape)
+    return matmul_windows(dy.reshape(-1, n).T, x, (kh, kw), stride, padding, (oh, ow)).reshape(w_shape)

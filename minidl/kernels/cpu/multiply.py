@@ -1,24 +1,25 @@
-"""Matrix products out of tiles: B packed into panels, A wherever its rows lie.
+"""Matrix products out of packed pieces, which each task copies for itself and uses while its cache holds them.
 
-A panel holds COLUMNS columns of B, one row after the other, so that the tile reads it from front to back. Columns
-beyond the last hold anything: the tile does not look at them.
+A panel holds COLUMNS columns of B, one row after the other, and a tile ROWS rows of A, one column after the other, so
+that both are read from front to back. Columns beyond the last hold anything: nobody looks at them.
 """
 
 import functools
-from collections.abc import Iterable
+import math
 
 import numpy as np
 
 from ...backend import Array
 from ..cpu_runtime.memory import empty
 from ..cpu_runtime.tasks import at, helper, share, stack, task
-from ..cpu_runtime.vector import LANES, copy_square, turn_square
+from ..cpu_runtime.vector import LANES, copy_between, copy_row, copy_square, turn_square
+from ..shapes import Pair
 from .tile import COLUMNS, ROWS, multiply
 
-Steps = tuple[int, ...]
-BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache
-PIECE = 1 << 15  # floats of a matrix that a task packs for itself: they stay in its core's second cache
-WIDE, NARROW = 256, 128  # columns of these, where it reads the matrix along its rows, and where along its columns
+PARTS = 16  # into which a product is cut, where it can be
+# What a task of ``matmul`` packs for itself stays in its core's second cache: so much of A, and of B
+MOST, WIDE, DEEP = 24, 512, 192  # tiles of rows, columns, and how many of the numbers that are summed
+ROOM = MOST * (DEEP * ROWS + LANES) + WIDE * DEEP
 
 
 @helper
@@ -51,94 +52,120 @@ def pack(b: Array, places: Array, step_k: int, step_n: int, K: int, N: int) -> A
     return panels
 
 
-def tables(groups: Iterable[tuple[Array, Array, tuple[int, ...]]]) -> tuple[Array, Array, Array]:
-    """a_rows, c_rows and blocks of ``gather`` from groups of rows: where they start in A and in C, and their block.
-
-    The last of a group is repeated as often as it takes to fill a tile, and is computed as often.
-    """
-    a_rows, c_rows, blocks = zip(*groups, strict=True)
-
-    def fill(rows: Iterable[Array]) -> Array:
-        return np.concatenate([np.pad(r.ravel(), (0, -r.size % ROWS), mode="edge") for r in rows])
-
-    return fill(a_rows), fill(c_rows), np.repeat(blocks, [-(-rows.size // ROWS) for rows in a_rows], axis=0)
-
-
-@task
-def _gather(start, stop, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias):
-    for part in range(start, stop):
-        first, panel = part // panels * BLOCK, part % panels
-        n = panel * COLUMNS
-        for tile in range(first, min(first + BLOCK, len(blocks))):
-            place, count0, count1, count2 = blocks[tile]
-            counts, rows, b_place = (count0, count1, count2), tile * ROWS, place + panel * b_steps[0]
-            if a_steps[2] == 1 and b_steps[3] == COLUMNS:  # as always, but for dw: a loop with constants is faster
-                multiply(
-                    at(a, 0), at(a_rows, rows), (a_steps[0], a_steps[1], 1), at(b, b_place),
-                    (b_steps[1], b_steps[2], COLUMNS), counts, at(c, n), at(c_rows, rows), at(bias, n), False, N - n,
-                )  # fmt: skip
-            else:
-                multiply(
-                    at(a, 0), at(a_rows, rows), a_steps, at(b, b_place), b_steps[1:], counts, at(c, n),
-                    at(c_rows, rows), at(bias, n), False, N - n,
-                )  # fmt: skip
-
-
-def gather(
-    a: Array, a_steps: Steps, rows: tuple[Array, Array, Array], b: Array, b_steps: Steps, c: Array, N: int,
-    bias: Array | None = None,
-) -> None:  # fmt: skip
-    """For the rows r of some tables, and n < N, with three indices i below three counts:
-
-    c[c_rows[r] + n] = bias[n] + sum over i of a[a_rows[r] + i . a_steps] * b[place + i . b_steps + n]
-
-    The place and the counts are the block of ROWS rows. The first of b_steps leads from a panel of columns to the next,
-    and is followed by the indices' three.
-    """
-    (a_rows, c_rows, blocks), panels = rows, -(-N // COLUMNS)
-    bias = _zeros(N) if bias is None else bias
-    parts, (a, b, c) = -(-len(blocks) // BLOCK) * panels, (m.reshape(-1) for m in (a, b, c))  # compiled once for all
-    _gather.run(parts, a, a_rows, a_steps, blocks, b, b_steps, panels, c, c_rows, N, bias)
-
-
 @functools.cache
-def _zeros(size: int) -> Array:
+def zeros(size: int) -> Array:
     return np.zeros(size, np.float32)
 
 
-_rows = stack(np.int64, ROWS)
+_rows = stack(np.int64, LANES)
 
 
-@task(room=PIECE)
-def _matmul(start, stop, room, a, a_row, a_k, b, b_k, b_n, rows, depth, columns, blocks, wide, c, zero):
-    """A block of rows times ``wide`` columns in each part, a packed piece of b after the other."""
-    packed, a_rows, c_rows = at(room, 0), _rows(), _rows()
+@helper
+def _pack_rows(a, step, step_k, first, last, rows, K, packed, plane):
+    """packed[tile * plane + k * ROWS + r] = a[row r of a tile, k] for the tiles from the first on, and k < K.
+
+    A square at a time where that goes: what is beyond ROWS of it, the next one overwrites. Rows beyond the last are the
+    last once more.
+    """
+    places = _rows()
+    for tile in range(first, last):
+        out = at(packed, (tile - first) * plane)
+        for i in range(LANES):
+            places[i] = min(tile * ROWS + i, rows - 1) * step
+        along_k, along_rows = step_k == 1, step == 1 and tile * ROWS + LANES <= rows
+        whole = K // LANES * LANES if along_k or along_rows else 0
+        for k in range(0, whole, LANES):
+            if along_k:
+                turn_square(at(a, k), places, at(out, k * ROWS), ROWS)
+            else:
+                copy_square(at(a, k * step_k + places[0]), step_k, at(out, k * ROWS), ROWS)
+        for k in range(whole, K):
+            for r in range(ROWS):
+                out[k * ROWS + r] = a[places[r] + k * step_k]
+
+
+@helper
+def _pack_windows(x, windows, k0, K, n0, columns, panel):
+    """panel[k * COLUMNS + n] = number n0 + n of window k0 + k of x, for k < K and n < columns; 0 in the padding."""
+    H, W, C, OH, OW, _, KW, SH, SW, PH, PW = windows
+    k, wide = 0, KW * C
+    while k < K:
+        pixel_row, ow = divmod(k0 + k, OW)
+        b, oh = divmod(pixel_row, OH)
+        count = min(OW - ow, K - k)  # windows of one row of pixels
+        for i in range(n0 // wide, (n0 + columns - 1) // wide + 1):
+            h, begin = oh * SH - PH + i, i * wide - n0
+            first, last = max(0, begin), min(columns, begin + wide)
+            for o in range(count):
+                w = (ow + o) * SW - PW
+                source, to = at(x, ((b * H + h) * W + w) * C - begin), at(panel, (k + o) * COLUMNS)
+                left, right = begin + max(0, -w) * C, begin + min(KW, W - w) * C if 0 <= h < H else 0
+                if first == 0 and left <= 0 and right >= COLUMNS == last:  # as nearly always, with many channels
+                    copy_row(source, to)
+                else:
+                    copy_between(source, max(left, first), min(right, last), to, first, last)
+        k += count
+
+
+@task(room=ROOM)
+def _product(start, stop, room, a, a_row, a_k, b, b_k, b_n, windows, rows, depth, columns, shares, wide, c, zero):
+    """A block of rows times ``wide`` columns in each part, over a share of the depth: a packed piece after the other.
+
+    Of a matrix that lies row by row, LANES rows at a time are packed from end to end: memory likes long runs.
+    """
+    of_b, of_a, c_rows = at(room, 0), at(room, WIDE * DEEP), _rows()
+    blocks, groups, partials = shares
     for part in range(start, stop):
-        (first, last), n0 = share(part % blocks, blocks, -(-rows // ROWS)), part // blocks * wide
-        width = min(wide, columns - n0)
-        for k in range(0, depth, PIECE // wide):
-            deep = min(PIECE // wide, depth - k)
-            for n in range(0, width, COLUMNS):
-                source = at(b, k * b_k + (n0 + n) * b_n)
-                _pack_panel(source, b_k, b_n, deep, min(COLUMNS, width - n), at(packed, n * deep))
-            for tile in range(first, last):
-                for i in range(ROWS):
-                    row = min(tile * ROWS + i, rows - 1)  # rows beyond the last compute the last once more
-                    a_rows[i], c_rows[i] = row * a_row, row * columns
+        (first, last), n0 = share(part % blocks, blocks, -(-rows // ROWS)), part // blocks % groups * wide
+        (begin, end), width = share(part // (blocks * groups), partials, depth), min(wide, columns - n0)
+        sums = at(c, part // (blocks * groups) * rows * columns + n0)
+        for k0 in range(begin, end, DEEP):
+            deep = min(DEEP, end - k0)
+            plane, some = deep * ROWS + LANES, LANES if a_row == 1 else deep
+            for k in range(0, deep, some):
+                source, to = at(a, (k0 + k) * a_k), at(of_a, k * ROWS)
+                _pack_rows(source, a_row, a_k, first, last, rows, min(some, deep - k), to, plane)
+            some = LANES if b_n == 1 else deep
+            for k in range(0, deep, some):
                 for n in range(0, width, COLUMNS):
+                    to, exist = at(of_b, n * deep + k * COLUMNS), min(COLUMNS, width - n)
+                    if windows is None:
+                        source = at(b, (k0 + k) * b_k + (n0 + n) * b_n)
+                        _pack_panel(source, b_k, b_n, min(some, deep - k), exist, to)
+                    else:
+                        _pack_windows(at(b, 0), windows, k0 + k, min(some, deep - k), n0 + n, exist, to)
+            for n in range(0, width, COLUMNS):
+                for tile in range(first, last):
+                    for i in range(ROWS):  # rows beyond the last compute the last once more
+                        c_rows[i] = min(tile * ROWS + i, rows - 1) * columns
                     multiply(
-                        at(a, k * a_k), a_rows, (a_k,), at(packed, n * deep), (COLUMNS,), (deep,), at(c, n0 + n),
-                        c_rows, at(zero, 0), k > 0, width - n,
+                        at(of_a, (tile - first) * plane), 1, (ROWS,), at(of_b, n * deep), (COLUMNS,), (deep,),
+                        at(sums, n), c_rows, at(zero, 0), k0 > begin, width - n,
                     )  # fmt: skip
+
+
+def _multiplied(a: Array, b: Array, columns: int, windows: tuple[int, ...] | None) -> Array:
+    (rows, depth), (a_row, a_k) = a.shape, (step // 4 for step in a.strides)
+    b_k, b_n = (0, 0) if windows else (step // 4 for step in b.strides)
+    blocks, groups = -(-rows // (MOST * ROWS)), -(-columns // WIDE)
+    partials = min(-(-PARTS // (blocks * groups)), max(1, depth // (4 * DEEP)))
+    groups = max(groups, min(-(-PARTS // (blocks * partials)), columns // (2 * COLUMNS)))
+    wide = -(-columns // (groups * COLUMNS)) * COLUMNS
+    c, shares = empty((partials, rows, columns)), (blocks, -(-columns // wide), partials)
+    first = a[0, :1], b.reshape(-1)[:1] if windows else b[0, :1]  # all that a task needs, of any layout
+    _product.run(
+        math.prod(shares), first[0], a_row, a_k, first[1], b_k, b_n, windows, rows, depth, columns, shares, wide, c,
+        zeros(COLUMNS),
+    )  # fmt: skip
+    return c.sum(axis=0) if partials > 1 else c[0]
 
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a @ b, for any strides."""
-    (rows, depth), columns = a.shape, b.shape[1]
-    (a_row, a_k), (b_k, b_n) = (tuple(step // 4 for step in m.strides) for m in (a, b))
-    c, wide = empty((rows, columns)), WIDE if b_n == 1 else NARROW
-    tiles, groups = -(-rows // ROWS), -(-columns // wide)
-    blocks = min(tiles, max(-(-tiles // (2 * BLOCK)), -(-8 // groups)))
-    sizes, first = (rows, depth, columns, blocks, wide), (a[0, :1], b[0, :1])  # all that a task needs, of any layout
-    _matmul.run(blocks * groups, first[0], a_row, a_k, first[1], b_k, b_n, *sizes, c, _zeros(COLUMNS))
-    return c
+    return _multiplied(a, b, b.shape[1], None)
+
+
+def matmul_windows(a: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, out: Pair) -> Array:
+    """c = a @ B, where row k of B is window k of images x, KH * KW * C numbers: nobody writes B out."""
+    windows = (*x.shape[1:], *out, *kernel, *stride, *padding)
+    return _multiplied(a, x, math.prod(kernel) * x.shape[3], windows)

@@ -19,9 +19,10 @@ import numpy as np
 
 from ...backend import Array
 from ..cpu_runtime.memory import empty
-from ..cpu_runtime.tasks import at, helper, stack, task
+from ..cpu_runtime.tasks import at, helper, share, stack, task
 from ..cpu_runtime.vector import LANES, copy_square, turn_square
 from ..shapes import Pair
+from .multiply import PARTS
 from .tile import COLUMNS, ROWS, multiply_whole
 from .transform import two_sided
 
@@ -43,7 +44,8 @@ OWN = 12 * COLUMNS  # channels up to which a task transforms its tiles for itsel
 NEAR = 26 * 128  # channels times tiles that it transforms, unless that is less than ROWS tiles
 MANY = 11 * ROWS  # the most tiles in a task
 CHUNK = 2 * COLUMNS  # channels whose kernels a task transforms at a time
-SLAB = 1 << 20  # floats of V, or Z, that are transformed at a time for the weight gradient
+KERNELS = 96  # the most kernels n in a task of the weight gradient
+SLAB = 1 << 17  # floats of V and Z that it transforms at a time
 
 _places, _rows = stack(np.int64, POINTS), stack(np.int64, ROWS)
 
@@ -59,17 +61,17 @@ def _pixels(places, shape, tile, tiles, size, padding):
 
 
 @helper
-def _transform_images(x, padding, size, tiles, first, count, V, plane):
-    """V[panel, point, tile] for some tiles: B' d B of 6 x 6 pixels d, or of 4 x 4 gradients A d A'."""
+def _transform_images(x, c0, channels, padding, size, tiles, first, count, V, plane):
+    """V[panel, point, tile] for some channels and tiles: B' d B of 6 x 6 pixels d, or of 4 x 4 gradients A d A'."""
     pixels = _places()
     for tile in range(count):
         _pixels(pixels, x.shape, first + tile, tiles, size, padding)
-        for c in range(0, x.shape[3], LANES):
+        for c in range(0, channels, LANES):
             out = at(V, c // COLUMNS * POINTS * plane + tile * COLUMNS + c % COLUMNS)
             if size == 4:
-                _gradient(at(x, c), pixels, out, plane)
+                _gradient(at(x, c0 + c), pixels, out, plane)
             else:
-                _image(at(x, c), pixels, out, plane)
+                _image(at(x, c0 + c), pixels, out, plane)
 
 
 _block = stack(np.float32, 9 * LANES * LANES)
@@ -92,9 +94,9 @@ def _transform_kernels(g, turned, n, c0, count, U, plane):
 
 
 @task
-def _transform_all_images(start, stop, x, padding, size, tiles, first, V, plane):
-    """V of some tiles, counted from the first."""
-    _transform_images(x, padding, size, tiles, first + start, stop - start, at(V, start * COLUMNS), plane)
+def _transform_all_images(start, stop, x, padding, tiles, V, plane):
+    """V of some tiles."""
+    _transform_images(x, 0, x.shape[3], padding, 6, tiles, start, stop - start, at(V, start * COLUMNS), plane)
 
 
 @task
@@ -123,7 +125,7 @@ def _convolve(start, stop, room, x, padding, V, v_plane, g, turned, U, u_plane, 
         n, first = part % (N // COLUMNS) * COLUMNS, part // (N // COLUMNS) * block
         count = min(block, B * tiles[0] * tiles[1] - first)
         if few and (n == 0 or part == start):  # else the last part's are still there
-            _transform_images(x, padding, 6, tiles, first, count, own, v_plane)
+            _transform_images(x, 0, C, padding, 6, tiles, first, count, own, v_plane)
         v = own if few else at(V, first * COLUMNS)
         for c in range(0, C, C if few else CHUNK):
             deep, u = (C, at(U, n * POINTS * u_plane // COLUMNS)) if few else (min(CHUNK, C - c), own)
@@ -143,27 +145,36 @@ def _convolve(start, stop, room, x, padding, V, v_plane, g, turned, U, u_plane, 
                 _result(at(M, tile * COLUMNS + lane), plane, at(y, n + lane), pixels)
 
 
-SUMS = POINTS * ROWS * COLUMNS
+SUMS = POINTS * COLUMNS * KERNELS
 
 
-@task(room=SUMS)
-def _multiply_gradients(start, stop, room, V, Z, plane, tiles, dU, add, finish, zero, dw):
-    """Add Z' V over the tiles to dU, for ROWS of dw's kernels and a panel of their channels; at last dw = G' dU G."""
-    rows, sums, N, C = _rows(), at(room, 0), dw.shape[0], dw.shape[3]
+@task(room=SLAB + SUMS)
+def _grad_weight(start, stop, room, x, dy, padding, tiles, slab, most, partials, zero, dw):
+    """dw = G' (sum of Z' V) G for a panel of channels c, ``most`` kernels n and a share of the tiles in each part."""
+    dU, V, rows, plane = at(room, 0), at(room, SUMS), _rows(), slab * COLUMNS + LANES
+    Z, (_, N, _, _, C), (B, _, _, _) = at(V, POINTS * plane), dw.shape, x.shape
+    panels, blocks = C // COLUMNS, -(-N // most)
     for part in range(start, stop):
-        c0, n0 = part // -(-N // ROWS) * COLUMNS, part % -(-N // ROWS) * ROWS
-        u = sums if finish and not add else at(dU, part * SUMS)
-        for i in range(ROWS):
-            n = min(n0 + i, N - 1)  # rows beyond the last compute the last once more
-            rows[i] = n // COLUMNS * POINTS * plane + n % COLUMNS
-        for point in range(POINTS):
-            multiply_whole(
-                at(Z, point * plane), rows, (COLUMNS,), at(V, (c0 // COLUMNS * POINTS + point) * plane),
-                (COLUMNS,), (tiles,), at(u, point * ROWS * COLUMNS), COLUMNS, at(zero, 0), add, COLUMNS,
-            )  # fmt: skip
-        for n in range(min(ROWS, N - n0) if finish else 0):
+        c0, n0, partial = part % panels * COLUMNS, part // panels % blocks * most, part // (panels * blocks)
+        (begin, end), width = share(partial, partials, B * tiles[0] * tiles[1]), min(most, N - n0)
+        for first in range(begin, end, slab):
+            count = min(slab, end - first)
+            _transform_images(x, c0, COLUMNS, padding, 6, tiles, first, count, V, plane)
+            _transform_images(dy, n0, width, (0, 0), 4, tiles, first, count, Z, plane)
+            for n in range(0, width, ROWS):
+                for i in range(ROWS):
+                    place = min(n + i, width - 1)  # rows beyond the last compute the last once more
+                    rows[i] = place // COLUMNS * POINTS * plane + place % COLUMNS
+                for point in range(POINTS):
+                    multiply_whole(
+                        at(Z, point * plane), rows, (COLUMNS,), at(V, point * plane), (COLUMNS,), (count,),
+                        at(dU, (n * POINTS + point * ROWS) * COLUMNS), COLUMNS, at(zero, 0), first > begin, COLUMNS,
+                    )  # fmt: skip
+        for n in range(width):
             for lane in range(0, COLUMNS, LANES):
-                _kernel_gradient(at(u, n * COLUMNS + lane), ROWS * COLUMNS, at(dw, (n0 + n) * 9 * C + c0 + lane), C)
+                sums = at(dU, (n // ROWS * POINTS * ROWS + n % ROWS) * COLUMNS + lane)
+                to = at(dw, ((partial * N + n0 + n) * 9) * C + c0 + lane)
+                _kernel_gradient(sums, ROWS * COLUMNS, to, C)
 
 
 def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
@@ -188,7 +199,7 @@ def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding:
     else:
         u_plane, v_plane, U = CHUNK * COLUMNS + LANES, (count + ROWS) * COLUMNS + LANES, starts
         V = empty(c // COLUMNS * POINTS * v_plane)
-        _transform_all_images.run(count, x, padding, 6, tiles, 0, V, v_plane)
+        _transform_all_images.run(count, x, padding, tiles, V, v_plane)
     parts = -(-count // block) * panels
     _convolve.run(parts, x, padding, V, v_plane, weight, turned, U, u_plane, starts, tiles, block, y)
     return y
@@ -197,14 +208,10 @@ def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding:
 def grad_weight(dy: Array, x: Array, padding: Pair) -> Array:
     (b, _, _, c), (_, oh, ow, n) = x.shape, dy.shape
     tiles = -(-oh // 4), -(-ow // 4)
-    count = b * tiles[0] * tiles[1]
-    slab = min(count, max(MANY, SLAB // (POINTS * max(c, n))))
-    plane, parts, dw = slab * COLUMNS + LANES, -(-n // ROWS) * (c // COLUMNS), empty((n, 3, 3, c))
-    V, Z = empty(c // COLUMNS * POINTS * plane), empty(n // COLUMNS * POINTS * plane)
-    dU, zero = empty(parts * SUMS if slab < count else 1), np.zeros(COLUMNS, np.float32)
-    for first in range(0, count, slab):
-        last = min(first + slab, count)
-        for images, pad, size, out in ((x, padding, 6, V), (dy, (0, 0), 4, Z)):
-            _transform_all_images.run(last - first, images, pad, size, tiles, first, out, plane)
-        _multiply_gradients.run(parts, V, Z, plane, last - first, dU, first > 0, last == count, zero, dw)
-    return dw
+    most = min(n, KERNELS)
+    slab = (SLAB - POINTS * LANES * (1 + most // COLUMNS)) // (POINTS * (COLUMNS + most))
+    parts = c // COLUMNS * -(-n // most)
+    partials = min(-(-PARTS // parts), max(1, b * tiles[0] * tiles[1] // (4 * slab)))
+    dw, zero = empty((partials, n, 3, 3, c)), np.zeros(COLUMNS, np.float32)
+    _grad_weight.run(parts * partials, x, dy, padding, tiles, slab, most, partials, zero, dw)
+    return dw.sum(axis=0) if partials > 1 else dw[0]

@@ -95,29 +95,35 @@ def _masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
-def _first(builder: Any, count: Any) -> Any:
-    """The mask of the first ``count`` lanes."""
-    return builder.icmp_signed("<", _lane_numbers(range(LANES), 64), _spread(builder, count))
+def _some(builder: Any, count: Any, start: Any) -> Any:
+    """The mask of the lanes below ``count``, and from ``start`` on where there is one."""
+    below = builder.icmp_signed("<", _lane_numbers(range(LANES), 64), _spread(builder, count))
+    if start is None:
+        return below
+    return builder.and_(below, builder.icmp_signed(">=", _lane_numbers(range(LANES), 64), _spread(builder, start)))
 
 
 ALIGNMENT = ir.Constant(ir.IntType(32), 4)  # bytes: floats may lie anywhere
 
 
-def load(builder: Any, pointer: Any, index: Any, count: Any = None) -> Vector:
-    """The vector pointer[index : index + LANES], wherever it lies; with a count, 0 in all lanes but the first."""
+def load(builder: Any, pointer: Any, index: Any, count: Any = None, start: Any = None) -> Vector:
+    """The vector pointer[index : index + LANES], wherever it lies; with a count, 0 in all lanes but those below it.
+
+    With a start, 0 in those below that too.
+    """
     there = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
         return Vector(builder, builder.load(there, align=4))
     zero = ir.Constant(LLVM, None)
-    return Vector(builder, _masked(builder, "load", LLVM, there, ALIGNMENT, _first(builder, count), zero))
+    return Vector(builder, _masked(builder, "load", LLVM, there, ALIGNMENT, _some(builder, count, start), zero))
 
 
-def store(builder: Any, vector: Vector, pointer: Any, index: Any, count: Any = None) -> None:
+def store(builder: Any, vector: Vector, pointer: Any, index: Any, count: Any = None, start: Any = None) -> None:
     there = builder.bitcast(builder.gep(pointer, [index]), LLVM.as_pointer())
     if count is None:
         builder.store(vector.value, there, align=4)
     else:
-        _masked(builder, "store", ir.VoidType(), vector.value, there, ALIGNMENT, _first(builder, count))
+        _masked(builder, "store", ir.VoidType(), vector.value, there, ALIGNMENT, _some(builder, count, start))
 
 
 def _square(turned: bool) -> Any:
@@ -140,3 +146,18 @@ def _square(turned: bool) -> Any:
 
 
 copy_square, turn_square = _square(False), _square(True)
+
+
+@writes
+def copy_row(builder, x, y):
+    """y[i] = x[i] for i below 2 * LANES."""
+    for lane in (0, LANES):
+        store(builder, load(builder, x, word(lane)), y, word(lane))
+
+
+@writes
+def copy_between(builder, x, start, stop, y, first, last):
+    """y[i] = x[i] where start <= i < stop, and 0 elsewhere, for first <= i < last, and i below 2 * LANES."""
+    for lane in (0, LANES):
+        x_start, x_stop, y_start, y_stop = (builder.sub(number, word(lane)) for number in (start, stop, first, last))
+        store(builder, load(builder, x, word(lane), x_stop, x_start), y, word(lane), y_stop, y_start)

@@ -3,7 +3,7 @@
 Same names, signatures and meaning as ``loops``, which explains them. What is of another type, empty or larger than an
 int can count goes to ``portable``. No two threads ever write to one place, and every sum has its order, so that the
 same card gives the same bits. Nothing here waits for the card, or sends it numbers that change: a step can be recorded
-(``replay``).
+(``backend.recording``).
 
 =================  ======================================================================================
 ``convolution``    windows written as rows (im2col), multiplied, and added up again (col2im)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...backend import Array, array_module, to_numpy
-from ...checks import whole_number
+from ...checks import whole_numbers
 from ...nn import Module
-from .fixed import Attack, Found, at_each_epsilon
+from .fixed import Attack, Found, at_each_epsilon, best_of
 from .losses import ratio_or_loss
 from .points import Best, box, each, put, standing, take, uniform
 from .victim import Victim, attacked
@@ -33,19 +33,13 @@ def apgd(
 
     Parameters
     ----------
-    model, images, labels, epsilons, batch_size
-        As for ``fgsm``.
+    model, images, labels, epsilons, restarts, seed, batch_size, stop_early
+        As for ``pgd``.
     loss : {"cross_entropy", "dlr", "targeted_dlr", "margin"}
         DLR is the margin in units of the spread of the logits, which no scale of the logits can hide; targeted, it is
         tried for each of the nine likeliest other classes in turn, on the images that still stand.
     steps : int, at least 1
         The first two steps of an image are as long as two epsilons.
-    restarts : int, at least 1
-        How often to begin anew, with other random numbers, on the images that still stand.
-    seed : int, at least 0
-        Of the random starts, which each image has from a stream of its own.
-    stop_early : bool
-        Leave each image where it first succeeds. The success is the same, and takes a fraction of the time.
 
     Returns
     -------
@@ -83,7 +77,7 @@ def apgd(
            [0.25 , 0.75 ]], dtype=float32)
     """
     with attacked("apgd", model, images, labels) as victim:
-        steps, restarts = (whole_number(n, what, 1, "apgd") for n, what in ((steps, "steps"), (restarts, "restarts")))
+        steps, restarts = whole_numbers("apgd", 1, steps=steps, restarts=restarts)
         climb = Apgd(victim, loss, steps, restarts, seed, stop_early)
         result = at_each_epsilon(victim, epsilons, batch_size, climb.runs, skip_wrong=True)
         victim.warn_of_zeros("Try loss='dlr' or 'margin', or float64; and ask robustness.diagnose why")
@@ -101,19 +95,18 @@ class Apgd:
 
     def runs(self, images: Array, index: np.ndarray, epsilon: float) -> Found:
         """The best of all runs, each on what the ones before left standing."""
-        best, labels = Best(images), self.victim.labels[index]
+        labels = self.victim.labels[index]
         ranked = np.argsort(-to_numpy(self.victim.logits(images)), axis=1, kind="stable")  # the likeliest class first
-        for run in range(self.restarts * self.targets):
-            at = np.flatnonzero(~best.success)
-            if not len(at):
-                break
+
+        def attempt(run: int, at: np.ndarray) -> Best:
             x, aim = take(images, at), [labels[at], ranked[at, 1 + run % self.targets]][: self.aims]
             ascent = Ascent(self, x, index[at], aim, self.start(x, index[at], epsilon, run), epsilon)
             while ascent.step():
                 if self.stop_early:
                     ascent.leave_behind(ascent.best.success[ascent.at])
-            best.offer(at, ascent.best.x, ascent.best.loss, ascent.best.success)
-        return best.x, best.success
+            return ascent.best
+
+        return best_of(self.restarts * self.targets, images, attempt)
 
     def start(self, images: Array, index: np.ndarray, epsilon: float, run: int) -> Array:
         """A random direction t, as far as the box's border: x + epsilon t / max |t|."""

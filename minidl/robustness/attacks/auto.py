@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from ...backend import Array, device_of, to_device
-from ...checks import whole_number
+from ...checks import whole_numbers
 from ...nn import Module
 from ..checks import checked_epsilon
 from ..intervals import wilson_interval
@@ -17,6 +17,7 @@ from .apgd import Apgd
 from .fab import search as fab_search
 from .fixed import Found, Run
 from .flags import Flag, instead_of_warnings, of_square, of_the_gradient, of_the_model
+from .nearest import Nearest
 from .points import put, take
 from .square import search as square_search
 from .victim import Victim, attacked
@@ -109,8 +110,7 @@ def auto_attack(
     Raises
     ------
     TypeError, ValueError
-        As ``fgsm``; when a part is unknown, or a DLR is asked for with fewer than
-        four classes.
+        As ``fgsm``; when a part is unknown, or a DLR is asked for with fewer than four classes.
 
     Notes
     -----
@@ -164,12 +164,12 @@ def _runs(victim: Victim, parts: tuple[str, ...], steps: int, queries: int, seed
             f"auto_attack: the DLR compares four logits, and the model has {victim.classes} classes: leave its parts "
             "out, parts=('apgd_ce', 'fab_t', 'square')"
         )
-    steps = whole_number(steps, "steps", 1, "auto_attack")
-    queries = whole_number(queries, "queries", 1, "auto_attack")
+    steps, queries = whole_numbers("auto_attack", 1, steps=steps, queries=queries)
 
     def fab(x: Array, index: np.ndarray, epsilon: float) -> Found:
-        found = fab_search(victim, "inf", steps, 9, x, index, enough=epsilon)
-        return found.x, found.distance <= epsilon
+        nearest = Nearest(x, "inf")
+        fab_search(victim, steps, 9, nearest, index, enough=epsilon)
+        return nearest.x, nearest.distance <= epsilon
 
     runs: dict[str, Run] = {"fab_t": fab, "square": partial(square_search, victim, queries, seed)}
     for part in set(parts) & set(LOSSES):

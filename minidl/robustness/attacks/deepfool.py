@@ -12,7 +12,7 @@ from ...checks import number, whole_number
 from ...nn import Module
 from .losses import lead
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms, standing, take
+from .points import divisor, each, norms, standing, take
 from .victim import Victim, attacked
 
 DUAL = {"inf": "1", "2": "2"}
@@ -81,26 +81,19 @@ def deepfool(
     array([0.255, 0.   ])
     """
     with attacked("deepfool", model, images, labels) as victim:
-        norm = checked_norm(norm, "deepfool")
-        steps, candidates = (
-            whole_number(steps, "steps", 1, "deepfool"),
-            whole_number(candidates, "candidates", 2, "deepfool"),
-        )
+        steps = whole_number(steps, "steps", 1, "deepfool")
+        candidates = whole_number(candidates, "candidates", 2, "deepfool")
         overshoot = number(overshoot, "overshoot", "[0, inf)", "deepfool")
-        walk = partial(_walk, victim, norm=norm, overshoot=overshoot, steps=steps, candidates=candidates)
-        found = of_all(victim, norm, batch_size, walk)
-        victim.warn_of_zeros("No pixel changes their logits: look for activations that are saturated, or dead")
-    return found
+        walk = partial(_walk, victim, overshoot, steps, candidates)
+        return of_all(victim, checked_norm(norm, "deepfool"), batch_size, walk)
 
 
-def _walk(
-    victim: Victim, images: Array, index: np.ndarray, norm: str, overshoot: float, steps: int, candidates: int
-) -> Nearest:
-    nearest, slope, at = Nearest(images, norm), victim.slope(lead), np.arange(len(index))
+def _walk(victim: Victim, overshoot: float, steps: int, candidates: int, nearest: Nearest, index: np.ndarray) -> None:
+    images, slope, at = nearest.images, victim.slope(lead), np.arange(len(index))
     x, total = images, array_module(images).zeros_like(images)
     ranked = np.argsort(-to_numpy(victim.logits(images)), axis=1, kind="stable")[:, :candidates]
     for _ in range(steps):
-        total = total + _to_the_nearest_plane(slope, x, index, victim.labels[index], ranked[:, 1:], norm)
+        total = total + _to_the_nearest_plane(slope, x, index, victim.labels[index], ranked[:, 1:], nearest.norm)
         x = (take(images, at) + (1 + overshoot) * total).clip(0, 1)
         done = victim.falls_for(x, index)
         nearest.offer(at, x, done)
@@ -109,7 +102,6 @@ def _walk(
             x, total, at, index, ranked = take(x, go), take(total, go), at[go], index[go], ranked[go]
         if not len(at):
             break
-    return nearest
 
 
 def _to_the_nearest_plane(
@@ -119,7 +111,7 @@ def _to_the_nearest_plane(
     xp, shortest, step = array_module(x), np.full(len(index), np.inf), None
     for rank in range(others.shape[1]):
         _, f, w = slope(x, index, [labels, others[:, rank]])
-        length = norms(w, DUAL[norm]) + 1e-8
+        length = divisor(norms(w, DUAL[norm]))
         distance = abs(f) / length
         towards = xp.sign(w) if norm == "inf" else w / each(length, w)
         move = each(distance + BEYOND, w) * towards

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module, to_numpy
-from ...checks import whole_number
+from ...checks import whole_numbers
 from ...nn import Module
 from .losses import lead
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms, put, take
+from .points import divisor, each, norms, put, take
 from .victim import Victim, attacked
 
 MOST_BIAS, EXTRAPOLATION, BACK = 0.1, 1.05, 0.9  # the paper's alpha_max, eta and beta
@@ -35,10 +35,8 @@ def fab(
 
     Parameters
     ----------
-    model, images, labels, batch_size
-        As for ``fgsm``.
-    norm : {"inf", "2"}
-        What is to be small: the largest change of a pixel, or the length of the perturbation.
+    model, images, labels, norm, batch_size
+        As for ``deepfool``.
     steps : int, at least 1
         Towards each class.
     targets : int, at least 1
@@ -76,25 +74,19 @@ def fab(
     array([0.25])
     """
     with attacked("fab", model, images, labels) as victim:
-        norm = checked_norm(norm, "fab")
-        steps, targets = (whole_number(n, what, 1, "fab") for n, what in ((steps, "steps"), (targets, "targets")))
-        found = of_all(victim, norm, batch_size, partial(search, victim, norm, steps, targets))
-        victim.warn_of_zeros("No pixel changes their logits: look for activations that are saturated, or dead")
-    return found
+        steps, targets = whole_numbers("fab", 1, steps=steps, targets=targets)
+        return of_all(victim, checked_norm(norm, "fab"), batch_size, partial(search, victim, steps, targets))
 
 
-def search(
-    victim: Victim, norm: str, steps: int, targets: int, images: Array, index: np.ndarray, enough: float = 0
-) -> Nearest:
-    """The nearest point towards any of the targets; an image that is ``enough`` near already is not tried on."""
-    nearest, slope = Nearest(images, norm), victim.slope(lead)
-    ranked = np.argsort(-to_numpy(victim.logits(images)), axis=1, kind="stable")  # the label, and then the others
+def search(victim: Victim, steps: int, targets: int, nearest: Nearest, index: np.ndarray, enough: float = 0) -> None:
+    """Towards each of the targets in turn; an image of which a point is ``enough`` near already is not tried on."""
+    slope, logits = victim.slope(lead), to_numpy(victim.logits(nearest.images))
+    ranked = np.argsort(-logits, axis=1, kind="stable")  # the label, and then the others
     for rank in range(1, 1 + min(targets, victim.classes - 1)):
         at = np.flatnonzero(nearest.distance > enough)
         if len(at):
             aim = [victim.labels[index[at]], ranked[at, rank]]
             _towards(victim, slope, nearest, at, index[at], aim, steps)
-    return nearest
 
 
 def _towards(
@@ -132,14 +124,14 @@ def to_plane(x: Array, w: Array, change: np.ndarray, norm: str) -> Array:
     side = xp.sign(w) * xp.sign(need).astype(x.dtype)
     room, weight = xp.where(side > 0, 1 - x, x), abs(w)
     speed = xp.ones_like(w) if norm == "inf" else weight
-    meets = room / xp.maximum(speed, 1e-30)  # (b, pixels), the t at which each pixel meets its bound
+    meets = room / divisor(speed)  # (b, pixels), the t at which each pixel meets its bound
     order = meets.argsort(axis=1)
     sorted_meets, full, slope = (xp.take_along_axis(a, order, axis=1) for a in (meets, weight * room, weight * speed))
     before = full.cumsum(axis=1) - full  # gained by the pixels that have met their bounds
     rate = slope[:, ::-1].cumsum(axis=1)[:, ::-1]  # by the others, for each unit of t
     short = (before + sorted_meets * rate < abs(need)).sum(axis=1)[:, None]
     k = xp.minimum(short, x.shape[1] - 1)
-    t = (abs(need) - xp.take_along_axis(before, k, axis=1)) / xp.maximum(xp.take_along_axis(rate, k, axis=1), 1e-30)
+    t = (abs(need) - xp.take_along_axis(before, k, axis=1)) / divisor(xp.take_along_axis(rate, k, axis=1))
     t = xp.where(short < x.shape[1], t, xp.inf)
-    move = side * xp.where(weight > 0, xp.minimum(t * xp.maximum(speed, 1e-30), room), 0)
+    move = side * xp.where(weight > 0, xp.minimum(t * divisor(speed), room), 0)
     return move.reshape(shape).astype(w.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend import Array, array_module, device_of, to_device
 from ..checks import checked_epsilons
-from .points import put, take
+from .points import Best, put, take
 from .victim import Victim
 
 
@@ -78,3 +78,14 @@ def at_each_epsilon(
                 put(known, falls, take(moved, falls))
                 fell = fell | falls
     return Attack(adversarial, success, victim.zero, victim.vanished, sizes)
+
+
+def best_of(runs: int, images: Array, attempt: Callable[[int, np.ndarray], Best]) -> Found:
+    """The best of several runs, each on the images ``at`` (b,) that the ones before left standing."""
+    best = Best(images)
+    for run in range(runs):
+        at = np.flatnonzero(~best.success)
+        if len(at):
+            found = attempt(run, at)
+            best.offer(at, found.x, found.loss, found.success)
+    return best.x, best.success

@@ -13,12 +13,12 @@ from ...checks import whole_number
 from ...nn import Module
 from .deepfool import DUAL
 from .nearest import Nearest, Smallest, checked_norm, of_all
-from .points import each, norms
+from .points import divisor, each, norms
 from .victim import Victim, attacked
 
+# Both lines are the constants of the authors' code (pralab/Fast-Minimum-Norm-FMN-Attack) and of foolbox 3.3.4.
 STEP, LAST_STEP = 1.0, 0.01  # the length of a step, along a cosine from the first to the last
 RATE, LAST_RATE = 0.05, 0.001  # by which part the radius changes, likewise
-TINY = 1e-12
 
 
 def fmn(
@@ -28,10 +28,8 @@ def fmn(
 
     Parameters
     ----------
-    model, images, labels, batch_size
-        As for ``fgsm``.
-    norm : {"inf", "2"}
-        What is to be small: the largest change of a pixel, or the length of the perturbation.
+    model, images, labels, norm, batch_size
+        As for ``deepfool``.
     steps : int, at least 1
 
     Returns
@@ -72,15 +70,12 @@ def fmn(
     array([0.25])
     """
     with attacked("fmn", model, images, labels) as victim:
-        norm = checked_norm(norm, "fmn")
         steps = whole_number(steps, "steps", 1, "fmn")
-        found = of_all(victim, norm, batch_size, partial(_search, victim, norm, steps))
-        victim.warn_of_zeros("No pixel changes their margin: look for activations that are saturated, or dead")
-    return found
+        return of_all(victim, checked_norm(norm, "fmn"), batch_size, partial(_search, victim, steps))
 
 
-def _search(victim: Victim, norm: str, steps: int, images: Array, index: np.ndarray) -> Nearest:
-    nearest, slope = Nearest(images, norm), victim.slope(partial(F.margin_loss, reduction="none"))
+def _search(victim: Victim, steps: int, nearest: Nearest, index: np.ndarray) -> None:
+    images, norm, slope = nearest.images, nearest.norm, victim.slope(partial(F.margin_loss, reduction="none"))
     at, xp = np.arange(len(index)), array_module(images)
     farthest = norms(xp.maximum(images, 1 - images), norm)
     x, radius = images, np.full(len(index), np.inf)
@@ -89,14 +84,13 @@ def _search(victim: Victim, norm: str, steps: int, images: Array, index: np.ndar
         lost = victim.fooled(logits, index)
         here = nearest.offer(at, x, lost)
         rate = _cosine(RATE, LAST_RATE, k / steps)
-        border = abs(margin) / (norms(gradient, DUAL[norm]) + TINY)  # how far it is, were the model linear
+        border = abs(margin) / divisor(norms(gradient, DUAL[norm]))  # how far it is, were the model linear
         wider = np.where(np.isfinite(nearest.distance), radius * (1 + rate), here + border * (1 + rate))
         radius = np.where(lost, np.minimum(radius * (1 - rate), nearest.distance), wider)
         radius = np.minimum(radius, farthest)
-        step = _cosine(STEP, LAST_STEP, k / steps) / (norms(gradient, "2") + TINY)
+        step = _cosine(STEP, LAST_STEP, k / steps) / divisor(norms(gradient, "2"))
         x = (x + each(step, x) * gradient).clip(0, 1)
         x = _into_the_ball(x, images, radius, norm)  # which lies on the way back to the image, and so within [0, 1]
-    return nearest
 
 
 def _cosine(first: float, last: float, part: float) -> float:
@@ -108,5 +102,5 @@ def _into_the_ball(x: Array, centre: Array, radius: np.ndarray, norm: str) -> Ar
     """The nearest point within the radius (b,) of the centre."""
     if norm == "inf":
         return x.clip(centre - each(radius, x), centre + each(radius, x))
-    shrink = np.minimum(1, radius / (norms(x - centre, "2") + TINY))
+    shrink = np.minimum(1, radius / divisor(norms(x - centre, "2")))
     return centre + each(shrink, x) * (x - centre)

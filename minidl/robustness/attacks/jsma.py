@@ -54,6 +54,11 @@ def jsma(
     TypeError, ValueError
         As ``fgsm``; when theta or gamma is out of its range, or candidates below 2.
 
+    Warns
+    -----
+    ZeroGradientWarning
+        When the gradient of some images is exactly zero at their start, with their count.
+
     References
     ----------
     Papernot et al., "The limitations of deep learning in adversarial settings", EuroS&P 2016, arXiv:1511.07528; on
@@ -90,10 +95,10 @@ def _chosen(logits: Array, classes: Any) -> tuple[Array, tuple]:
     return (logits * weights).sum(axis=1), (lambda dy: dy[:, None] * weights,)
 
 
-def _greedy(victim: Victim, theta: float, gamma: float, candidates: int, images: Array, index: np.ndarray) -> Nearest:
+def _greedy(victim: Victim, theta: float, gamma: float, candidates: int, nearest: Nearest, index: np.ndarray) -> None:
     """Pair after pair, on the images of a batch that are not yet their targets."""
-    nearest, slope, xp = Nearest(images, "0"), victim.slope(_chosen), array_module(images)
-    at, x, values = np.arange(len(index)), images, images[0].size
+    slope, x, xp = victim.slope(_chosen), nearest.images, array_module(nearest.images)
+    at, values = np.arange(len(index)), x[0].size
     for _ in range(int(values * gamma / 2)):
         target = victim.labels[index]
         gradients = [slope(x, index, [t])[2].reshape(len(at), -1) for t in (target, np.full(len(at), -1))]
@@ -110,7 +115,6 @@ def _greedy(victim: Victim, theta: float, gamma: float, candidates: int, images:
         x, at, index = take(x, go), at[go], index[go]
         if not len(at):
             break
-    return nearest
 
 
 def best_pairs(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend import Array, device_of, to_device
 from .points import norms, put, take
-from .victim import Victim
+from .victim import Victim, warn_of_zeros
 
 
 class Smallest(NamedTuple):
@@ -47,17 +47,20 @@ class Nearest:
         return distance
 
 
-def of_all(victim: Victim, norm: str, batch_size: int, search: Callable[[Array, np.ndarray], Nearest]) -> Smallest:
-    """Run a search on each batch, of images and their index, without those that are wrong from the start."""
+def of_all(victim: Victim, norm: str, batch_size: int, search: Callable[[Nearest, np.ndarray], object]) -> Smallest:
+    """Run a search on each batch, which is offered its finds, without the images that are wrong from the start."""
     adversarial = victim.images.copy()
     distance = np.full(len(adversarial), np.inf)
     for index, x in victim.batches(batch_size):
         fallen = victim.falls_for(x, index)
         distance[index[fallen]] = 0
         if not fallen.all():
-            found = search(take(x, ~fallen), index[~fallen])
-            distance[index[~fallen]] = found.distance
-            put(adversarial, index[~fallen], to_device(found.x, device_of(adversarial)))
+            nearest = Nearest(take(x, ~fallen), norm)
+            search(nearest, index[~fallen])
+            distance[index[~fallen]] = nearest.distance
+            put(adversarial, index[~fallen], to_device(nearest.x, device_of(adversarial)))
+    cause = "No pixel changes their logits: look for activations that are saturated, or dead"
+    warn_of_zeros(victim.name, victim.zero, cause, stacklevel=4)
     return Smallest(adversarial, distance, np.isfinite(distance))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array
-from ...checks import number, whole_number
+from ...checks import number, whole_numbers
 from ...nn import Module
-from .fixed import Attack, Found, at_each_epsilon
+from .fixed import Attack, Found, at_each_epsilon, best_of
 from .losses import Loss, chosen_loss
 from .points import Best, ascend, box, standing, take, uniform
 from .victim import Victim, attacked
@@ -101,12 +101,11 @@ def pgd(
     """
     with attacked("pgd", model, images, labels, targets) as victim:
         climbed = chosen_loss(loss, temperature, "pgd", targets is not None)
-        steps, restarts = (whole_number(n, what, 1, "pgd") for n, what in ((steps, "steps"), (restarts, "restarts")))
+        steps, restarts = whole_numbers("pgd", 1, steps=steps, restarts=restarts)
         if start not in ("random", "image"):
             raise ValueError(f"pgd: unknown start {start!r}: choose 'random' or 'image'")
-        step = (
-            None if step is None else number(step, "step", "(0, inf)", "pgd", ", in units of pixels: epsilon / 4, say")
-        )
+        if step is not None:
+            step = number(step, "step", "(0, inf)", "pgd", ", in units of pixels: epsilon / 4, say")
         ascent = Pgd(victim, climbed, steps, step, start == "random", seed, stop_early)
         fgsm = steps == restarts == 1 and start == "image"
         result = at_each_epsilon(victim, epsilons, batch_size, partial(ascent.runs, restarts), remembers=not fgsm)
@@ -124,14 +123,8 @@ class Pgd:
         self.steps, self.step, self.random, self.seed, self.stop_early = steps, step, random, seed, stop_early
 
     def runs(self, restarts: int, images: Array, index: np.ndarray, epsilon: float) -> Found:
-        """The best of several runs, each on what the ones before left standing."""
-        best = Best(images)
-        for run in range(restarts):
-            at = np.flatnonzero(~best.success)
-            if len(at):
-                found = self.run(take(images, at), index[at], epsilon, run)
-                best.offer(at, found.x, found.loss, found.success)
-        return best.x, best.success
+        """The best of several runs."""
+        return best_of(restarts, images, lambda run, at: self.run(take(images, at), index[at], epsilon, run))
 
     def run(
         self, images: Array, index: np.ndarray, epsilon: float, run: int = 0, watch: Watch = lambda *_: None

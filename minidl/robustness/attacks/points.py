@@ -52,6 +52,11 @@ def norms(delta: Array, norm: str) -> np.ndarray:
     return to_numpy(abs(flat).sum(axis=1) if norm == "1" else array_module(flat).sqrt((flat * flat).sum(axis=1)))
 
 
+def divisor(lengths: Any) -> Any:
+    """Lengths (...) to divide by: at least 1e-30, so that 0 / 0 is 0, and a scale of all logits changes nothing."""
+    return array_module(lengths).maximum(lengths, 1e-30)
+
+
 def standing(done: np.ndarray, like: Array) -> np.ndarray | None:
     """The places (b,) of the images to go on with; None where nothing is gained by leaving some behind.
 

@@ -49,7 +49,7 @@ class Victim:
 
     def __init__(self, name: str, model: Module, images: Array, labels: Any, targets: Any) -> None:
         self.name, self.model, self.images = name, model, images
-        self.device = next((parameter.device for parameter in model.parameters()), device_of(images))
+        self.device = device_for(model, images)
         first = Tensor(to_device(images[:1], self.device), requires_grad=True)
         logits = model(first)  # says how many classes there are, and whether a gradient leads back to the pixels
         self.classes, self._differentiable = logits.shape[-1], _depends(logits, first)
@@ -84,7 +84,7 @@ class Victim:
     def logits(self, x: Array) -> Array:
         """(B, classes), which must be finite."""
         with no_grad(), self._room_for(x, lambda few: self.model(Tensor(few))):
-            return finite(self.model(Tensor(x)).data, "the model's logits")
+            return finite(self.model(Tensor(x)).data, f"{self.name}: the model's logits")
 
     def fooled(self, logits: Array, index: np.ndarray) -> np.ndarray:
         """(B,): whether these answers are what the attacker wants: not the label, or, where there are targets, those.
@@ -116,8 +116,8 @@ class Victim:
             each = loss(logits, *aim)
             if not self._differentiable:
                 return logits.data, each.data, array_module(pixels).zeros_like(pixels)
-            # The sum, not the mean: an average over the batch would only push small gradients towards underflow.
-            each.sum().backward(inputs=[x])
+            # Each image's own loss, not their mean, which would only push small gradients towards underflow
+            each.backward(array_module(pixels).ones_like(each.data), inputs=[x])
             return logits.data, each.data, x.grad
 
         def rehearse(*arrays: Array) -> None:
@@ -131,7 +131,7 @@ class Victim:
             aim = self.aim(index) if aim is None else aim
             with self._room_for(x, lambda few: rehearse(few, *(a[: len(few)] for a in aim))):
                 logits, each, gradient = recorded(x, *aim)
-            finite(logits, "the model's logits")
+            finite(logits, f"{self.name}: the model's logits")
             self._feel(gradient, index)
             return logits, to_numpy(each), gradient
 
@@ -143,7 +143,7 @@ class Victim:
 
     def _feel(self, gradient: Array, index: np.ndarray) -> None:
         """Note, the first time that an image is met, whether its gradient is there."""
-        finite(array_module(gradient).sign(gradient), "the loss's gradient by the pixels")
+        finite(array_module(gradient).sign(gradient), f"{self.name}: the loss's gradient by the pixels")
         if not self._felt[index].all():
             largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
             new = ~self._felt[index]
@@ -172,6 +172,11 @@ def warn_of_zeros(name: str, zero: np.ndarray, cause: str, stacklevel: int) -> N
         )
 
 
+def device_for(model: Module, images: Array) -> str:
+    """Where a model computes: where its parameters lie; without any, where the images do."""
+    return next((parameter.device for parameter in model.parameters()), device_of(images))
+
+
 def _depends(result: Tensor, leaf: Tensor) -> bool:
     """Whether a gradient leads from the result back to the leaf; not so where the model rounds, or reads x.data."""
     return result._node is not None and leaf in reachable_from(result._node)
@@ -180,7 +185,5 @@ def _depends(result: Tensor, leaf: Tensor) -> bool:
 def finite(values: Array, what: str) -> Array:
     """The values. NaN compares as not equal to any label: an attack on a broken model would seem to succeed."""
     if not bool(array_module(values).isfinite(values).all()):
-        raise ValueError(
-            f"attack: {what} are NaN or infinite: look at the model's weights, which training may have lost"
-        )
+        raise ValueError(f"{what} are NaN or infinite: look at the model's weights, which training may have lost")
     return values

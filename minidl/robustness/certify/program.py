@@ -109,7 +109,7 @@ def check_model(model: Any, name: str) -> None:
         for key, value in vars(module).items():
             array = getattr(value, "data", value) if key not in module.buffers else value
             if hasattr(array, "dtype") and array.dtype.kind == "f" and not np.isfinite(to_numpy(array)).all():
-                raise ValueError(f"{name}: {kind} has {key} that are NaN or infinite: training may have lost it")
+                raise ValueError(f"{name}: {kind} is NaN or infinite in its {key}: training may have lost it")
 
 
 class _Trace:

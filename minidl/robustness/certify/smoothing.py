@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...backend import Array, device_of, to_device, to_numpy
-from ...checks import number, whole_number
+from ...checks import number, whole_number, whole_numbers
 from ...nn import Module
 from ...tensor import Tensor, no_grad
+from ..attacks.victim import device_for, finite
 from ..checks import checked_images
 from ..intervals import clopper_pearson_lower
 from .program import check_model
@@ -160,10 +161,7 @@ def certify_smoothed(
     images = np.ascontiguousarray(to_numpy(checked_images(images, "certify_smoothed")))
     sigma = number(sigma, "sigma", "(0, inf)", "certify_smoothed")
     alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed")
-    n0, n, batch_size = (
-        whole_number(value, name, 1, "certify_smoothed")
-        for name, value in (("n0", n0), ("n", n), ("batch_size", batch_size))
-    )
+    n0, n, batch_size = whole_numbers("certify_smoothed", 1, n0=n0, n=n, batch_size=batch_size)
     seed = whole_number(seed, "seed", 0, "certify_smoothed")
     classes, probability = np.empty(len(images), int), np.empty(len(images))
     for b, image in enumerate(images):
@@ -180,15 +178,12 @@ def votes(
     model: Module, image: Array, sigma: float, draws: int, noise: np.random.Generator, batch_size: int
 ) -> np.ndarray:
     """(K,): how often the model gives each class to an image (H, W, C) with noise."""
-    device = next((parameter.device for parameter in model.parameters()), device_of(image))
-    pixels, counts = np.ascontiguousarray(to_numpy(image)), np.zeros(0, int)
+    device, pixels, counts = device_for(model, image), np.ascontiguousarray(to_numpy(image)), np.zeros(0, int)
     for start in range(0, draws, batch_size):
         size = (min(batch_size, draws - start), *pixels.shape)
         noisy = pixels + pixels.dtype.type(sigma) * noise.standard_normal(size, dtype=pixels.dtype)
         with no_grad():
-            logits = to_numpy(model(Tensor(to_device(noisy, device))).data)
-        if not np.isfinite(logits).all():
-            raise ValueError("smoothing: the model's logits are NaN or infinite: look at its weights")
+            logits = to_numpy(finite(model(Tensor(to_device(noisy, device))).data, "smoothing: the model's logits"))
         if not counts.size:
             counts = np.zeros(logits.shape[1], int)
         counts += np.bincount(logits.argmax(axis=1), minlength=len(counts))

@@ -45,14 +45,14 @@ def test_training_mode_is_refused(name):
 def test_weights_that_are_not_finite_are_refused(name, bad):
     model = small()
     model[2].weight.data[0, 0] = bad
-    with pytest.raises(ValueError, match="layer '2' .Linear. has weight that are NaN or infinite"):
+    with pytest.raises(ValueError, match="layer '2' .Linear. is NaN or infinite in its weight"):
         ASK[name](model)
 
 
 def test_statistics_that_are_not_finite_are_refused():
     model = networks()["pooling"]
     model[1].running_var[0] = np.nan
-    with pytest.raises(ValueError, match="running_var that are NaN"):
+    with pytest.raises(ValueError, match="NaN or infinite in its running_var"):
         R.linear_bounds(model, IMAGES, 0.1)
 
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ... import kernels
-from ...backend import Array, default_rng
-from ...checks import number, whole_number
-from ...nn import Module
-from ...robustness.attacks.points import ascend, box
-from ...robustness.checks import checked_epsilon
-from ...tensor import Tensor
+from .. import kernels
+from ..backend import Array, default_rng
+from ..checks import number, whole_number
+from ..nn import Module
+from ..robustness.attacks.points import ascend, box
+from ..robustness.checks import checked_epsilon
+from ..tensor import Tensor
 from .plain import CrossEntropy, Objective
 
 STARTS = ("random", "image", "wide")

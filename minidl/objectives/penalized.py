@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...backend import Array, array_module, device_of, to_device
-from ...checks import number, whole_number
-from ...nn import Module
-from ...tensor import Tensor
+from ..backend import Array, array_module, device_of, to_device
+from ..checks import number, whole_number
+from ..nn import Module
+from ..tensor import Tensor
 from .plain import CrossEntropy, Objective
 
 
@@ -21,7 +21,7 @@ class Penalized:
     weight : float
         For variational dropout 1 / (number of training images), which makes the sum a bound on the evidence; for l0,
         lambda / (number of training images).
-    ramp : (first, last) steps, int each
+    ramp : (first, last) pair of steps, int each
         The weight is 0 up to the first step and grows to all of itself at the last. By default it is there at once.
     loss : callable, an objective, optional
         Default: the cross-entropy.

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from ... import functional as F
-from ...checks import number
-from ...nn import Module, evaluation_mode
-from ...tensor import Tensor, no_grad
+from .. import functional as F
+from ..checks import number
+from ..nn import Module, evaluation_mode
+from ..tensor import Tensor, no_grad
 
 
 @dataclass

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ... import functional as F
-from ... import nn
-from ...nn import Module
-from ...tensor import Tensor
+from .. import functional as F
+from .. import nn
+from ..nn import Module
+from ..tensor import Tensor
 
 
 class Objective(Protocol):
@@ -18,6 +18,19 @@ class Objective(Protocol):
     Numbers, arrays and random generators among its attributes are part of the training's state; so are those of the
     objectives within it, whose attributes it names in ``parts``. One that has a ``temperature`` lends it to the
     evaluation on validation images.
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> def label_smoothing(model, images, labels):
+    ...     logits = model(images)
+    ...     smooth = 0.9 * np.eye(10)[labels] + 0.01  # (B, 10)
+    ...     return md.functional.cross_entropy(logits, smooth), logits
+    >>> model, (images, labels) = md.models.fc5(image_size=8, channels=1), md.data.digits("train")
+    >>> optimizer = md.optim.SGD(model.parameters(), lr=0.1)
+    >>> batches = md.data.Loader(images[:64], labels[:64], 32)
+    >>> len(md.fit(model, batches, optimizer, 2, objective=label_smoothing, progress=False))
+    2
     """
 
     def __call__(self, model: Module, images: Tensor, labels: Any) -> tuple[Tensor, Tensor]: ...
@@ -53,7 +66,7 @@ def objectives_in(objective: Any, name: str = "objective") -> Iterator[tuple[str
     """(name, objective) of this one and of all within it."""
     yield name, objective
     for part in getattr(objective, "parts", ()):
-        yield from objectives_in(getattr(objective, part), f"{name}/{part}")
+        yield from objectives_in(getattr(objective, part), f"{name}.{part}")
 
 
 def is_minidls_own(objective: Any) -> bool:
