@@ -35,7 +35,13 @@ def test_a_small_study(tmp_path, monkeypatch, capsys):
     sparsifiers.main(settings)
     table = rows(tmp_path / "results.csv")
     assert len(table) == 2 * 7 * 2
-    assert {row["method"] for row in table} == {*sparsifiers.METHODS, "dense", "adversarial", "nuclear + l1", "decomposed"}
+    assert {row["method"] for row in table} == {
+        *sparsifiers.METHODS,
+        "dense",
+        "adversarial",
+        "nuclear + l1",
+        "decomposed",
+    }
     claims = rows(tmp_path / "claims.csv")
     assert [(claim["claim"], claim["verdict"]) for claim in claims] == [(f"C{i}", "undecided") for i in (10, 11, 12)]
     assert capsys.readouterr().out.count("Run at least 3") == 3
@@ -87,7 +93,9 @@ class MadeUp:
                 order = np.random.default_rng(seed).permutation(400)  # nested: the same images for all networks
                 right = np.array([order < part * 400 for part in parts])
                 none = np.zeros(400, bool)
-                outcomes[level, seed] = Outcome(np.array([0, 0.1]), np.arange(400), np.arange(400) % 10, right, none, none)
+                outcomes[level, seed] = Outcome(
+                    np.array([0, 0.1]), np.arange(400), np.arange(400) % 10, right, none, none
+                )
         return Lines("17", "method", levels, [*self.seeds], np.array([0, 0.1]), outcomes, [])
 
 
