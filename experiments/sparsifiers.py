@@ -67,9 +67,9 @@ def runs(seed: int, sparsities: Sequence[float]) -> dict[Any, Run]:
     return found
 
 
-def do(run: Run, out: Path, threads: int) -> str:
+def do(run: Run, attacks: Sequence[Attack], out: Path, threads: int) -> str:
     """One network, in a process of its own."""
-    finish(run, list(ATTACKS.values()), Place(out, threads=threads, progress=False))
+    finish(run, attacks, Place(out, threads=threads, progress=False))
     return str(run)
 
 
@@ -87,7 +87,7 @@ class Study:
         """All that is missing, and then the networks that are made of others."""
         todo, threads = [*self.runs.values()], max(1, cores // workers)
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            for done in pool.map(do, todo, [self.out] * len(todo), [threads] * len(todo)):
+            for done in pool.map(do, todo, *([each] * len(todo) for each in ([*ATTACKS.values()], self.out, threads))):
                 print(done, flush=True)
         for seed, attack in itertools.product(self.seeds, ATTACKS.values()):
             path = self.made.attack(self.runs["nuclear + l1", seed], attack)

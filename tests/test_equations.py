@@ -26,6 +26,8 @@ UNNUMBERED = {
 }
 NOT_THE_REPORTS = {"first order", "boxes", "lines", "least margin", "rounding", "smoothing"}  # taught, and others'
 UNTAUGHT = {"FAB", "saliency", "adversarial training", "FGSM-RS", "N-FGSM", "distillation", "a mix"}  # a paper alone
+UNTAUGHT |= {"nuclear norm", "effective rank", "periodic operator", "condition", "lottery ticket", "density"}
+UNTAUGHT |= {"variational dropout", "hard concrete", "open gates", "separable", "CP"}
 BEYOND = {"PGD", "APGD", "DLR", "DeepFool", "FMN", "worst case", "transfer"} | UNTAUGHT  # the report: each has a paper
 
 
