@@ -25,11 +25,8 @@ from minidl.study import Attack, Figure, Pruning, Run, TransferFigure
 
 FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16"]
 LowRank = Literal["none", "LR1", "LR2"]
-HARDENING, OWN_STRENGTH, WEAKER = (
-    Hardening(),
-    Strength(),
-    Strength(steps=10, queries=100, every=3),
-)  # the second for a demonstration
+HARDENING, OWN_STRENGTH = Hardening(), Strength()
+WEAKER = Strength(steps=10, queries=100, every=3)  # for a demonstration
 TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
