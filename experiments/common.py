@@ -263,7 +263,9 @@ def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method
 def command(name: str, options: Options, preset: Options) -> str:
     """What makes all of a study, whichever part of it is being made: the preset and what differs from it."""
     words = ["python", f"experiments/{name}.py", "--preset", options.preset]
-    given, default = _flat(recorded(options)), _flat(recorded(preset))
+    same = dataclasses.replace(preset, attacks=options.attacks, certify=options.certify)  # else other settings count
+    default = _flat(recorded(same) | {"attacks": [*preset.attacks], "certify": [*preset.certify]})
+    given = _flat(recorded(options))
     for setting in given:
         if given[setting] != default[setting]:
             words += [f"--{setting.replace('_', '-')}", *given[setting]]
@@ -283,7 +285,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, list[str]]:
 
 def recorded(options: Settings) -> dict[str, Any]:
     """The settings as JSON has them: all that the results depend on, and nothing else."""
-    names = [field.name for field in dataclasses.fields(Settings)]
+    unused: set[str] = {method for method in OWN if method not in options.attacks}
+    unused |= set() if options.certify else {"band_epsilons", "band_every"}
+    names = [field.name for field in dataclasses.fields(Settings) if field.name not in unused]
     return {name: json.loads(json.dumps(dataclasses.asdict(options)[name])) for name in names}
 
 

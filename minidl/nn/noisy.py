@@ -24,6 +24,7 @@ class Noisy(Module):
 
     weight: Parameter
     noise: Parameter
+    rng: np.random.Generator | None = None  # of the randomness; by default the stream "dropout"
     affine: Any  # with bias and formula, of Linear or Conv2d
     bias: Any
     drawn: Any  # what it gives in training; with penalty, importance and keeps, of a subclass
@@ -64,14 +65,15 @@ class Noisy(Module):
             self.settle(self.keeps())
         kind = next(kind for kind in type(self).__mro__ if kind in (Linear, Conv2d))
         twin: Any = kind.__new__(kind)
-        vars(twin).update({name: value for name, value in vars(self).items() if value is not self.noise})
+        vars(twin).update({name: value for name, value in vars(self).items() if name not in ("noise", "rng")})
         return twin
 
     @classmethod
-    def of(cls, layer: Linear | Conv2d, noise: float) -> Noisy:
+    def of(cls, layer: Linear | Conv2d, noise: float, rng: np.random.Generator | None) -> Noisy:
         """A noisy layer with the Parameters of a plain one."""
         twin = cls.__new__(cls)
         vars(twin).update(vars(layer))
+        twin.rng = rng
         twin.noise = Parameter(array_module(layer.weight.data).full_like(layer.weight.data.reshape(-1), noise))
         return twin
 
@@ -81,7 +83,7 @@ class Variational(Noisy):
 
     def drawn(self, x: Tensor) -> Tensor:
         mean, variance = self.affine(x, self.weight, self.bias), self.noise.exp().reshape(self.weight.shape)
-        return F.gaussian(mean, self.affine(x * x, variance))
+        return F.gaussian(mean, self.affine(x * x, variance), self.rng)
 
     def log_alpha(self) -> Tensor:
         return F.log_alpha(self.weight, self.noise.reshape(self.weight.shape))
@@ -110,7 +112,7 @@ class VariationalLinear(Variational, Linear):
     in_features, out_features : int
     bias : bool
     rng : numpy.random.Generator
-        As for ``Linear``. The noise comes from the "dropout" stream that ``md.manual_seed`` resets.
+        As for ``Linear``. The noise comes from ``layer.rng``, by default the stream "dropout" of ``md.manual_seed``.
 
     Attributes
     ----------

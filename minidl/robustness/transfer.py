@@ -146,13 +146,25 @@ def transfer(
         raise TypeError("transfer: models must be a mapping from names to Modules, such as {'dense': a, 'pruned': b}")
     names, epsilon = tuple(models), checked_epsilon(epsilon, "transfer")
     confidence = number(confidence, "confidence", "(0, 1)", "transfer")
+    return TransferMatrix.of(names, *seen(models, images, labels, epsilon, attack, batch_size), confidence)
+
+
+def seen(
+    models: Mapping[str, Module],
+    images: Array,
+    labels: Array,
+    epsilon: float,
+    attack: Callable[..., Attack],
+    batch_size: int = 64,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``right`` (M, B) and ``fooled`` (M, M, B) of a TransferMatrix, of which this is all that has to be kept."""
     right = np.stack([~_fooled(model, images, images, labels, batch_size) for model in models.values()])
-    fooled = np.empty((len(names), *right.shape), bool)
+    fooled = np.empty((len(models), *right.shape), bool)
     for i, model in enumerate(models.values()):
         moved = attack(model, images, labels, epsilon, batch_size=batch_size).adversarial[0]
         for j, other in enumerate(models.values()):
             fooled[i, j] = _fooled(other, moved, images, labels, batch_size)
-    return TransferMatrix.of(names, right, fooled, confidence)
+    return right, fooled
 
 
 def _fooled(model: Module, moved: Array, images: Array, labels: Array, batch_size: int) -> np.ndarray:

@@ -92,7 +92,7 @@ class Gated(Noisy):
     """Weights w z, with a gate z each; ``noise`` is log alpha of the gates. Made by ``compress.l0``."""
 
     def gates(self, training: bool) -> Tensor:
-        return hard_concrete(self.noise, training).reshape(self.weight.shape)
+        return hard_concrete(self.noise, training, self.rng).reshape(self.weight.shape)
 
     def expected(self) -> Tensor:
         return self.weight * self.gates(False) if self.is_random() else self.weight

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..checks import number, whole_number
 from ..nn import Conv2d, Linear, Module, VariationalConv2d, VariationalLinear
 from ..nn.noisy import FIRST_LOG_VARIANCE, Noisy
@@ -15,7 +17,12 @@ from .magnitude import chosen_weights
 from .scopes import Pruner, check_scope, goals, mask_smallest
 
 
-def variational(model: Module, exclude: str | Iterable[str] = (), log_variance: float = FIRST_LOG_VARIANCE) -> Module:
+def variational(
+    model: Module,
+    exclude: str | Iterable[str] = (),
+    log_variance: float = FIRST_LOG_VARIANCE,
+    rng: np.random.Generator | None = None,
+) -> Module:
     """Make layers ``nn.VariationalLinear`` and ``nn.VariationalConv2d``, in place, with the same Parameters.
 
     Parameters
@@ -25,6 +32,8 @@ def variational(model: Module, exclude: str | Iterable[str] = (), log_variance: 
         Which layers, or modules with everything within, to leave as they are.
     log_variance : float
         log sigma^2 at first.
+    rng : numpy.random.Generator, optional
+        Of the noise; by default the "dropout" stream that ``md.manual_seed`` resets.
 
     Returns
     -------
@@ -43,10 +52,15 @@ def variational(model: Module, exclude: str | Iterable[str] = (), log_variance: 
     >>> after_step = [md.compress.NoisePruner(model, at=300)]
     """
     start = number(log_variance, "log_variance", "(-inf, inf)", "variational")
-    return _replaced(model, exclude, {Linear: VariationalLinear, Conv2d: VariationalConv2d}, start, "variational")
+    return _replaced(model, exclude, {Linear: VariationalLinear, Conv2d: VariationalConv2d}, start, rng, "variational")
 
 
-def l0(model: Module, exclude: str | Iterable[str] = (), open_at_first: float = 0.9) -> Module:
+def l0(
+    model: Module,
+    exclude: str | Iterable[str] = (),
+    open_at_first: float = 0.9,
+    rng: np.random.Generator | None = None,
+) -> Module:
     """Give every weight of the layers a gate that learns to close (l0 regularisation), in place.
 
     Parameters
@@ -56,6 +70,8 @@ def l0(model: Module, exclude: str | Iterable[str] = (), open_at_first: float = 
         Which layers, or modules with everything within, to leave as they are.
     open_at_first : float in (0, 1)
         log alpha of all gates begins at log(p / (1 - p)) for this p.
+    rng : numpy.random.Generator, optional
+        Of the gates; by default the "dropout" stream that ``md.manual_seed`` resets.
 
     Returns
     -------
@@ -75,7 +91,7 @@ def l0(model: Module, exclude: str | Iterable[str] = (), open_at_first: float = 
     'GatedLinear'
     """
     p = number(open_at_first, "open_at_first", "(0, 1)", "l0")
-    return _replaced(model, exclude, {Linear: GatedLinear, Conv2d: GatedConv2d}, math.log(p / (1 - p)), "l0")
+    return _replaced(model, exclude, {Linear: GatedLinear, Conv2d: GatedConv2d}, math.log(p / (1 - p)), rng, "l0")
 
 
 def plain(model: Module) -> Module:
@@ -180,7 +196,7 @@ class NoisePruner(Pruner):
                 mask_smallest(group, [scores[w] for w in group], count)
 
 
-def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start: float, who: str) -> Module:
+def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start: float, rng: Any, who: str) -> Module:
     """Noisy twins of all layers whose kernels are chosen, in their place."""
     weights = {*chosen_weights(model, exclude, who).values()}
     twins: dict[Module, Module] = {}
@@ -190,7 +206,7 @@ def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start
         why = "is no plain Linear or Conv2d"
         if isinstance(layer, Linear | Conv2d) and type(layer) in kinds:
             if layer.weight.mask is None:
-                twins[layer] = kinds[type(layer)].of(layer, start)
+                twins[layer] = kinds[type(layer)].of(layer, start, rng)
                 continue
             why = "is pruned already"
         what = name or type(model).__name__

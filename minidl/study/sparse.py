@@ -42,7 +42,7 @@ class Way:
 def prepared(run: Run, model: Module) -> Module:
     """The network as it is trained, with noisy layers where these are pruned; ``plain`` undoes that."""
     if run.pruning is not None and run.pruning.method in NOISY:
-        return NOISY[run.pruning.method](model)
+        return NOISY[run.pruning.method](model, rng=streams(run.seed)["dropout"].spawn(1)[0])
     return model
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..records import Run, Transfer, TransferOutcome, hash_of, read_transfer, write_transfer
-from ..robustness import ZeroGradientWarning, transfer
+from ..robustness import ZeroGradientWarning
+from ..robustness.transfer import seen
 from ..settings import settings
 from ..tools.progress import quiet, say
 from ..weights import load
@@ -50,7 +51,7 @@ def _make(what: Transfer, networks: dict[str, Run], folder: Folder, place: Place
     rows, images, labels = problem.sample(first, what.attack)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroGradientWarning)  # the diagonal shows what it comes to
-        matrix = transfer(models, images, labels, what.attack.epsilons[-1] / 255, attacker(what.attack, first.seed))
+        right, fooled = seen(models, images, labels, what.attack.epsilons[-1] / 255, attacker(what.attack, first.seed))
     hashes = [hash_of(folder.layout.weights(run.name)) for run in networks.values()]
-    outcome = TransferOutcome(rows, np.asarray(labels), matrix.right, matrix.fooled)
+    outcome = TransferOutcome(rows, np.asarray(labels), right, fooled)
     write_transfer(folder.layout.transfer(what.name), outcome, what, hashes)

@@ -148,7 +148,9 @@ def test_other_attacks_are_added_to_the_study(finished, tmp_path):
     for figure in twins:
         assert (out / "figures" / f"figure-{figure}.svg").is_file()
         assert {r["count"] for r in rows if str(r["figure"]) == figure} == {15 if figure.endswith("auto") else 180}
-    assert len({(r["figure"], r["made_on"], r["seen_by"]) for r in report.read_csv(out / "transfers.csv")}) == 2 * 25
+    # networks that were trained for an epoch may have no image that two of them have right: no matrix, and no error
+    assert len(list((out / "transfers").iterdir())) == 2
+    assert "Figure 14-pgd" in (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_recorded_command_makes_the_whole_study_anew(finished, tmp_path):

@@ -122,7 +122,7 @@ def test_a_pair_is_two():
 class LaterPruning(Pruning):
     """Pruning, with fields that were added after the runs in docs/results."""
 
-    rewind: int = 0
+    again: int = 0
     order: Literal["magnitude", "random"] = "magnitude"
     layers: tuple[str, ...] = dataclasses.field(default_factory=tuple)
 
@@ -130,7 +130,7 @@ class LaterPruning(Pruning):
 def test_a_field_that_is_added_within_a_field_renames_nothing():
     later = dataclasses.asdict(RUN.pruning) | {"between": (0.0, 1.0)}
     assert dataclasses.replace(RUN, pruning=LaterPruning(**later)).name == RUN.name
-    assert dataclasses.replace(RUN, pruning=LaterPruning(**later, rewind=1)).name != RUN.name
+    assert dataclasses.replace(RUN, pruning=LaterPruning(**later, again=1)).name != RUN.name
     assert dataclasses.replace(RUN, pruning=LaterPruning(**later, layers=("fc1",))).name != RUN.name
 
 

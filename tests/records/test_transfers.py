@@ -85,3 +85,17 @@ def test_damage_is_never_taken_for_a_result(layout, seed):
     if found is not None:  # what was hit is no part of what is read
         np.testing.assert_array_equal(found[0].fooled, outcome().fooled)
         np.testing.assert_array_equal(found[0].right, outcome().right)
+
+
+def test_networks_that_share_nothing_have_no_matrix():
+    """They are kept all the same: what was seen is seen, and there is no rate of no images."""
+    from minidl.report.transfers import matrices
+
+    class Study:
+        def __init__(self):
+            self.transfers = {"14": {"seeds": [{"transfer": "a", "networks": {"dense": "a", "pruned": "b"}}]}}
+
+        def transfer(self, name):
+            return outcome(right=np.array([[True] * 15 + [False] * 15, [False] * 15 + [True] * 15]))
+
+    assert matrices(Study(), "14") == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minidl import compress
-from minidl.study import Adversary, Attack, Figure, Pruning, Run, all_work, load_problem, shard
+from minidl.study import Adversary, Attack, Figure, Proximal, Pruning, Run, all_work, load_problem, shard
 from minidl.study.problem import ranks
 from minidl.study.training import check
 
@@ -32,6 +32,8 @@ CHANGES = {
     "adversary": Adversary(8.0),
     "teacher": RUN,
     "mix": 0.5,
+    "proximal": Proximal(0.1),
+    "condition": 10.0,
 }
 
 
@@ -41,6 +43,15 @@ def test_a_name_stands_for_everything_that_a_run_is():
     changed += [
         dataclasses.replace(RUN, pruning=dataclasses.replace(Pruning(0.5), **{name: value}))
         for name, value in {"sparsity": 0.6, "scope": "global", "between": (0.1, 0.7), "steps": 7}.items()
+    ]
+    more = {"method": "l0", "strength": 0.5, "part": 0.5, "rewind": 0.1, "control": "random"}
+    changed += [
+        dataclasses.replace(RUN, pruning=dataclasses.replace(Pruning(0.5), **{name: value}))
+        for name, value in more.items()
+    ]
+    changed += [
+        dataclasses.replace(RUN, proximal=dataclasses.replace(Proximal(0.1), **{name: value}))
+        for name, value in {"nuclear": 0.2, "l1": 0.1, "every": 2}.items()
     ]
     changed += [
         dataclasses.replace(RUN, adversary=dataclasses.replace(Adversary(8.0), **{name: value}))
