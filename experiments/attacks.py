@@ -12,12 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minidl.records.run import NO_TEMPERATURE, Method
+from minidl.records.run import NO_TEMPERATURE, Method, ModelName
 from minidl.report.flags import CALLED
 from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
 TWINNED = ("9", "11", "12b", *TEMPERATURE, "16")
+
+
+@dataclass(frozen=True)
+class Hardening:
+    """What figure 16 compares: how a network is trained against attacks, and at which temperature it is distilled."""
+
+    model: ModelName = "fc5"
+    epsilon: float = 32
+    """Within which adversarial training moves its images, in 1/255."""
+    steps: int = 7
+    """Of the PGD among its attacks."""
+    temperature: float = 20
+    """Of distillation, of its teacher, and of the network that is trained at it alone."""
 
 
 @dataclass(frozen=True)

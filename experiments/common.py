@@ -15,7 +15,7 @@ from typing import Any, Literal
 import interrupts
 import sides
 import tyro
-from attacks import TWINNED, Strength, with_twins
+from attacks import TWINNED, Hardening, Strength, with_twins
 from ending import say_how_it_ended, say_what_is_there
 from refusals import check
 
@@ -25,7 +25,8 @@ from minidl.study import Attack, Figure, Pruning, Run, TransferFigure
 
 FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16"]
 LowRank = Literal["none", "LR1", "LR2"]
-OWN_STRENGTH, WEAKER = Strength(), Strength(steps=10, queries=100, every=3)  # the second for a demonstration
+HARDENING, OWN_STRENGTH = Hardening(), Strength()
+WEAKER = Strength(steps=10, queries=100, every=3)  # for a demonstration
 TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
@@ -81,14 +82,7 @@ class Settings:
     """Where, in 1/255."""
     band_every: int = 1
     """Of the attacked images only every so many-th is proved."""
-    hardened: ModelName = "fc5"
-    """Whose defences figure 16 compares."""
-    harden: float = 32
-    """Within which epsilon, in 1/255, adversarial training moves its images."""
-    harden_steps: int = 7
-    """Of the PGD among its attacks."""
-    taught_at: float = 20
-    """The temperature of distillation, of its teacher, and of the network that is trained at it alone."""
+    harden: Hardening = HARDENING
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
@@ -175,8 +169,7 @@ LAPTOP = Options(
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
     band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
-    hardened="resnet18",
-    harden=4,
+    harden=Hardening("resnet18", epsilon=4),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
     auto=Strength(every=4),
@@ -253,12 +246,7 @@ def main(
     say_how_it_ended(ending, out, len(study.all_work(figures)))
 
 
-def read_options(
-    makers: Mapping[FigureName, Any],
-    doc: str,
-    args: Sequence[str] | None = None,
-    attacks: tuple[Method, ...] = ("fgsm",),
-) -> Options:
+def read_options(makers: Mapping[FigureName, Any], doc: str, args: Any = None, attacks: Any = ("fgsm",)) -> Options:
     """The preset that ``--preset`` names (the first by default), changed by the other options."""
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=list(PRESETS), default=next(iter(PRESETS)))

@@ -23,10 +23,11 @@ from minidl.study import Adversary, Figure, Run
 
 def networks(settings: Settings, seed: int) -> list[Run]:
     """In the order of the lines."""
-    plain = settings.run(settings.hardened, 128, seed)
-    epsilon, hot = settings.harden, dataclasses.replace(plain, temperature=float(settings.taught_at))
+    how = settings.harden
+    epsilon, plain = how.epsilon, settings.run(how.model, 128, seed)
+    hot = dataclasses.replace(plain, temperature=float(how.temperature))
     adversaries = [Adversary(epsilon, start="image"), Adversary(epsilon), Adversary(epsilon, start="wide")]
-    adversaries.append(Adversary(epsilon, settings.harden_steps))
+    adversaries.append(Adversary(epsilon, how.steps))
     hardened = [dataclasses.replace(plain, adversary=adversary) for adversary in adversaries]
     return [plain, *hardened, hot, dataclasses.replace(hot, teacher=hot)]
 

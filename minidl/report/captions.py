@@ -69,5 +69,6 @@ def _climbed(method: str, figure: dict[str, Any], rows: Sequence[Row]) -> str:
     elif figure["varied"] == "temperature":
         knows, loss = "The attacker does not know T: ", "loss at T = 1"
     else:
-        knows, loss = "", "cross-entropy"
+        hot = any(row["temperature"] != 1 for row in rows)
+        knows, loss = "", "cross-entropy, at T = 1 whatever a network was trained at" if hot else "cross-entropy"
     return f"{ours}{knows}{method} climbs the {loss}."

@@ -278,3 +278,21 @@ def test_missing_imagenette_says_how_to_get_it(tmp_path):
     assert "Traceback" not in process.stderr
     assert "download" in process.stderr
     assert "MINIDL_DATA" in process.stderr
+
+
+def test_defences_side_by_side(tmp_path):
+    """Each network trained once, the teacher among them, and attacked in four ways; one seed decides nothing."""
+    few = "--fc5.epochs 1 --harden.steps 2 --pgd.steps 2 --apgd.steps 2 --auto.steps 1 --auto.queries 2".split()
+    process = study("defences", *TINY, *few, "--attack-part", "0.1", "--out", str(tmp_path))
+    assert process.returncode == 0, process.stderr
+    assert "7 of 7 networks are trained and attacked" in process.stdout
+    rows = report.read_csv(tmp_path / "results.csv")
+    assert {row["figure"] for row in rows} == {"16", "16-pgd", "16-apgd", "16-auto"}
+    defences = ["none", "FGSM", "FGSM-RS", "N-FGSM", "PGD-2", "T = 20", "distilled, T = 20"]
+    assert list(dict.fromkeys(row["defence"] for row in rows)) == defences
+    claim = report.read_csv(tmp_path / "claims.csv")[-1]
+    assert (claim["claim"], claim["figure"], claim["verdict"]) == ("C14", "16-auto", "undecided")
+    for name in ("figure-16.png", "figure-16-auto.png"):
+        assert (tmp_path / "figures" / name).is_file()
+    again = study("defences", *TINY, *few, "--attack-part", "0.1", "--out", str(tmp_path), "--check")
+    assert again.returncode == 0, again.stdout

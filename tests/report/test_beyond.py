@@ -1,0 +1,58 @@
+"""Claims beyond the report's nine: told of where their figure is, and as true as the made-up studies that they test."""
+
+import numpy as np
+import pytest
+
+from minidl.report import claims
+from minidl.report.beyond import BEYOND
+from tests.report.test_claims import BASE, VARIED, Study, along, attacked
+
+VARIED["16-auto"] = VARIED["16"] = "defence"
+DISTILLED, HOT = "distilled, T = 20", "T = 20"
+
+
+def taught(gain):
+    """Accuracies: as much better than the hot network's as is said, at every epsilon but 0."""
+    return {"none": BASE, "PGD-7": BASE + attacked(0.1), HOT: BASE, DISTILLED: BASE + attacked(gain)}
+
+
+def verdict(levels, **settings):
+    results = Study({"16": levels, "16-auto": levels}, **settings)
+    return next(found for found in claims(results) if found.claim == "C14")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.08, "holds"), (-0.04, "fails")])
+def test_c14_is_decided(gain, expected):
+    found = verdict(taught(gain), seeds=6, images=1500, spread=0.002)
+    assert (found.verdict, found.figure, found.seeds) == (expected, "16-auto", 6)
+    assert found.effect == pytest.approx(gain, abs=0.02)
+    assert "Accuracy of distillation less that of T = 20 alone, at epsilon 1, 2, 4, 8 / 255" in found.reason
+    assert "the claim asks for more than +1.0" in found.reason
+
+
+def test_c14_on_its_edge_is_undecided():
+    assert verdict(taught(0.01), spread=0.02, rng=np.random.default_rng(1)).verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda levels: levels.pop(DISTILLED), "has no distilled network"),
+        (lambda levels: levels.pop(HOT), "has no network of defence T = 20"),
+        (lambda levels: levels.pop("none"), "has no network of defence none"),
+        (lambda levels: levels.update(none=BASE * [1, 0, 0, 0, 0, 0]), "every epsilon brings the baseline to chance"),
+    ],
+)
+def test_what_is_missing_is_told(change, message):
+    levels = taught(0.1)
+    change(levels)
+    found = verdict(levels)
+    assert found.verdict == "undecided"
+    assert message in found.reason
+
+
+def test_a_study_without_the_figure_says_nothing_of_it():
+    names = [found.claim for found in claims(Study({"9": along(0)}))]
+    assert not set(names) & set(BEYOND)
+    found = {found.claim: found for found in claims(Study({"16": taught(0.1)}))}
+    assert found["C14"].reason == "Figure 16-auto is not in this study: run it, with --figures 16 --attacks auto."
