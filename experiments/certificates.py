@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import PRESETS, Settings
+from settings import PRESETS, Settings
 
 from minidl import plot
 from minidl import robustness as R

@@ -4,194 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import interrupts
 import sides
 import tyro
-from attacks import TWINNED, Hardening, Strength, with_twins
+from attacks import TWINNED, with_twins
 from ending import say_how_it_ended, say_what_is_there
 from refusals import check
+from settings import PRESETS, TITLES, FigureName, Options, Settings, recorded
 
 from minidl import study
-from minidl.records.run import OWN, DataName, Method, ModelName
-from minidl.study import Attack, Figure, Pruning, Run, TransferFigure
-
-FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16"]
-LowRank = Literal["none", "LR1", "LR2"]
-HARDENING, OWN_STRENGTH = Hardening(), Strength()
-WEAKER = Strength(steps=10, queries=100, every=3)  # for a demonstration
-TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one kind of model is trained."""
-
-    epochs: int
-    lr: float
-    """Peak learning rate of the one-cycle schedule."""
-    pixels: int | None = None
-    """Side of its images, if other than the study's; its window is then all of them."""
-    init: Literal["default", "he"] = "default"
-    """PyTorch's initial weights; or He's, with which AlexNet starts to learn at once, at a lower rate."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that the results depend on; the defaults shown are those of the preset."""
-
-    preset: Literal["quick", "laptop", "paper"] = "quick"
-    """Where the other settings start from."""
-    figures: tuple[FigureName, ...] = ("8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16")
-    """Which of the report's figures to make. Ours are 13c, figure 13 under an attack that cannot saturate; 14, whether
-    what fools one network fools another; and 16, defences."""
-    seeds: tuple[int, ...] = (0,)
-    """Everything is done once for each."""
-    data: DataName = "digits"
-    """Handwritten digits (shipped, 8 x 8, enlarged), or ten classes of ImageNet."""
-    pixels: int = 16
-    """Side to which images are resized."""
-    crop: int = 16
-    """Side of the window that the model sees."""
-    batch_sizes: tuple[int, int] = (64, 64)
-    """In place of the report's batches of 128 and of 512 images. If they are the same, so are figures 8 and 9, and
-    10a and 10b."""
-    sparsities: tuple[float, ...] = (0.0, 0.5, 0.9, 0.98)
-    """Final parts of the weights that are pruned (figures 8 to 11)."""
-    low_ranks: tuple[LowRank, ...] = ("none", "LR1", "LR2")
-    """The report's schedules of ranks (figure 12)."""
-    temperatures: tuple[float, ...] = (1, 20, 90)
-    """At which networks are trained (figure 13)."""
-    epsilons: tuple[float, ...] = (0, 4, 8, 16, 32, 64)
-    """Attack budgets, in 1/255 of the pixel range; 0 is always among them."""
-    attack_part: float = 0.2
-    """Part of the validation images that is attacked."""
-    attacks: tuple[Method, ...] = ("fgsm",)
-    """How: by the report's one step; and, in twins of figures 9, 11, 12b and 13, by many steps (pgd, apgd), or by the
-    worst of several attacks for each image (auto), which takes hours where the others take minutes."""
-    certify: tuple[ModelName, ...] = ()
-    """Which networks to prove robust, too: figure 15, what no attack breaks below and what PGD breaks above."""
-    band_epsilons: tuple[float, ...] = (0, 1, 2, 4, 8, 16)
-    """Where, in 1/255."""
-    band_every: int = 1
-    """Of the attacked images only every so many-th is proved."""
-    harden: Hardening = HARDENING
-    pgd: Strength = OWN_STRENGTH
-    apgd: Strength = OWN_STRENGTH
-    auto: Strength = WEAKER
-    fc5: Recipe = Recipe(epochs=20, lr=0.1)
-    alexnet: Recipe = Recipe(epochs=7, lr=0.004, pixels=64, init="he")
-    resnet18: Recipe = Recipe(epochs=7, lr=0.05)
-    weight_decay: float = 5e-4
-    """Pull of every weight towards zero."""
-    scope: Literal["layer", "global"] = "layer"
-    """Rank magnitudes within each layer, or over the whole network."""
-    prune_between: tuple[float, float] = (0.2, 0.7)
-    """When pruning starts and ends, as parts of the training."""
-    prune_steps: int = 10
-    """Into how many steps pruning is divided."""
-    device: Literal["cpu", "gpu"] = "cpu"
-    """Where to compute."""
-    precision: Literal["fast", "exact", "bfloat16"] = "fast"
-    """Of products: a card's "fast" is TF32, "exact" is all of float32."""
-
-    def run(self, model: ModelName, batch_size: Literal[128, 512], seed: int) -> Run:
-        """The plain network of a figure: dense, at temperature 1."""
-        recipe: Recipe = getattr(self, model)
-        return Run(
-            data=self.data,
-            pixels=recipe.pixels or self.pixels,
-            crop=recipe.pixels or self.crop,
-            model=model,
-            batch_size=self.batch_sizes[batch_size == 512],
-            epochs=recipe.epochs,
-            lr=recipe.lr,
-            weight_decay=self.weight_decay,
-            seed=seed,
-            init=recipe.init,
-            device=self.device,
-            precision=self.precision,
-        )
-
-    def pruning(self, sparsity: float) -> Pruning | None:
-        return Pruning(sparsity, self.scope, self.prune_between, self.prune_steps) if sparsity else None
-
-    def attack(self, **changes: Any) -> Attack:
-        """The attack of the report, or one that differs from it."""
-        return Attack(tuple(sorted({0.0, *map(float, self.epsilons)})), part=self.attack_part, **changes)
-
-    def figure(self, name: FigureName, varied: Any, attacked: Sequence[tuple[Run, Attack]]) -> Figure:
-        first = attacked[0][0]
-        data = {"digits": "digits", "imagenette": "Imagenette"}[self.data]
-        title = f"{TITLES[first.model]}, batch {first.batch_size}, {data}, {first.crop} px"
-        return Figure(name, title, varied, tuple(attacked))
-
-
-@dataclass(frozen=True)
-class Options(Settings):
-    """Settings, and where and how to work; the defaults shown are those of the preset."""
-
-    out: Path | None = None
-    """Folder for all results; by default runs/STUDY-PRESET. A study that was stopped goes on where it was."""
-    root: Path | None = None
-    """Folder that holds Imagenette; by default $MINIDL_DATA, or the user's cache."""
-    download: bool = False
-    """Download Imagenette (99 MB) if it is not there."""
-    workers: int = 1
-    """Processes that train side by side and share out the cores."""
-    dask: str | None = None
-    """Address of a Dask scheduler that does the runs instead, such as tcp://host:8786."""
-    shard: str | None = None
-    """i/N: do only the i-th of N parts of the runs. All parts may write to one folder."""
-    only: tuple[str, ...] = ()
-    """Do only the runs whose names begin with one of these."""
-    checkpoint_share: float = 0.03
-    """Part of the time that checkpoints may take; 1 writes one after each epoch."""
-    patience: float = 30
-    """Seconds to wait at the end for runs that other processes are working on."""
-    check: bool = False
-    """Train nothing: compare all files of the folder, and say what is whole, what will be made again, what is lost."""
-
-
-LAPTOP = Options(
-    preset="laptop",
-    figures=("9", "11", "12b", "13a", "13b", "13c", "16"),
-    data="imagenette",
-    pixels=72,
-    crop=64,
-    batch_sizes=(128, 128),
-    epsilons=(0, 1, 2, 4, 8, 16),
-    band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
-    harden=Hardening("resnet18", epsilon=4),
-    fc5=Recipe(epochs=20, lr=0.02),
-    alexnet=Recipe(epochs=20, lr=0.02),
-    auto=Strength(every=4),
-    resnet18=Recipe(epochs=15, lr=0.1),
-    prune_steps=100,
-)
-PRESETS = {
-    "quick": Options(),
-    "laptop": LAPTOP,
-    "paper": dataclasses.replace(
-        LAPTOP,
-        preset="paper",
-        figures=Settings.figures,
-        seeds=(0, 1, 2),
-        pixels=144,
-        crop=128,
-        batch_sizes=(128, 512),
-        sparsities=(0.0, 0.5, 0.8, 0.9, 0.95, 0.98),
-        temperatures=(1, 20, 50, 70, 90),
-        resnet18=Recipe(epochs=20, lr=0.1),
-    ),
-}
+from minidl.records.run import OWN, Method
+from minidl.study import Figure, TransferFigure
 
 FigureMaker = Callable[[Settings, Any], Figure | TransferFigure]
 
@@ -281,14 +110,6 @@ def _flat(settings: dict[str, Any]) -> dict[str, list[str]]:
         else:
             flat[name] = [str(each) for each in value] if isinstance(value, list) else [str(value)]
     return flat
-
-
-def recorded(options: Settings) -> dict[str, Any]:
-    """The settings as JSON has them: all that the results depend on, and nothing else."""
-    unused: set[str] = {method for method in OWN if method not in options.attacks}
-    unused |= set() if options.certify else {"band_epsilons", "band_every"}
-    names = [field.name for field in dataclasses.fields(Settings) if field.name not in unused]
-    return {name: json.loads(json.dumps(dataclasses.asdict(options)[name])) for name in names}
 
 
 def extended(options: Options, folder: study.Folder) -> Options:

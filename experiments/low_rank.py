@@ -14,7 +14,8 @@ import dataclasses
 from typing import Literal
 
 import interrupts  # noqa: F401  first: it says how a study is stopped
-from common import FigureMaker, FigureName, Settings, main
+from common import FigureMaker, main
+from settings import FigureName, Settings
 
 from minidl.records.run import ModelName
 from minidl.study import Figure

@@ -18,7 +18,8 @@ import low_rank
 import pruning
 import temperature
 import transfer
-from common import FigureMaker, FigureName, main
+from common import FigureMaker, main
+from settings import FigureName
 
 FIGURES: dict[FigureName, FigureMaker] = pruning.FIGURES | low_rank.FIGURES | temperature.FIGURES | transfer.FIGURES
 

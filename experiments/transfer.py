@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 
 import interrupts  # noqa: F401  first: it says how a study is stopped
-from common import FigureMaker, FigureName, Settings, main
+from common import FigureMaker, main
+from settings import FigureName, Settings
 
 from minidl.study import Run, TransferFigure
 from minidl.study.measure import middle

@@ -73,7 +73,8 @@ def hard_concrete_open(log_alpha: Tensor) -> Tensor:
 
     References
     ----------
-    Eq. (12) of the paper that ``hard_concrete`` names.
+    Louizos, Welling and Kingma, "Learning sparse neural networks through L0 regularization", 2018 (arXiv 1712.01312),
+    eq. (12).
 
     Examples
     --------

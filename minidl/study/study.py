@@ -21,8 +21,8 @@ from .plan import Figure, TransferFigure, Work, all_work, shard, teachers_of
 from .pool import LostSchedulerError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
+from .refusals import check
 from .table import table
-from .training import check
 from .transfers import make_transfers
 from .work import Place, finish
 

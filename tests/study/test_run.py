@@ -10,7 +10,7 @@ import pytest
 from minidl import compress
 from minidl.study import Adversary, Attack, Figure, Proximal, Pruning, Run, all_work, load_problem, shard
 from minidl.study.problem import ranks
-from minidl.study.training import check
+from minidl.study.refusals import check
 
 RUN = Run("digits", 16, 16, "resnet18", 64, epochs=3, lr=0.05)
 CHANGES = {

@@ -9,7 +9,8 @@ import minidl as md
 from minidl import compress
 from minidl.compress import largest_ranks
 from minidl.study import Adversary, Place, Proximal, Pruning, Run, finish, load_problem
-from minidl.study.training import check, train
+from minidl.study.refusals import check
+from minidl.study.training import train
 
 RUN = Run("digits", 8, 8, "fc5", 64, epochs=2, lr=0.05)
 PRUNED = Pruning(0.75, scope="global", steps=4, part=0.5)

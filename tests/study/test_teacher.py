@@ -9,7 +9,8 @@ import pytest
 from minidl.objectives import Adversarial, CrossEntropy, Distillation
 from minidl.records.setting import from_record
 from minidl.study import Adversary, Attack, Figure, Folder, Place, Run, all_work, finish, load_problem
-from minidl.study.training import check, objective
+from minidl.study.refusals import check
+from minidl.study.training import objective
 from minidl.weights import load
 
 RUN = Run("digits", 8, 8, "fc5", 256, epochs=1, lr=0.05)
