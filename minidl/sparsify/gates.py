@@ -73,8 +73,8 @@ def hard_concrete_open(log_alpha: Tensor) -> Tensor:
 
     References
     ----------
-    Louizos, Welling and Kingma, "Learning sparse neural networks through L0 regularization", 2018 (arXiv 1712.01312),
-    eq. (12).
+    Louizos, Welling, Kingma, "Learning sparse neural networks through L0 regularization", eq. (12), 2018,
+    arXiv:1712.01312.
 
     Examples
     --------

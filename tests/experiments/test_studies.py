@@ -287,7 +287,7 @@ def test_defences_side_by_side(tmp_path):
     assert process.returncode == 0, process.stderr
     assert "7 of 7 networks are trained and attacked" in process.stdout
     rows = report.read_csv(tmp_path / "results.csv")
-    assert {row["figure"] for row in rows} == {"16", "16-pgd", "16-apgd", "16-auto"}
+    assert {str(row["figure"]) for row in rows} == {"16", "16-pgd", "16-apgd", "16-auto"}
     defences = ["none", "FGSM", "FGSM-RS", "N-FGSM", "PGD-2", "T = 20", "distilled, T = 20"]
     assert list(dict.fromkeys(row["defence"] for row in rows)) == defences
     claim = report.read_csv(tmp_path / "claims.csv")[-1]
