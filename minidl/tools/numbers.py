@@ -6,6 +6,7 @@ Python's: equal settings are then one thing, whatever their type.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from numbers import Real
@@ -21,16 +22,23 @@ def number(value: Any, name: str, within: str, operation: str, hint: str = "") -
     kind = value.dtype.kind if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else ""
     if isinstance(value, bool) or not (kind in "iuf" if kind else isinstance(value, Real)):
         raise TypeError(f"{operation}: {name} is {value!r}, and must be a number")
-    low, high = within[1:-1].split(", ")
+    low, high = _ends(within)
     try:
         result = float(value) + 0.0  # -0.0 is 0.0
     except OverflowError:
         value = result = math.inf if value > 0 else -math.inf
-    above = result >= float(low) if within[0] == "[" else result > float(low)  # neither is true of NaN
-    if not (above and (result <= float(high) if within[-1] == "]" else result < float(high))):
+    above = result >= low if within[0] == "[" else result > low  # neither is true of NaN
+    if not (above and (result <= high if within[-1] == "]" else result < high)):
         expected = _IN_WORDS.get(within, f"in {within}")
         raise ValueError(f"{operation}: {name} is {value}, and must be {expected}{hint}")
     return result
+
+
+@functools.cache
+def _ends(within: str) -> tuple[float, float]:
+    """An interval's ends."""
+    low, high = within[1:-1].split(", ")
+    return float(low), float(high)
 
 
 def numbers(operation: str, within: str, **values: Any) -> tuple[float, ...]:

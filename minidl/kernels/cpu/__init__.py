@@ -4,8 +4,8 @@ Same names, signatures and meaning as ``loops``, which explains them. Anything b
 
 =====================  ============================================================================
 ``tile``               the register-blocked multiply, sized to the instruction set
-``multiply``           B packed into panels, one loop for all direct products; matmul
-``convolution``        direct convolution and its two gradients
+``multiply``           products out of packed pieces, of matrices and of windows: matmul, gradients by the weight
+``convolution``        direct convolution, and its gradient by the input
 ``winograd``           the same with fewer multiplications; ``transform`` writes its transforms
 ``normalization`` ...  ``pooling``, ``elementwise``: what is bound by memory rather than arithmetic
 =====================  ============================================================================

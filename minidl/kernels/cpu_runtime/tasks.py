@@ -230,9 +230,11 @@ def _work(
     finished: Any,
     errors: list[Exception],
 ) -> None:
+    lent = None
     for start, stop in pieces:  # one iterator for all threads
         try:
-            function(start, stop, *_rooms.of(room), *arguments)
+            lent = _rooms.of(room) if lent is None else lent
+            function(start, stop, *lent, *arguments)
         except Exception as error:  # run raises it: a thread of ours must not die of it
             errors.append(error)
         finally:
