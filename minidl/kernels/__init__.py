@@ -11,10 +11,11 @@ import contextlib
 import functools
 import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextvars import ContextVar
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 from ..backend import Array, is_gpu_array
 from ..tools.numbers import whole_number
@@ -24,6 +25,8 @@ MODULES = ("loops", "portable", "cpu", "gpu")
 PRECISIONS = ("exact", "fast", "bfloat16")
 
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
+# By id: each array, and what was made of it. None while no weights are fixed
+_fixed: ContextVar[dict[int, tuple[Array, dict[Any, Array]]] | None] = ContextVar("fixed weights", default=None)
 _precision = "fast"
 _threads = cores()
 
@@ -102,6 +105,44 @@ def using(name: str) -> Iterator[None]:
         yield
     finally:
         _forced.reset(token)
+
+
+@contextlib.contextmanager
+def fixed(weights: Iterable[Array]) -> Iterator[None]:
+    """Within the block nobody changes these arrays: what a kernel makes of one of them alone, it makes once.
+
+    An attack takes many steps with the same weights, which convolutions pack, or transform, before they multiply.
+
+    Parameters
+    ----------
+    weights : arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import kernels
+    >>> x, weight = np.ones((1, 4, 4, 3), np.float32), np.ones((2, 3, 3, 3), np.float32)
+    >>> with kernels.fixed([weight]):
+    ...     kernels.of(x).conv2d(x, weight, None, (1, 1), (0, 0))[0, 0, 0]
+    array([27., 27.], dtype=float32)
+    """
+    token = _fixed.set({id(weight): (weight, {}) for weight in weights})
+    try:
+        yield
+    finally:
+        _fixed.reset(token)
+
+
+def made_of(weight: Array, make: Callable[..., Array], *settings: Hashable) -> Array:
+    """make(weight, *settings); of a weight that is ``fixed``, what it was the first time."""
+    weights = _fixed.get()
+    if weights is None or id(weight) not in weights:
+        return make(weight, *settings)
+    _, made = weights[id(weight)]
+    key = make, settings
+    if key not in made:
+        made[key] = make(weight, *settings)
+    return made[key]
 
 
 def set_precision(mode: str) -> None:

@@ -114,6 +114,7 @@ CASES = [
     ("matmul", (normal(30, 9)[::-2, 1::3], normal(3, 70)[:, ::-2])),
     ("matmul", (normal(2, 1, 4, 5), normal(3, 5, 2))),
     ("matmul", (normal(2, 3, 5), normal(5, 4))),
+    ("add", (normal(3, 5), normal(3, 5))),
     ("add_up", (normal(40), rng.integers(7, size=40), 9)),
     ("add_up", (normal(3), np.array([2, 2, 0]), 3)),
     ("relu", (normal(3, 4, 5),)),
@@ -473,3 +474,17 @@ def test_adam_with_a_beta_that_is_one_in_float32():
         cpu.adam_step(weight, np.full(3, 0.5, dtype), mean, square, None, 1e-3, 0.9, 1 - 1e-8, 1e-8, 0.0, 1)
         results.append(weight)
     np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(32, 1), (5, 2)])  # by Winograd, and directly
+def test_what_is_made_of_fixed_weights_is_made_once(channels, stride):
+    x, weight = normal(1, 8, 8, channels), normal(channels, 3, 3, channels)
+    rest = (weight, None, (stride, stride), (1, 1))
+    conv2d = kernels.module("cpu").conv2d
+    before, other = conv2d(x, *rest), conv2d(x, -weight, *rest[1:])
+    with kernels.fixed([weight]):
+        assert np.array_equal(conv2d(x, *rest), before)
+        weight *= -1  # which nobody may do; the old panels are still there
+        assert np.array_equal(conv2d(x, *rest), before)
+        assert np.array_equal(conv2d(x, weight.copy(), *rest[1:]), other)
+    assert np.array_equal(conv2d(x, *rest), other)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn
+from minidl import kernels, nn
 from minidl.robustness import ZeroGradientWarning, fgsm, pgd
 from tests.robustness.twins import answers, cnn, digits_cnn, from_torch, small_resnet, to_torch, torch_cnn, torch_resnet
 
@@ -210,3 +210,22 @@ def test_a_rectangle_of_one_channel():
     attack = pgd(model, images, answers(model, images), 0.3)
     assert attack.adversarial.shape == (1, 6, 5, 7, 1)
     assert attack.success.all()
+
+
+def test_a_layer_of_ones_own_may_change_its_weights():
+    """What is made of weights once for all steps is made of those alone that nobody changes meanwhile."""
+
+    class Alternating(nn.Conv2d):
+        def forward(self, x):
+            self.weight.data *= -1
+            return super().forward(x)
+
+    def attacked(layer):
+        rng = np.random.default_rng(0)
+        net = nn.Sequential(layer(1, 4, 3, rng=rng), nn.Flatten(), nn.Linear(144, 10, rng=rng))
+        return pgd(net, *(part[:8] for part in md.data.digits("val")), [0.1], steps=3).adversarial
+
+    with kernels.using("portable"):
+        expected = attacked(Alternating)
+    np.testing.assert_allclose(attacked(Alternating), expected, atol=1e-6)
+    assert not np.allclose(attacked(nn.Conv2d), expected, atol=1e-2)

@@ -16,7 +16,7 @@ import itertools
 import numpy as np
 
 from ...backend import Array
-from .. import precision
+from .. import made_of, precision
 from ..cpu_runtime.memory import empty
 from ..cpu_runtime.tasks import at, task
 from ..shapes import Pair, Shape, output_sizes
@@ -87,15 +87,20 @@ def _gather(start, stop, a, a_row, a_rows, blocks, b, b_row, b_panel, panels, c,
             )  # fmt: skip
 
 
+def _packed(weight: Array, forward: bool, stride: Pair) -> Array:
+    """The weight's panels, with the places of the kernel in the order of ``_order``."""
+    n, kh, kw, c = weight.shape
+    orders = [_order(forward, k, s) for k, s in zip((kh, kw), stride, strict=True)]
+    places = np.array([(i * kw + j) * c for i, j in itertools.product(*orders)])
+    return pack(weight, places, 1, kh * kw * c, c, n) if forward else pack(weight, places, kh * kw * c, 1, n, c)
+
+
 def _run(
     forward: bool, a: Array, weight: Array, c: Array, stride: Pair, padding: Pair, bias: Array | None = None
 ) -> Array:
     """C (B, H, W, N) from images A (B, H, W, K) and kernels (N, KH, KW, K), or backward (K, KH, KW, N)."""
-    K, N, (_, kh, kw, inner) = a.shape[3], c.shape[3], weight.shape
-    orders = [_order(forward, k, s) for k, s in zip((kh, kw), stride, strict=True)]
-    places = np.array([(i * kw + j) * inner for i, j in itertools.product(*orders)])
-    step_k, step_n = (1, kh * kw * inner) if forward else (kh * kw * inner, 1)
-    panels = pack(weight, places, step_k, step_n, K, N)
+    K, N, (_, kh, kw, _) = a.shape[3], c.shape[3], weight.shape
+    panels = made_of(weight, _packed, forward, stride)
     a_rows, c_rows, blocks = _pixel_tables(forward, a.shape, c.shape, (kh, kw), stride, padding)
     size = -(-len(blocks) // BLOCK) * len(panels)
     bias = zeros(N) if bias is None else bias

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from ...backend import Array
+from .. import made_of
 from ..cpu_runtime.memory import empty
 from ..cpu_runtime.tasks import at, helper, share, stack, task
 from ..cpu_runtime.vector import LANES, copy_square, turn_square
@@ -183,6 +184,15 @@ def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
     return kernel == (3, 3) and stride == (1, 1) and C % COLUMNS == N % COLUMNS == 0 and out[0] * out[1] >= 10 * tiles
 
 
+def _transformed(weight: Array, turned: bool) -> Array:
+    """U of all kernels."""
+    c, n = weight.shape[0 if turned else 3], weight.shape[3 if turned else 0]
+    panels, plane = n // COLUMNS, c * COLUMNS + LANES
+    U = empty(panels * POINTS * plane)
+    _transform_all_kernels.run(panels * (c // LANES), weight, turned, c, U, plane)
+    return U
+
+
 def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding: Pair) -> Array:
     """conv2d, or with ``turned`` kernels (rotated by half a turn, N and C exchanged) its gradient by the input."""
     (b, h, w, c), n = x.shape, weight.shape[3 if turned else 0]
@@ -194,8 +204,7 @@ def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding:
     block = max(1, min(NEAR // c if c <= OWN else MANY, MANY) // ROWS) * ROWS
     if c <= OWN:
         u_plane, v_plane, V = c * COLUMNS + LANES, block * COLUMNS + LANES, starts
-        U = empty(panels * POINTS * u_plane)
-        _transform_all_kernels.run(panels * (c // LANES), weight, turned, c, U, u_plane)
+        U = made_of(weight, _transformed, turned)
     else:
         u_plane, v_plane, U = CHUNK * COLUMNS + LANES, (count + ROWS) * COLUMNS + LANES, starts
         V = empty(c // COLUMNS * POINTS * v_plane)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import functional as F
+from ... import kernels
 from ...backend import Array, array_module, device_of, to_device, to_numpy
 from ...backend.capacity import room_for
 from ...backend.recording import Replayed
@@ -31,7 +32,9 @@ class ZeroGradientWarning(UserWarning):
 def attacked(name: str, model: Module, images: Any, labels: Any, targets: Any = None) -> Iterator[Victim]:
     """The model, held in evaluation mode, with images that are fit to be attacked; ``name`` starts every message."""
     images = checked_images(images, name)
-    with evaluation_mode(model):
+    # nobody changes weights meanwhile, but for layers whose forward we have not written
+    weights = [p.data for p in model.parameters()] if is_minidls_own(model) else []
+    with evaluation_mode(model), kernels.fixed(weights):
         yield Victim(name, model, images, labels, targets)
 
 
