@@ -10,8 +10,8 @@ from typing import Any
 
 from .compress import cost, sparsity
 from .nn import Module, evaluation_mode
-from .nn.trace import grey_input, watching
 from .tensor import Parameter, no_grad
+from .trace import grey_input, watching
 
 HEADER = ("layer", "type", "formula", "output", "parameters", "multiply-adds", "sparsity")
 NUMBERS = 4  # the column from which on there are numbers, set to the right

@@ -671,6 +671,7 @@ rows("minidl.models.ResNet", resnet, shape, blocks=(1, 1, 1, 1))
 # Arguments of the surface that have no row, or whole functions, and why
 LEFT_OUT = {
     "minidl.backend.address_of minidl.backend.array_module minidl.backend.as_array minidl.kernels.of": "any array",
+    "minidl.kernels.made_of.weight": "any array",
     "minidl.backend.device_of minidl.backend.to_device minidl.backend.to_numpy": "any array",
     "minidl.backend.capacity.room_for minidl.backend.cuda.constant": "minidl itself asks these, for a card",
     "minidl.backend.recording.fresh minidl.backend.recording.Replayed": "minidl itself asks these, for a card",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..nn import Module
-from ..nn.trace import calls
+from ..trace import calls
 
 
 class LayerCost(NamedTuple):

@@ -11,8 +11,8 @@ import numpy as np
 from ..backend import Array, to_device, to_numpy
 from ..checks import check_images, whole_number
 from ..nn import Conv2d, LowRankConv2d, Module, Sequential, evaluation_mode
-from ..nn.trace import watching
 from ..tensor import Parameter, Tensor, no_grad
+from ..trace import watching
 from .cp import CPConv2d, cp_of
 from .low_rank import chosen, pair_of
 

@@ -10,10 +10,10 @@ from ..checks import number, whole_number
 from ..functional.spectral import from_periodic_blocks, periodic_blocks, periodic_size
 from ..kernels.shapes import Pair
 from ..nn import Conv2d, Module
-from ..nn.trace import calls
 from ..optim import Optimizer
 from ..sparsify.magnitude import chosen_weights
 from ..tensor import Parameter
+from ..trace import calls
 
 MATRICES = ("kernel", "operator")
 MOST_ROUNDS = 1000

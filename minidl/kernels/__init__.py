@@ -134,7 +134,25 @@ def fixed(weights: Iterable[Array]) -> Iterator[None]:
 
 
 def made_of(weight: Array, make: Callable[..., Array], *settings: Hashable) -> Array:
-    """make(weight, *settings); of a weight that is ``fixed``, what it was the first time."""
+    """make(weight, *settings); of a weight that is ``fixed``, what it was the first time.
+
+    Parameters
+    ----------
+    weight : array
+    make : callable
+        From the weight, and settings that can be hashed, to an array that nobody changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import kernels
+    >>> weight = np.ones(3)
+    >>> kernels.made_of(weight, np.sum) is kernels.made_of(weight, np.sum)
+    False
+    >>> with kernels.fixed([weight]):
+    ...     kernels.made_of(weight, np.sum) is kernels.made_of(weight, np.sum)
+    True
+    """
     weights = _fixed.get()
     if weights is None or id(weight) not in weights:
         return make(weight, *settings)

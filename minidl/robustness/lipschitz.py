@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from ..graph import Node
 from ..nn import BatchNorm2d, Module, evaluation_mode
-from ..nn.trace import grey_image, watching
 from ..tensor import Parameter, Tensor
+from ..trace import grey_image, watching
 
 # What a model may do between its layers, and what it does to a difference: nothing grows, and sums add up.
 _PASSES_ON = ("relu", "tanh", "flatten", "reshape", "transpose", "negative")

@@ -12,8 +12,8 @@ from ..backend import to_device, to_numpy
 from ..checks import whole_number
 from ..functional.spectral import periodic_blocks, periodic_size
 from ..nn import Conv2d, Linear, Module, evaluation_mode
-from ..nn.trace import calls
 from ..tensor import Parameter, Tensor, no_grad
+from ..trace import calls
 
 
 @dataclass(frozen=True, eq=False)

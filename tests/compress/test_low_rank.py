@@ -12,7 +12,7 @@ import minidl as md
 from minidl import functional as F
 from minidl import nn, optim
 from minidl.compress import LR1, LR2, MagnitudePruner, cost, factorize, largest_ranks, low_rank
-from minidl.nn.trace import watching
+from minidl.trace import watching
 
 
 def kernel_of(v, h):

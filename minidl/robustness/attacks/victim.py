@@ -32,10 +32,11 @@ class ZeroGradientWarning(UserWarning):
 def attacked(name: str, model: Module, images: Any, labels: Any, targets: Any = None) -> Iterator[Victim]:
     """The model, held in evaluation mode, with images that are fit to be attacked; ``name`` starts every message."""
     images = checked_images(images, name)
-    # nobody changes weights meanwhile, but for layers whose forward we have not written
-    weights = [p.data for p in model.parameters()] if is_minidls_own(model) else []
-    with evaluation_mode(model), kernels.fixed(weights):
-        yield Victim(name, model, images, labels, targets)
+    with evaluation_mode(model):
+        # nobody changes weights meanwhile, but for layers whose forward we have not written
+        weights = [p.data for p in model.parameters()] if is_minidls_own(model) else []
+        with kernels.fixed(weights):
+            yield Victim(name, model, images, labels, targets)
 
 
 class Victim:

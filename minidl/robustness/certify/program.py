@@ -13,8 +13,8 @@ import numpy as np
 from ...backend import Array, to_numpy
 from ...graph import Node
 from ...nn import BatchNorm2d, Module, ReLU, Sigmoid, Tanh
-from ...nn.trace import watching
 from ...tensor import Tensor, no_grad
+from ...trace import watching
 from .steps import Affine, Curved, Moved, Rules, Start, Step, Sum, rules_of
 
 _CURVES = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}  # what a model may do between its layers

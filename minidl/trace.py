@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import check_images, whole_number
-from ..tensor import Tensor, no_grad
-from .modes import evaluation_mode
-from .module import Module
+from .checks import check_images, whole_number
+from .nn import Module, evaluation_mode
+from .tensor import Tensor, no_grad
 
 Forward = Callable[..., Any]
 
@@ -26,7 +25,7 @@ def watching(model: Module, watch: Callable[[str, Module], Forward | None]) -> I
     --------
     >>> import numpy as np
     >>> from minidl import nn
-    >>> from minidl.nn.trace import watching
+    >>> from minidl.trace import watching
     >>> def shapes(name, layer, forward):
     ...     return lambda x: print(name, x.shape) or forward(x)
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
