@@ -7,10 +7,10 @@ from typing import Any
 
 from ..backend import Array, array_module
 from ..checks import number, whole_number
-from ..functional.spectral import from_periodic_blocks, periodic_blocks, periodic_size
 from ..kernels.shapes import Pair
 from ..nn import Conv2d, Module
 from ..optim import Optimizer
+from ..periodic import from_periodic_blocks, periodic_blocks, periodic_size
 from ..sparsify.magnitude import chosen_weights
 from ..tensor import Parameter
 from ..trace import calls

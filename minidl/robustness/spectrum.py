@@ -10,8 +10,8 @@ import numpy as np
 
 from ..backend import to_device, to_numpy
 from ..checks import whole_number
-from ..functional.spectral import periodic_blocks, periodic_size
 from ..nn import Conv2d, Linear, Module, evaluation_mode
+from ..periodic import periodic_blocks, periodic_size
 from ..tensor import Parameter, Tensor, no_grad
 from ..trace import calls
 

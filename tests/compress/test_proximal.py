@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl as md
-from minidl import nn
+from minidl import nn, periodic
 from minidl.compress import NuclearL1
 from minidl.compress.proximal import on_singular_values, operator_prox, soft_threshold
 
@@ -65,11 +65,11 @@ def operator(kernel, size, stride):
 @pytest.mark.parametrize(("size", "stride"), [((4, 5), (1, 1)), ((4, 6), (2, 2)), ((3, 4), (1, 2))])
 def test_blocks_have_the_singular_values_of_the_operator(size, stride):
     kernel = rng().standard_normal((3, 3, 2, 2))
-    blocks = md.functional.spectral.periodic_blocks(kernel, size, stride)
+    blocks = periodic.periodic_blocks(kernel, size, stride)
     found = np.sort(np.linalg.svd(blocks, compute_uv=False), axis=None)[::-1]
     expected = np.linalg.svd(operator(kernel, size, stride), compute_uv=False)
     np.testing.assert_allclose(found, expected[: len(found)], atol=1e-9)
-    back = md.functional.spectral.from_periodic_blocks(blocks, (3, 2), size, stride)
+    back = periodic.from_periodic_blocks(blocks, (3, 2), size, stride)
     np.testing.assert_allclose(back, kernel, atol=1e-12)
 
 
@@ -82,14 +82,14 @@ def test_the_prox_of_the_operators_norm_meets_its_condition(stride, threshold):
     found, dual = operator_prox(kernel, threshold, size, stride, tolerance=1e-10)
     # the subgradient: at most threshold in the spectral norm, and its product with A(K) is the norm itself
     assert np.linalg.svd(dual, compute_uv=False).max() <= threshold + 1e-6
-    blocks = md.functional.spectral.periodic_blocks(found, size, stride)
+    blocks = periodic.periodic_blocks(found, size, stride)
     norm = np.linalg.svd(operator(found, size, stride), compute_uv=False).sum()
     assert (dual.conj() * blocks).sum().real == pytest.approx(threshold * norm, abs=1e-6)
     adjoint = np.zeros_like(kernel)
     for place in np.ndindex(kernel.shape):  # of K -> A(K), in the product of the blocks
         one = np.zeros_like(kernel)
         one[place] = 1
-        ones = md.functional.spectral.periodic_blocks(one, size, stride)
+        ones = periodic.periodic_blocks(one, size, stride)
         adjoint[place] = (dual.conj() * ones).sum().real / places
     np.testing.assert_allclose(kernel - found, adjoint, atol=1e-6)
 
