@@ -75,7 +75,12 @@ def main(
     say_how_it_ended(ending, out, len(study.all_work(figures)))
 
 
-def read_options(makers: Mapping[FigureName, Any], doc: str, args: Any = None, attacks: Any = ("fgsm",)) -> Options:
+def read_options(
+    makers: Mapping[FigureName, Any],
+    doc: str,
+    args: Sequence[str] | None = None,
+    attacks: tuple[Method, ...] = ("fgsm",),
+) -> Options:
     """The preset that ``--preset`` names (the first by default), changed by the other options."""
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=list(PRESETS), default=next(iter(PRESETS)))

@@ -24,7 +24,7 @@ from minidl.study import Adversary, Figure, Run
 
 def networks(settings: Settings, seed: int) -> list[Run]:
     """In the order of the lines."""
-    how = settings.harden
+    how = settings.hardening
     epsilon, plain = how.epsilon, settings.run(how.model, 128, seed)
     hot = dataclasses.replace(plain, temperature=float(how.temperature))
     adversaries = [Adversary(epsilon, start="image"), Adversary(epsilon), Adversary(epsilon, start="wide")]

@@ -73,7 +73,7 @@ class Settings:
     """Where, in 1/255."""
     band_every: int = 1
     """Of the attacked images only every so many-th is proved."""
-    harden: Hardening = HARDENING
+    hardening: Hardening = HARDENING
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
@@ -160,7 +160,7 @@ LAPTOP = Options(
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
     band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
-    harden=Hardening("resnet18", epsilon=4),
+    hardening=Hardening("resnet18", epsilon=4),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
     auto=Strength(every=4),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -85,9 +86,9 @@ class Study:
 
     def train(self, workers: int, cores: int) -> None:
         """All that is missing, and then the networks that are made of others."""
-        todo, threads = [*self.runs.values()], max(1, cores // workers)
+        work = functools.partial(do, attacks=[*ATTACKS.values()], out=self.out, threads=max(1, cores // workers))
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            for done in pool.map(do, todo, *([each] * len(todo) for each in ([*ATTACKS.values()], self.out, threads))):
+            for done in pool.map(work, self.runs.values()):
                 print(done, flush=True)
         for seed, attack in itertools.product(self.seeds, ATTACKS.values()):
             path = self.made.attack(self.runs["nuclear + l1", seed], attack)

@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import kernels
 from .backend import Array, array_module, to_numpy
 
 Vjp = Sequence[Callable[[Array], Array] | None]  # for each argument: from dy to the gradient by it
@@ -179,8 +178,7 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
             continue
         dy = array_module(dy).asarray(dy)  # NumPy's sums of everything are scalars, which share memory with nothing
         for source, dx in node.pull_back(dy, wanted):
-            before = gradients.get(source)  # of a value used twice: both
-            gradients[source] = dx if before is None else kernels.of(dx).add(before, dx)
+            gradients[source] = gradients[source] + dx if source in gradients else dx  # a value used twice: both
     leaves = [(leaf, dx) for leaf, dx in gradients.items() if leaf in wanted and not isinstance(leaf, Node)]
     if any(_spent.get(id(leaf.grad)) is leaf.grad is not None for leaf, _ in leaves):
         warnings.warn(

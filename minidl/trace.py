@@ -64,7 +64,7 @@ class Call(NamedTuple):
 
 
 def calls(model: Module, input_shape: int | Sequence[int], who: str, chosen: Callable[[Module], bool]) -> list[Call]:
-    """Each call of the chosen layers in a forward pass of evaluation with ``grey_input``, in order; some come again."""
+    """Each call of the chosen layers in an evaluation of ``grey_input``, in the order in which they end."""
     found: list[Call] = []
 
     def watch(name: str, layer: Module) -> Forward | None:

@@ -114,4 +114,4 @@ def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
 
 def _has_a_cost(layer: Module) -> bool:
     # not layer.says(...): weights that a subclass uses in its own way cost what they cost
-    return hasattr(layer, "multiply_adds")
+    return getattr(layer, "multiply_adds", None) is not None

@@ -109,9 +109,11 @@ def using(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fixed(weights: Iterable[Array]) -> Iterator[None]:
-    """Within the block nobody changes these arrays: what a kernel makes of one of them alone, it makes once.
+    """Within the block nobody changes these arrays: most of what a kernel makes of one of them alone, it makes once.
 
-    An attack takes many steps with the same weights, which convolutions pack, or transform, before they multiply.
+    An attack takes many steps with the same weights, which convolutions pack, or transform, before they multiply. What
+    is made is kept until the block ends: for ResNet18 146 MB beside 45 MB of weights. Of blocks within one another the
+    inner one counts.
 
     Parameters
     ----------

@@ -48,6 +48,6 @@ def _can_write(array: Array) -> bool:
 
 
 def _contiguous(argument: Any) -> Any:
-    if isinstance(argument, np.ndarray) and argument.flags.c_contiguous:  # as nearly all are
+    if type(argument) is np.ndarray and argument.flags.c_contiguous:  # as nearly all are
         return argument
     return array_module(argument).asarray(argument, order="C") if is_array(argument) else argument

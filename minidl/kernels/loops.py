@@ -177,14 +177,6 @@ def matmul(a: Array, b: Array) -> Array:
     return c
 
 
-def add(a: Array, b: Array) -> Array:
-    """c = a + b, for two arrays of one shape."""
-    c = np.empty_like(a)
-    for place in np.ndindex(a.shape):
-        c[place] = a[place] + b[place]
-    return c
-
-
 def add_up(values: Array, places: Array, size: int) -> Array:
     """sums[p] = sum of all values[i] with places[i] = p, i counted up, for values and whole places (M,) below size."""
     sums = np.zeros(size, values.dtype)

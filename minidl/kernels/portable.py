@@ -148,10 +148,6 @@ def matmul(a: Array, b: Array) -> Array:
     return a @ b
 
 
-def add(a: Array, b: Array) -> Array:
-    return a + b
-
-
 def add_up(values: Array, places: Array, size: int) -> Array:
     sums = array_module(values).zeros(size, values.dtype)
     array_module(values).add.at(sums, places, values)  # on a card ``gpu`` does it, as here the order would be anyone's

@@ -20,7 +20,7 @@ def pack(**arrays: Any) -> bytes:
     --------
     >>> import numpy as np
     >>> from minidl.records.archive import pack, unpack
-    >>> unpack(pack(a=np.arange(3)), ["a", "b"])
+    >>> unpack(pack(a=np.arange(3)), ["a"], ["b"])
     {'a': array([0, 1, 2])}
     """
     file = io.BytesIO()

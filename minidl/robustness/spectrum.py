@@ -147,7 +147,7 @@ def spectrum(model: Module, input_shape: int | Sequence[int], largest: int = 204
     largest = whole_number(largest, "largest", 0, "spectrum")
     met: dict[Module, tuple[str, tuple[int, ...]]] = {}
     for name, layer, x, _ in calls(model, input_shape, "spectrum", _is_affine):
-        met.setdefault(layer, (name, x.shape))  # as it is called first
+        met.setdefault(layer, (name, x.shape))
     if not met:
         raise ValueError("spectrum: the model has no affine layer with a kernel: no convolution, nothing linear")
     with evaluation_mode(model), no_grad():

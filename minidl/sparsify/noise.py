@@ -183,13 +183,13 @@ class NoisePruner(Pruner):
         noisy = {name: layer for name, layer in self._layers.items() if layer.is_random()}
         if not noisy:
             return
-        scores = {layer.weight: layer.importance() for layer in noisy.values()}
-        for layer in noisy.values():
-            keeps = layer.keeps()
-            layer.settle(keeps | True if self.final_sparsity is not None else keeps)
         if self.final_sparsity is not None:
+            scores = {layer.weight: layer.importance() for layer in noisy.values()}
             weights = {name: layer.weight for name, layer in noisy.items()}
             prune(weights, self.final_sparsity, self.scope, scores.__getitem__, "NoisePruner.step")
+        for layer in noisy.values():
+            every = layer.keeps() | (self.final_sparsity is not None)
+            layer.settle(every if layer.weight.mask is None else layer.weight.mask)
 
 
 def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start: float, rng: Any, who: str) -> Module:

@@ -44,16 +44,20 @@ def prune(
 
     A ValueError names layers whose weights would have to be ordered and are NaN; nothing is then hidden.
     """
-    names = {weight: name for name, weight in weights.items()}
     behind = [(group, goal) for group, goal in goals(weights, sparsity, scope) if goal > sum(w.pruned for w in group)]
-    lost = [names[w] for group, _ in behind for w in group if bool(array_module(w.data).isnan(w.data).any())]
+    scores = {weight: score(weight) for group, _ in behind for weight in group}
+    lost = [name for name, weight in weights.items() if weight in scores and _has_nan(weight.data, scores[weight])]
     if lost:
         raise ValueError(
-            f"{who}: weights of {', '.join(lost)} are NaN, and cannot be ordered by size: train again from "
-            "weights that are finite, with a lower learning rate"
+            f"{who}: weights of {', '.join(lost)}, or their noise, are NaN, and cannot be ordered by size: train again "
+            "from weights that are finite, with a lower learning rate"
         )
     for group, goal in behind:
-        mask_smallest(group, [score(weight) for weight in group], goal)
+        mask_smallest(group, [scores[weight] for weight in group], goal)
+
+
+def _has_nan(*arrays: Array) -> bool:
+    return any(bool(array_module(array).isnan(array).any()) for array in arrays)
 
 
 def goals(weights: Mapping[str, Parameter], sparsity: float, scope: str) -> list[tuple[list[Parameter], int]]:

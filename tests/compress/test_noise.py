@@ -254,6 +254,20 @@ def test_the_least_important_go():
     np.testing.assert_array_equal(gated.weight.mask, [[False, True], [True, False]])
 
 
+@pytest.mark.parametrize("scope", ["layer", "global", "erk"])
+@pytest.mark.parametrize("of", ["weight", "noise"])
+@pytest.mark.parametrize("make", [variational, l0])
+def test_what_is_nan_is_named_and_nothing_is_done(make, of, scope):
+    model = make(network())
+    getattr(model[3], of).data[:5] = np.nan
+    pruner = NoisePruner(model, at=0, sparsity=0.5, scope=scope)
+    for step in (0, 1):
+        with pytest.raises(ValueError, match="weights of 3, or their noise, are NaN"):
+            pruner.step(step)
+        assert model[0].is_random()
+        assert model[3].is_random()
+
+
 def test_training_finds_which_weights_are_noise():
     """Half of the inputs tell nothing: variational dropout prunes most of their weights, and few of the others'."""
     r = rng()

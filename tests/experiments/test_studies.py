@@ -282,7 +282,7 @@ def test_missing_imagenette_says_how_to_get_it(tmp_path):
 
 def test_defences_side_by_side(tmp_path):
     """Each network trained once, the teacher among them, and attacked in four ways; one seed decides nothing."""
-    few = "--fc5.epochs 1 --harden.steps 2 --pgd.steps 2 --apgd.steps 2 --auto.steps 1 --auto.queries 2".split()
+    few = "--fc5.epochs 1 --hardening.steps 2 --pgd.steps 2 --apgd.steps 2 --auto.steps 1 --auto.queries 2".split()
     process = study("defences", *TINY, *few, "--attack-part", "0.1", "--out", str(tmp_path))
     assert process.returncode == 0, process.stderr
     assert "7 of 7 networks are trained and attacked" in process.stdout

@@ -1,4 +1,4 @@
-"""What goes number by number: sums, ReLU and the optimisers' steps, each in one pass over memory."""
+"""What goes number by number: ReLU and the optimisers' steps, each in one pass over memory."""
 
 from typing import Any
 
@@ -15,19 +15,6 @@ def _run(kernel: Task, first: Array, *others: Any) -> None:
     """All parts of some arrays of one shape; what else there is, as it is."""
     flat = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in (first, *others)]
     kernel.run(-(-first.size // PART), *flat)
-
-
-@task
-def _sum(start, stop, a, b, c):
-    ours, theirs, results = at(a, 0), at(b, 0), at(c, 0)
-    for i in range(start * PART, min(stop * PART, a.size)):
-        results[i] = ours[i] + theirs[i]
-
-
-def add(a: Array, b: Array) -> Array:
-    c = empty(a.shape)
-    _run(_sum, a, b, c)
-    return c
 
 
 @task

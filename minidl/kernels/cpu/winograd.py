@@ -184,10 +184,15 @@ def pays(kernel: Pair, stride: Pair, out: Pair, C: int, N: int) -> bool:
     return kernel == (3, 3) and stride == (1, 1) and C % COLUMNS == N % COLUMNS == 0 and out[0] * out[1] >= 10 * tiles
 
 
+def _plane(rows: int) -> int:
+    """Floats from one point of a panel to the next."""
+    return rows * COLUMNS + LANES
+
+
 def _transformed(weight: Array, turned: bool) -> Array:
     """U of all kernels."""
     c, n = weight.shape[0 if turned else 3], weight.shape[3 if turned else 0]
-    panels, plane = n // COLUMNS, c * COLUMNS + LANES
+    panels, plane = n // COLUMNS, _plane(c)
     U = empty(panels * POINTS * plane)
     _transform_all_kernels.run(panels * (c // LANES), weight, turned, c, U, plane)
     return U
@@ -203,10 +208,10 @@ def convolve(x: Array, weight: Array, turned: bool, bias: Array | None, padding:
     starts[COLUMNS:] = 0 if bias is None else bias
     block = max(1, min(NEAR // c if c <= OWN else MANY, MANY) // ROWS) * ROWS
     if c <= OWN:
-        u_plane, v_plane, V = c * COLUMNS + LANES, block * COLUMNS + LANES, starts
+        u_plane, v_plane, V = _plane(c), _plane(block), starts
         U = made_of(weight, _transformed, turned)
     else:
-        u_plane, v_plane, U = CHUNK * COLUMNS + LANES, (count + ROWS) * COLUMNS + LANES, starts
+        u_plane, v_plane, U = _plane(CHUNK), _plane(count + ROWS), starts
         V = empty(c // COLUMNS * POINTS * v_plane)
         _transform_all_images.run(count, x, padding, tiles, V, v_plane)
     parts = -(-count // block) * panels
