@@ -434,4 +434,4 @@ for a in (0.5, 1, 2):
 # Nearly: in a network, the sign of the gradient depends a little on where it is taken.
 
 # %% [markdown]
-# **Next:** [what no attack can break](16_certificates.ipynb).
+# **Next:** [sparsity, four ways](15_sparsity.ipynb).
