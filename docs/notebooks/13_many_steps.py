@@ -698,4 +698,4 @@ assert abs(kept["dlr", 100] - kept["dlr", 1]) < 0.02
 assert {"I1", "I6"} <= flags
 
 # %% [markdown]
-# **Next:** [what no attack can break](16_certificates.ipynb).
+# **Next:** [training on what fools you](14_adversarial_training.ipynb).
