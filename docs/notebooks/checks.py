@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One assert: where it stands, what it says, whether it held, and the numbers it compared."""
+    """One assert: its line in the file, what it says, whether it held, and the numbers in it."""
 
     line: int
     says: str
@@ -62,7 +62,8 @@ def follow(lesson: Path, seed: int = 0, strict: bool = True) -> list[Check]:
     for cell in code_cells(SEED.sub(f"seed = {seed}", text)):
         before = dict(names) if cell.has(*HIDDEN) else None
         for statement in ast.parse("\n" * cell.line + cell.source).body:
-            if cell.has("hide-input") and isinstance(statement, ast.Assert) and not strict:
+            asserts = any(isinstance(part, ast.Assert) for part in ast.walk(statement))
+            if cell.has("hide-input") and asserts and not strict:
                 found.append(_check(statement, names, str(lesson)))
             else:
                 _run([statement], names, str(lesson))
@@ -78,10 +79,10 @@ def _run(statements: list[ast.stmt], names: dict[str, Any], file: str) -> None:
     exec(compile(ast.Module(statements, []), file, "exec"), names)
 
 
-def _check(statement: ast.Assert, names: dict[str, Any], file: str) -> Check:
-    """What becomes of an assert, and the sides of its comparison where they are numbers."""
-    sides = []
-    if isinstance(statement.test, ast.Compare):
+def _check(statement: ast.stmt, names: dict[str, Any], file: str) -> Check:
+    """What becomes of an assert, or of a loop of them; and the numbers that it compares."""
+    says, sides = ast.unparse(statement), []
+    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
         for side in (statement.test.left, *statement.test.comparators):
             value = eval(compile(ast.Expression(side), file, "eval"), names)
             with contextlib.suppress(TypeError, ValueError):
@@ -91,7 +92,7 @@ def _check(statement: ast.Assert, names: dict[str, Any], file: str) -> Check:
         held = True
     except AssertionError:
         held = False
-    return Check(statement.lineno, ast.unparse(statement.test), held, ", ".join(sides))
+    return Check(statement.lineno, says.removeprefix("assert "), held, ", ".join(sides))
 
 
 def main() -> None:
