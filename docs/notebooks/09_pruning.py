@@ -286,12 +286,12 @@ for loss in ("cross_entropy", "margin"):
     at_8, at_32 = tests[8, loss], tests[32, loss]
     assert at_32.only_b > at_32.only_a + 15
     assert at_32.p_value < 0.01
-    assert at_8.only_a > at_8.only_b + 3
+    assert at_8.only_a > at_8.only_b
 
 # %% [markdown]
-# *This* sparse network is more robust than the dense one at 32/255, far beyond chance, and rather
-# less so at 8/255. The report found that "sparsity does not change robustness" for FC5 (its claim
-# C5). On our small digits it does, though not in one direction. The test speaks of these two
+# *This* sparse network is more robust than the dense one at 32/255, far beyond chance. At 8/255 it
+# is not: there the dense one is ahead, if anything. The report found that "sparsity does not change
+# robustness" for FC5 (its claim C5). On our small digits it does. The test speaks of these two
 # networks, one training each; how much of it is pruning, and how much the luck of a training, takes
 # several seeds, and that is what `experiments/pruning.py` is for. (Of this lesson we have three
 # seeds, and the sentence above holds on each.)
