@@ -311,6 +311,11 @@ models = {"dense": dense, "ranks 3, 8, 8": pairs[3, 8, 8]}
 md.plot.accuracy(
     {name: md.robustness.accuracy_curve(model, *val, epsilons) for name, model in models.items()}
 )
+
+# %% [markdown]
+# Image by image, as in lesson 9:
+
+# %%
 stands = {}
 for name, model in models.items():
     attacked = md.robustness.fgsm(model, *val, [16 / 255]).adversarial[0]
@@ -325,9 +330,8 @@ assert stands["dense"].mean() > stands["ranks 3, 8, 8"].mean() + 0.05
 assert test.p_value < 0.001
 
 # %% [markdown]
-# The network of low rank is *less* robust. Both were tried on the same images, so we compare them
-# image by image, as in lesson 9. It is one training each; the report concludes that low rank does
-# not make its networks more robust, and ours agree.
+# The network of low rank is *less* robust. It is one training each, and the same on three seeds;
+# the report concludes that low rank does not make its networks more robust, and ours agree.
 #
 # ## Exercises
 #
