@@ -23,23 +23,41 @@ each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.s
 
 
 @each_lesson
-def test_it_runs(lesson):
-    """As a script, in a process of its own: every cell, with every warning an error and without a network."""
-    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), "MINIDL_DATA": "/nonexistent"}
-    # a window's canvas shows nothing where there is no window
-    options = ["-W", "error", "-W", "ignore:FigureCanvasAgg:UserWarning"]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *options, lesson.name],
-        cwd=FOLDER,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=3 * SECONDS,
-    )
-    print(f"{lesson.stem}: {time.perf_counter() - start:.1f} s")
+def test_it_runs_and_what_it_says_holds(lesson):
+    """In a process of its own, with every warning an error and without a network.
+
+    Each hidden cell, checks and solutions alike, finds the names of the visible cells before it and no others.
+    """
+    done, seconds = _follow(lesson)
+    print(f"{lesson.stem}: {seconds:.1f} s")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_check_that_fails_and_a_name_from_a_hidden_cell_are_noticed(tmp_path):
+    first = "# %%\nseed = 0\nx = seed + 1\n"
+    hidden = '# %% tags=["hide-input"]\nhelper = 2\nassert x < helper\n'
+    solution = '# %% tags=["hide-cell", "solution"]\nassert x == {}\n'
+    for text, complaint in (
+        (first + hidden + solution.format(1), ""),
+        (first + hidden + solution.format("helper - 1"), "NameError"),
+        (first + hidden.replace("x <", "x >"), "AssertionError"),
+    ):
+        lesson = tmp_path / "lesson.py"
+        lesson.write_text(text, encoding="utf-8")
+        done, _ = _follow(lesson)
+        assert (done.returncode != 0) == bool(complaint)
+        assert complaint in done.stderr
+
+
+def test_checks_are_told_seed_by_seed(tmp_path):
+    lesson = tmp_path / "lesson.py"
+    lesson.write_text('# %%\nseed = 0\n# %% tags=["hide-input"]\nassert seed < 1\n', encoding="utf-8")
+    checks = _module("checks")
+    told = [checks.follow(lesson, seed, strict=False) for seed in (0, 1)]
+    assert told == [[(4, "seed < 1", True, "0, 1")], [(4, "seed < 1", False, "1, 1")]]
+    lesson.write_text("# %%\nnumber = 0\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no line 'seed = 0'"):
+        checks.follow(lesson, 1)
 
 
 @each_lesson
@@ -55,7 +73,7 @@ def test_it_has_exercises_whose_solutions_are_checked(lesson):
 @needs_jupytext
 @each_lesson
 def test_its_notebook_has_the_same_cells(lesson):
-    assert _build().drift(lesson) is None, "run python docs/notebooks/build.py"
+    assert _module("build").drift(lesson) is None, "run python docs/notebooks/build.py"
 
 
 @each_lesson
@@ -75,17 +93,34 @@ def test_a_change_of_a_lesson_is_noticed(tmp_path):
     changed.with_suffix(".ipynb").write_bytes(LESSONS[0].with_suffix(".ipynb").read_bytes())
     for edit in (text.replace("import numpy", "import  numpy", 1), text + "\n# %%\n1 + 1\n"):
         changed.write_text(edit, encoding="utf-8")
-        assert _build().drift(changed) is not None
+        assert _module("build").drift(changed) is not None
     changed.write_text(text, encoding="utf-8")
-    assert _build().drift(changed) is None
+    assert _module("build").drift(changed) is None
 
 
 def test_the_notebooks_stay_small():
     assert sum(path.stat().st_size for path in FOLDER.glob("*.ipynb")) < MEGABYTES * 1e6
 
 
-def _build():
-    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+def _module(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _follow(lesson):
+    """The finished process of checks.py, and its seconds."""
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), "MINIDL_DATA": "/nonexistent"}
+    # a window's canvas shows nothing where there is no window
+    options = ["-W", "error", "-W", "ignore:FigureCanvasAgg:UserWarning"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *options, FOLDER / "checks.py", lesson],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=3 * SECONDS,
+    )
+    return done, time.perf_counter() - start

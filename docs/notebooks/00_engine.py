@@ -24,6 +24,7 @@ import numpy as np
 import minidl as md
 
 plt.rc("axes.spines", top=False, right=False)
+seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 
 # %% [markdown]
 # ## What it is for
@@ -164,7 +165,7 @@ assert (a.grad, b.grad, c.grad) == (42, 28, 14)
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(seed)
 W1, b1 = Tensor(rng.normal(0, 0.2, (64, 40))), Tensor(np.zeros(40))
 W2, b2 = Tensor(rng.normal(0, 0.2, (40, 10))), Tensor(np.zeros(10))
 

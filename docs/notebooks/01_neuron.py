@@ -18,6 +18,7 @@ import minidl as md
 from minidl import functional as F
 
 plt.rc("axes.spines", top=False, right=False)
+seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 
 # %% [markdown]
 # ## The formula
@@ -152,12 +153,24 @@ plt.show()
 # %% [markdown]
 # ## A neuron that looks at images
 #
+# minidl brings 1797 handwritten digits along, of 8 x 8 pixels each. They come in two parts: 1437
+# are there to learn from, called `"train"`. The other 360 are called `"val"`, for *validation*,
+# and nothing is chosen with their help: they tell how well digits are read that nobody has seen
+# before. Each part is an array of images, `(number, height, width, colours)` with one colour, and
+# an array of labels, the digits that they show:
+
+# %%
+images, labels = md.data.digits("train")
+val_images, val_labels = md.data.digits("val")
+print(images.shape, images.min(), "is white and", images.max(), "is black;", labels[:10])
+print(val_images.shape)
+
+# %% [markdown]
 # An image of 8 x 8 pixels is 64 numbers. So a neuron with 64 weights can look at it, and its
 # weights are an image too. Here is one that tells handwritten ones from zeros. We choose its
 # weights by hand: the mean one minus the mean zero.
 
 # %%
-images, labels = md.data.digits("train")
 zeros, ones = images[labels == 0], images[labels == 1]
 w = (ones.mean(axis=0) - zeros.mean(axis=0)).ravel()
 middle = (ones.mean(axis=0) + zeros.mean(axis=0)).ravel() / 2
@@ -178,34 +191,69 @@ for (title, picture), ax in zip(pictures.items(), axes):
 plt.show()
 
 # %% [markdown]
-# Where the weights are red, ink speaks for a one; where they are blue, for a zero. On images that
-# played no part in choosing them:
+# Where the weights are red, ink speaks for a one; where they are blue, for a zero. Guess: on how
+# many of the zeros and ones that played no part in choosing them is it right?
 
 # %%
-val_images, val_labels = md.data.digits("val")
 chosen = val_labels <= 1
 sums = val_images[chosen].reshape(-1, 64) @ w + b
 accuracy = np.mean((sums > 0) == (val_labels[chosen] == 1))
 print(f"{accuracy:.1%} of {chosen.sum()} images are told apart by one neuron")
 
+# %% tags=["hide-input"]
+assert accuracy == 1
+assert 0.04 < 0.96 ** chosen.sum() < 0.06
+
 # %% [markdown]
+# All of them. That is not "always": a neuron that is wrong once in 25 images has 72 of 72 right in
+# one case of twenty ($0.96^{72} = 0.05$).
+#
 # ## Why the activation must not be linear
 #
 # Take two layers of neurons without activation: $W_2^T (W_1^T x + b_1) + b_2$. That is
-# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one. With ReLU in
-# between it does not:
+# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one.
+#
+# With ReLU in between, is it more than one layer? To compare it with *this* layer would say
+# little, since another one may fit better. So look for the best of all: the weights and bias whose
+# outputs are nearest to the network's on a thousand inputs. (That is a problem of least squares,
+# which `np.linalg.lstsq` solves; a column of ones beside the inputs stands for the bias.) If any
+# single layer gave the same outputs, this one would, and miss nothing.
 
 # %%
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(seed)
 W1, b1, W2, b2 = (rng.standard_normal(shape) for shape in [(2, 5), 5, (5, 1), 1])
 # A thousand inputs, one in each row, so that W^T x is written x @ W
 x = rng.standard_normal((1000, 2))
 
+
+def missed_by_one_layer(y):
+    """By how much the best single layer misses the outputs y (1000, 1), at most."""
+    inputs = np.hstack([x, np.ones((1000, 1))])
+    best = np.linalg.lstsq(inputs, y)[0]
+    return np.abs(inputs @ best - y).max()
+
+
+def with_relu(b1):
+    return np.maximum(x @ W1 + b1, 0) @ W2 + b2
+
+
 two_layers = (x @ W1 + b1) @ W2 + b2
-one_layer = x @ (W1 @ W2) + (b1 @ W2 + b2)
-with_relu = np.maximum(x @ W1 + b1, 0) @ W2 + b2
-print("without activation:", np.abs(two_layers - one_layer).max())
-print("with ReLU:         ", np.abs(with_relu - one_layer).max())
+print("without activation: ", np.abs(two_layers - (x @ (W1 @ W2) + (b1 @ W2 + b2))).max())
+print("and the best layer: ", missed_by_one_layer(two_layers))
+print("with ReLU:          ", missed_by_one_layer(with_relu(b1)))
+print("with ReLU, all off: ", missed_by_one_layer(with_relu(b1 - 100)))
+print("with ReLU, all on:  ", missed_by_one_layer(with_relu(b1 + 100)))
+
+# %% tags=["hide-input"]
+assert missed_by_one_layer(two_layers) < 1e-12
+assert missed_by_one_layer(with_relu(b1)) > 0.5
+assert missed_by_one_layer(with_relu(b1 - 100)) < 1e-12
+assert missed_by_one_layer(with_relu(b1 + 100)) < 1e-10
+
+# %% [markdown]
+# The last two lines are the control. With a bias of -100 no neuron ever answers, with +100 each of
+# them always does, and ReLU is there in name only: a straight line again. It is the *bend* that
+# does it, where some inputs lie on one side of it and some on the other.
 
 # %% [markdown]
 # ## Exercises
@@ -215,11 +263,11 @@ print("with ReLU:         ", np.abs(with_relu - one_layer).max())
 # *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
 
 # %%
+corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 # your weights and bias
 
 # %% tags=["hide-cell", "solution"]
 w_and, b_and = np.array([10.0, 10.0]), -15.0  # the sum is above 0 only where both are 1
-corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 answers = F.sigmoid(corners @ w_and + b_and).data
 assert (answers[:3] < 0.1).all()
 assert answers[3] > 0.9

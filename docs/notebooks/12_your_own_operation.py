@@ -20,7 +20,8 @@ from minidl import nn
 from minidl.testing import check_gradients
 
 plt.rc("axes.spines", top=False, right=False)
-rng = np.random.default_rng(0)
+seed = 0  # of all random numbers; what is said below also holds for 1 and 2
+rng = np.random.default_rng(seed)
 
 # %% [markdown]
 # ## A value and its vector-Jacobian product
@@ -41,6 +42,9 @@ x = md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
 cube(x).sum().backward()
 x.grad
 
+# %% tags=["hide-input"]
+assert np.array_equal(x.grad, [3, 12, 27])
+
 # %% [markdown]
 # `@md.op` does the rest: it takes tensors apart, records the operation in the graph, and lets
 # `backward` call the function that you gave. What stands after the value is a tuple with one
@@ -57,24 +61,38 @@ x.grad
 check_gradients(cube, rng.standard_normal(5))
 
 # %% [markdown]
-# Why $h = 10^{-5}$? A large step sees the curvature, a small one drowns in rounding. The error of
-# the difference quotient of $x^3$ at 1, against the step, in both precisions:
+# Why $h = 10^{-5}$? Write both sides as Taylor series. The slope is in the difference; the terms in
+# $f''$ are the same on both sides, and cancel. What is left of the error is $h^2 f''' / 6$, so the
+# smaller the step the better, until the difference of two nearly equal numbers drowns in their
+# rounding. The error of the difference quotient of $x^3$ at 1, where $f''' / 6 = 1$, against the
+# step, in both precisions:
 
 # %%
 figure, ax = plt.subplots(figsize=(5, 2.8))
 steps = np.geomspace(1e-12, 1, 100)
+errors = {}
 for dtype, color in ((np.float64, "#0072B2"), (np.float32, "#D55E00")):
     h = steps.astype(dtype)
     quotient = ((dtype(1) + h) ** 3 - (dtype(1) - h) ** 3) / (2 * h)
-    ax.loglog(steps, np.maximum(np.abs(quotient - 3), 1e-17), color=color, label=dtype.__name__)
+    errors[dtype] = np.abs(quotient - 3)
+    ax.loglog(steps, np.maximum(errors[dtype], 1e-17), color=color, label=dtype.__name__)
+ax.loglog(steps, steps**2, ":", color="black", label="$h^2$")
 ax.axvline(1e-5, color="0.7", linewidth=0.8)
 ax.set(xlabel="step h", ylabel="error of the slope", ylim=(1e-12, 10))
 ax.legend(frameon=False)
 plt.show()
 
+# %% tags=["hide-input"]
+large = steps > 1e-3
+assert np.allclose(errors[np.float64][large], steps[large] ** 2, rtol=1e-3)
+assert errors[np.float64][abs(np.log10(steps) + 5) < 0.5].max() < 1e-8
+assert np.median(errors[np.float32][(steps > 3e-4) & (steps < 3e-2)]) > 1e-5
+assert errors[np.float32][steps < 1e-4].max() > 1e-3
+
 # %% [markdown]
-# In float32 the best that one gets is four digits, at a step that must be just right: no way to
-# tell a small bug from rounding. So gradients are checked in float64.
+# In float32 one gets four or five digits, at a step that must be just right: no way to tell a small
+# bug from rounding. So gradients are checked in float64, where $10^{-5}$ leaves eight digits and
+# more.
 #
 # ## Several arguments, and matrices
 #
@@ -119,8 +137,8 @@ check_gradients(scale, rng.standard_normal((2, 4, 4, 3)), rng.standard_normal(3)
 # %% [markdown]
 # ## Using it
 #
-# An activation of our own: **swish**, $x \, \sigma(x)$ (Ramachandran et al. 2017), with a slope
-# $\sigma + x \sigma (1 - \sigma)$. A layer is a class with a `forward`:
+# An activation of our own: **swish**, $x \, s$ with $s = \operatorname{sigmoid}(x)$ (Ramachandran
+# et al. 2017), and a slope of $s + x s (1 - s)$. A layer is a class with a `forward`:
 
 
 # %%
@@ -148,11 +166,11 @@ axes[0].legend(frameon=False)
 
 train, val = md.data.digits("train"), md.data.digits("val")
 for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
-    md.manual_seed(0)
+    md.manual_seed(seed)
     model = nn.Sequential(
         nn.Normalize(0.5, 0.25), nn.Flatten(), nn.Linear(64, 64), activation(), nn.Linear(64, 10)
     )
-    batches = md.data.Loader(*train, batch_size=64, augment=False, seed=0)
+    batches = md.data.Loader(*train, batch_size=64, augment=False, seed=seed)
     optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     check = md.data.Loader(*val, batch_size=360, shuffle=False)
     curve = md.fit(model, batches, optimizer, epochs=12, validation=check, progress=False)
@@ -200,9 +218,8 @@ except AssertionError as error:
 # ## Find the bug
 #
 # Layer normalisation gives each row of `x` mean 0 and variance 1. This operation has the right
-# value, and its network even trains, somewhat worse than it should. Its gradient is wrong. Run
-# the check, read what it says, and mend it. *Hint: what in $\hat x = (x - \mu) / s$ depends on
-# $x$?*
+# value, and a gradient of the right shape. The gradient is wrong. Run the check, read what it says,
+# and mend it. *Hint: what in $\hat x = (x - \mu) / s$ depends on $x$?*
 
 
 # %%
@@ -288,23 +305,28 @@ assert check_gradients(largest, rng.standard_normal((5, 4)))
 assert largest(np.array([[1.0, 1.0]])).data == 1
 
 # %% [markdown]
-# **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of one
-# image and one kernel, and check it.
+# **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of an image
+# and its kernels, with stride 1 and no padding, and check it. The loops are three functions: the
+# convolution, which lesson 6 has used, and its gradients by the image and by the kernels.
 
 # %%
+import inspect
+
 from minidl.kernels import loops
 
+for function in (loops.conv2d, loops.conv2d_grad_input, loops.conv2d_grad_weight):
+    print(function.__name__, *inspect.signature(function).parameters, sep=", ")
+stride, padding = (1, 1), (0, 0)
 # your operation
 
 
 # %% tags=["hide-cell", "solution"]
 @md.op
 def slow_conv(x, weight):
-    settings = ((1, 1), (0, 0))  # stride, padding
-    y = loops.conv2d(x, weight, None, *settings)
+    y = loops.conv2d(x, weight, None, stride, padding)  # None: no bias
     return y, (
-        lambda dy: loops.conv2d_grad_input(dy, weight, x.shape, *settings),
-        lambda dy: loops.conv2d_grad_weight(dy, x, weight.shape, *settings),
+        lambda dy: loops.conv2d_grad_input(dy, weight, x.shape, stride, padding),
+        lambda dy: loops.conv2d_grad_weight(dy, x, weight.shape, stride, padding),
     )
 
 

@@ -3,6 +3,7 @@
     python docs/notebooks/build.py                      every lesson
     python docs/notebooks/build.py 04_backpropagation   one of them
     python docs/notebooks/build.py --check              run nothing: which pairs differ?
+    python docs/notebooks/build.py --seeds 0 1 2        which checks hold, at each seed
 
 Write in the .py; the .ipynb is what the site and GitHub show. The same code gives the same file,
 but for the times that lesson 6 measures. It takes ``pip install -e ".[docs]"``.
@@ -11,7 +12,10 @@ but for the times that lesson 6 measures. It takes ``pip install -e ".[docs]"``.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +92,25 @@ def run(lesson: Path) -> Any:
     return book
 
 
+def seeds(lesson: Path, chosen: list[int]) -> bool:
+    """Write which checks of a lesson hold at each seed, with their numbers; whether all do."""
+    import checks  # beside this file
+
+    if not checks.SEED.search(lesson.read_text(encoding="utf-8")):
+        print(f"{lesson.name} has no line 'seed = 0', and is run as it is")
+        chosen = [0]
+    with contextlib.redirect_stdout(io.StringIO()):  # what the lesson itself prints
+        runs = [checks.follow(lesson, seed, strict=False) for seed in chosen]
+    print(f"## {lesson.stem}\n")
+    for found in zip(*runs, strict=True):
+        held = " ".join("holds" if check.held else "FAILS" for check in found)
+        print(f"{held}  line {found[0].line}: {found[0].says}")
+        if any(check.numbers for check in found):
+            print("    " + " | ".join(check.numbers for check in found))
+    print(flush=True)
+    return all(check.held for run in runs for check in run)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Run the lessons, or check that lessons and notebooks agree."
@@ -96,6 +119,9 @@ def main() -> int:
         "names", nargs="*", help="lessons, such as 04_backpropagation; all of them by default"
     )
     parser.add_argument("--check", action="store_true", help="run nothing, say which pairs differ")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, help="build nothing, say which checks hold at each of them"
+    )
     options = parser.parse_args()
     chosen = [path for path in lessons() if not options.names or path.stem in options.names]
     unknown = set(options.names) - {path.stem for path in chosen}
@@ -106,6 +132,12 @@ def main() -> int:
         problems = [problem for path in chosen if (problem := drift(path))]
         print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
         return 1 if problems else 0
+    if options.seeds:
+        os.environ["MPLBACKEND"] = "agg"
+        sys.path.insert(0, str(HERE.parents[1]))
+        os.chdir(HERE)
+        held = [seeds(path, options.seeds) for path in chosen]  # all are run, whatever one says
+        return 0 if all(held) else 1
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
     )
