@@ -49,8 +49,8 @@ def prune(
     lost = [name for name, weight in weights.items() if weight in scores and _has_nan(weight.data, scores[weight])]
     if lost:
         raise ValueError(
-            f"{who}: weights of {', '.join(lost)}, or their noise, are NaN, and cannot be ordered by size: train again "
-            "from weights that are finite, with a lower learning rate"
+            f"{who}: weights of {', '.join(lost)} are NaN, or their noise is, and cannot be ordered by size: train "
+            "again from weights that are finite, with a lower learning rate"
         )
     for group, goal in behind:
         mask_smallest(group, [scores[weight] for weight in group], goal)
