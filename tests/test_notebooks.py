@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -98,6 +99,17 @@ def test_a_change_of_a_lesson_is_noticed(tmp_path):
     assert _module("build").drift(changed) is None
 
 
+def test_a_term_of_the_glossary_is_introduced_by_its_lesson_and_used_by_no_earlier_one():
+    rows = re.findall(r"^\| (.+?) \| \[\d+\]\((\w+)\.ipynb\) \|", _text(FOLDER / "glossary.md"), re.MULTILINE)
+    assert len(rows) > 20
+    for term, stem in rows:
+        assert f"**{term}**".lower() in _prose(FOLDER / f"{stem}.py"), f"{stem} does not introduce {term}"
+        for lesson in LESSONS:
+            if lesson.stem < stem:
+                early = re.search(rf"\b{re.escape(term.lower())}", _prose(lesson))
+                assert not early, f"{lesson.stem} uses {term}, which {stem} introduces"
+
+
 def test_the_notebooks_stay_small():
     assert sum(path.stat().st_size for path in FOLDER.glob("*.ipynb")) < MEGABYTES * 1e6
 
@@ -124,3 +136,16 @@ def _follow(lesson):
         timeout=3 * SECONDS,
     )
     return done, time.perf_counter() - start
+
+
+def _text(path):
+    return path.read_text(encoding="utf-8")
+
+
+def _prose(lesson):
+    """What its markdown cells say, in small letters, each run of blanks one."""
+    cells = _text(lesson).split("# %%")
+    lines = [
+        line.removeprefix("#") for cell in cells if cell.startswith(" [markdown]") for line in cell.splitlines()[1:]
+    ]
+    return " ".join(" ".join(lines).split()).lower()

@@ -159,8 +159,8 @@ assert (a.grad, b.grad, c.grad) == (42, 28, 14)
 # %% [markdown]
 # ## A network
 #
-# Two layers of neurons on the 8 x 8 digits (lessons 1 and 2 say what they are), and gradient
-# descent: move each weight a little against its gradient. The digits are 1437 images to learn
+# Two layers of neurons on the 8 x 8 digits (lessons 1 and 2 say what they are), and **gradient
+# descent**: move each weight a little against its gradient. The digits are 1437 images to learn
 # from (`"train"`) and 360 to be examined on (`"val"`), each 8 x 8 pixels between 0 and 1.
 
 # %%

@@ -322,6 +322,9 @@ ax.legend(frameon=False, loc="upper left")
 plt.show()
 
 # %% tags=["hide-input"]
+unclipped = image + np.linspace(0, 0.3, 301)[:, None, None, None] * directions["FGSM"]
+crossing = np.linspace(0, 0.3, 301)[np.argmax(margin(unclipped.astype(np.float32)).data < 0)]
+assert smallest > crossing + 0.5 / 255
 at_32 = np.flatnonzero(epsilons == 32 / 255)[0]
 assert curve.accuracy[at_32] < 0.5
 assert noisy[at_32] > 0.93

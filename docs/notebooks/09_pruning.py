@@ -27,10 +27,10 @@ EPOCHS = 15
 STEPS = EPOCHS * len(batches)
 
 
-def trained(model, pruner=None, epochs=EPOCHS, lr=0.05):
+def trained(model, pruner=None, watch=False, epochs=EPOCHS, lr=0.05):
     optimizer = md.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True)
     schedule = md.optim.one_cycle(lr=lr, steps=epochs * len(batches))
-    check = md.data.Loader(*val, batch_size=360, shuffle=False)
+    check = md.data.Loader(*val, batch_size=360, shuffle=False) if watch else None
     return md.fit(
         model,
         batches,
@@ -145,7 +145,8 @@ plt.show()
 sparse, curves, accuracies = {0: dense}, {}, {0: accuracy(dense)}
 for final in (0.9, 0.98):
     model = fc5()
-    curves[final] = trained(model, MagnitudePruner(model, final, start, every, count))
+    pruner = MagnitudePruner(model, final, start, every, count)
+    curves[final] = trained(model, pruner, watch=final == 0.98)
     sparse[final] = model
     accuracies[final] = accuracy(model)
     print(f"sparsity {sparsity(model):.1%}: accuracy {accuracies[final]:.1%}")
