@@ -136,7 +136,7 @@ def fixed(weights: Iterable[Array]) -> Iterator[None]:
 
 
 def made_of(weight: Array, make: Callable[..., Array], *settings: Hashable) -> Array:
-    """make(weight, *settings); of a weight that is ``fixed``, what it was the first time.
+    """``make(weight, *settings)``; of a weight that is ``fixed``, what it was the first time.
 
     Parameters
     ----------
