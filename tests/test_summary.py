@@ -132,3 +132,11 @@ def test_a_perceptron_takes_its_number_of_features():
     model = nn.Sequential(nn.Linear(12, 5), nn.Linear(5, 2))
     assert str(md.summary(model, (12,))) == str(md.summary(model, 12))
     assert md.compress.cost(model, 12).multiply_adds == 70
+
+
+def test_the_cost_counts_weights_and_biases_once_and_no_noise():
+    noisy = md.compress.variational(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    assert md.compress.cost(noisy, (8, 8, 1)).parameters == 650
+    tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    tied[2].weight = tied[0].weight
+    assert md.compress.cost(tied, (8,)).parameters == sum(p.size for p in tied.parameters()) == 80

@@ -34,6 +34,11 @@ def streams(seed: Seed, asked_by: str = "streams") -> dict[str, np.random.Genera
     """
     if isinstance(seed, np.random.Generator):
         sequence: Any = seed.bit_generator.seed_seq
+        if sequence is None:  # of NumPy's old RandomState
+            raise TypeError(
+                f"{asked_by}: the generator has no seed sequence that streams could come from: give "
+                "np.random.default_rng(seed), or the seed"
+            )
     elif isinstance(seed, np.random.SeedSequence):
         sequence = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size)
     else:

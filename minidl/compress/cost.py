@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..nn import Module
+from ..tensor import Parameter
 from ..trace import calls
 
 
@@ -21,7 +22,7 @@ class LayerCost(NamedTuple):
     kind : str
         Its type.
     parameters : int
-        Weights and biases, pruned ones too.
+        Weights and biases, pruned ones too; no noise; those of an earlier layer are counted there.
     multiply_adds : int
         Products of a weight and a value, each with its addition, for one image.
     """
@@ -104,12 +105,12 @@ def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
     for name, layer in model.named_modules():
         if _has_a_cost(layer):
             names.setdefault(layer, name)  # one that stands in two places, once
-    return Cost(
-        tuple(
-            LayerCost(name, type(layer).__name__, sum(p.size for p in layer.parameters()), work[layer])
-            for layer, name in names.items()
-        )
-    )
+    rows, counted = [], set[Parameter]()
+    for layer, name in names.items():  # a kernel that two layers share is the first one's
+        own = [p for p in layer.parameters() if p not in counted and p is not getattr(layer, "noise", None)]
+        rows.append(LayerCost(name, type(layer).__name__, sum(p.size for p in own), work[layer]))
+        counted.update(own)
+    return Cost(tuple(rows))
 
 
 def _has_a_cost(layer: Module) -> bool:

@@ -16,7 +16,7 @@ from ..nn import Module
 from ..robustness.attacks.points import ascend, box
 from ..robustness.checks import checked_epsilon
 from ..tensor import Tensor
-from .plain import CrossEntropy, Objective
+from .plain import CrossEntropy, Objective, objectives_in
 
 STARTS = ("random", "image", "wide")
 STEP = {"random": 1.25, "image": 1.0, "wide": 1.0}  # of one step, in units of epsilon
@@ -43,7 +43,8 @@ class Adversarial:
         Begin at a point drawn evenly from the box of epsilon, or at the image, or, for one step alone, at a point drawn
         from a box of twice that size, after which the image is brought back to [0, 1] and no closer.
     loss : callable, an objective, optional
-        What the attack climbs and training minimises. Default: the cross-entropy.
+        What the attack climbs and training minimises. Default: the cross-entropy. A teacher's answers are constants to
+        the attack's gradient, though it sees the images that move.
     rng : numpy.random.Generator, optional
         Of the random starts; by default the stream "attack", which ``md.manual_seed`` resets.
 
@@ -51,7 +52,7 @@ class Adversarial:
     ------
     TypeError, ValueError
         When epsilon is outside [0, 1], steps not at least 1, step not above 0, the start unknown or wide for several
-        steps, or the loss no objective.
+        steps, or the loss no objective, or one with a ramp over the steps.
 
     Notes
     -----
@@ -100,11 +101,15 @@ class Adversarial:
             raise TypeError(
                 f"Adversarial: loss is {self.loss!r}, and must be an objective, such as objectives.CrossEntropy()"
             )
+        if any(getattr(part, "last", 0) for _, part in objectives_in(self.loss)):
+            raise ValueError(
+                "Adversarial: the loss has a ramp, which would count the attack's steps too: put the penalty around "
+                "the attack, objectives.Penalized(weight, ramp, loss=objectives.Adversarial(...))"
+            )
         if self.step is None:
             self.step = self.epsilon * (STEP[self.start] if self.steps == 1 else STEPS / self.steps)
         else:
             self.step = number(self.step, "step", "(0, inf)", "Adversarial", ", in units of pixels: epsilon / 4, say")
-        self.rng = default_rng("attack") if self.rng is None else self.rng
 
     @property
     def temperature(self) -> float:
@@ -117,12 +122,12 @@ class Adversarial:
     def attack(self, model: Module, images: Array, labels: Any) -> Array:
         """The images (B, H, W, C) where the attack leads them; nothing of the model is changed."""
         assert self.step is not None
-        assert self.rng is not None
         low, high = (0, 1) if self.start == "wide" else box(images, self.epsilon)
         x = images
         if self.start != "image":
+            rng = default_rng("attack") if self.rng is None else self.rng  # asked for anew: md.manual_seed replaces it
             reach = 2 * self.epsilon if self.start == "wide" else self.epsilon
-            x = (images + reach * kernels.of(images).uniform(images, self.rng)).clip(low, high)
+            x = (images + reach * kernels.of(images).uniform(images, rng)).clip(low, high)
         with _buffers_kept(model):
             for _ in range(self.steps):
                 at = Tensor(x, requires_grad=True)
@@ -136,10 +141,12 @@ class Adversarial:
 @contextlib.contextmanager
 def _buffers_kept(model: Module) -> Iterator[None]:
     """What forward passes within the block write into buffers, such as running statistics, is taken back after it."""
-    buffers = [getattr(module, name) for module in model.modules() for name in module.buffers]
-    before = [buffer.copy() for buffer in buffers]
+    places = [(module, name) for module in model.modules() for name in module.buffers]
+    buffers = [(*place, getattr(*place)) for place in places]
+    before = [buffer.copy() for *_, buffer in buffers]
     try:
         yield
     finally:
-        for buffer, values in zip(buffers, before, strict=True):
+        for (module, name, buffer), values in zip(buffers, before, strict=True):
             buffer[...] = values
+            setattr(module, name, buffer)  # where a layer has put another array in its place

@@ -109,6 +109,12 @@ class Optimizer:
                     _hold_masked(parameter.mask, [parameter.data, *state])
                 mark_spent(parameter.grad)
 
+    def begin_anew(self) -> None:
+        """Forget what is remembered of earlier gradients, and how many steps there were, as at the start."""
+        for memory in self.state:
+            for array in memory:
+                array[...] = 0
+
     def is_minidls_own(self) -> bool:
         """Whether the step is one of minidl's: it keeps masked weights at zero, and does the same each time."""
         kind = type(self)
@@ -241,6 +247,11 @@ class Adam(Optimizer):
     def _begin(self) -> None:
         like = self.parameters[0].data
         self._lr, self._step = fresh(self._rate, np.float64, like), fresh(self._count, np.float64, like)
+
+    def begin_anew(self) -> None:
+        """As of every optimiser; the means are again corrected for having begun at zero."""
+        super().begin_anew()
+        self.steps = 0
 
     def _count(self) -> int:
         self.steps += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import numpy as np
 from ..backend import to_device, to_numpy
 from ..checks import whole_number
 from ..nn import Conv2d, Linear, Module, evaluation_mode
+from ..nn.noisy import Noisy
 from ..periodic import periodic_blocks, periodic_size
 from ..tensor import Parameter, Tensor, no_grad
 from ..trace import calls
+
+ROUNDING = 1e-6  # of the largest singular value: below, one is zero but for the rounding of float32 weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class LayerSpectrum:
     def condition(self) -> float:
         """The largest singular value over the smallest; infinite where that is zero, to rounding."""
         least = float(self.values[-1])
-        return self.norm / least if least > self.norm * len(self.values) * 1e-7 else math.inf
+        return self.norm / least if least > self.norm * ROUNDING else math.inf
 
     @property
     def effective_rank(self) -> float:
@@ -159,7 +163,8 @@ def _is_affine(layer: Module) -> bool:
 
 
 def _layer(layer: Module, name: str, shape: tuple[int, ...], largest: int) -> LayerSpectrum:
-    weights = np.concatenate([to_numpy(w.data).ravel() for w in _kernels_of(layer)]).astype(np.float64)
+    kernels = [layer.expected()] if isinstance(layer, Noisy) else _kernels_of(layer)
+    weights = np.concatenate([to_numpy(w.data).ravel() for w in kernels]).astype(np.float64)
     if not np.isfinite(weights).all():
         raise ValueError(f"spectrum: weights of layer {name!r} ({type(layer).__name__}) are NaN or infinite")
     matrices, how = _matrices(layer, name, shape, largest)
@@ -174,7 +179,9 @@ def _matrices(layer: Module, name: str, shape: tuple[int, ...], largest: int) ->
     x = Tensor(np.zeros((1, *shape[1:]), next(layer.parameters()).dtype)).to(next(layer.parameters()).device)
     inputs, outputs = x.size, layer(x).size
     if min(inputs, outputs) <= largest and inputs * outputs <= 2**25:
-        return _written_out(layer, x, outputs), "exact"
+        # in float64, where a large bias costs no digits
+        twin, zero = copy.deepcopy(layer).astype(np.float64), Tensor(x.data.astype(np.float64))
+        return _written_out(twin, zero, outputs), "exact"
     if not isinstance(layer, Conv2d) or type(layer).forward is not Conv2d.forward:
         raise NotImplementedError(
             f"spectrum: layer {name!r} ({type(layer).__name__}) is a map from {inputs:,} to {outputs:,} numbers: too "

@@ -11,7 +11,7 @@ from ..backend import to_device, to_numpy
 from ..checks import number, whole_number
 from ..nn import Module
 from ..optim import Optimizer
-from .magnitude import chosen_weights
+from .magnitude import check_settled, chosen_weights
 from .scopes import Pruner, check_scope, prune
 
 CONTROLS = ("winner", "random", "reinitialised")
@@ -95,6 +95,11 @@ def lottery_ticket(
         raise ValueError(f"{who}: rewind is {rewind}, and must be an iteration of the first round, 0 to {steps - 1}")
     if control not in CONTROLS:
         raise ValueError(f"{who}: unknown control {control!r}: choose from {', '.join(map(repr, CONTROLS))}")
+    if control != "winner" and any(weight.mask is not None for weight in chosen_weights(model, (), who).values()):
+        raise ValueError(
+            f"{who}: the model has masks already, and control={control!r} would draw among the places that they hide: "
+            "give it a dense model"
+        )
     return LotteryTicket(model, optimizer, sparsity, steps, part, rewind, check_scope(scope, who), control, rng)
 
 
@@ -140,11 +145,12 @@ class LotteryTicket(Pruner):
         rng: np.random.Generator | None,
     ) -> None:
         self.weights = chosen_weights(model, (), "lottery_ticket")
+        check_settled(model, self.weights, "lottery_ticket")
         self._model, self._optimizer = model, optimizer
         self.final_sparsity, self.steps, self.rewind, self.scope, self.control = sparsity, steps, rewind, scope, control
         self.rounds = rounds_to(sparsity, part)
         self.rng = rng or np.random.default_rng(0)
-        self.initial = self.start = self._flat()
+        self.initial, self.start = self._flat(), self._flat()  # two arrays, as a state is put back into each
 
     def schedule(self, of_a_round: Any) -> Any:
         """A schedule that begins anew in each round."""
@@ -173,9 +179,7 @@ class LotteryTicket(Pruner):
             self._shuffle_masks()
         anew = last and self.control == "reinitialised"
         self._put_back(self.initial if anew else self.start, anew)
-        for memory in self._optimizer.state:
-            for array in memory:
-                array[...] = 0
+        self._optimizer.begin_anew()
 
     def _shuffle_masks(self) -> None:
         for weight in self.weights.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import Array, default_rng, to_device
 from ..checks import number, whole_number, whole_numbers
 from ..nn import Module
+from ..nn.noisy import Noisy
 from ..tensor import Parameter
 from .scopes import Pruner, check_scope, prune
 
@@ -52,6 +53,19 @@ def cubic_sparsity(step: int, final: float, start: int, every: int, count: int) 
     step = whole_number(step, "step", 0, "cubic_sparsity", "training iterations")
     done = min((step - start) // every, count)  # intervals that have passed; negative before the first
     return final - final * (1 - done / count) ** 3 if done > 0 else 0.0
+
+
+def check_settled(model: Module, weights: Mapping[str, Parameter], who: str) -> None:
+    """A mask ends what noisy layers do beside their weights: a ValueError where that is to multiply them by gates."""
+    chosen = {*weights.values()}
+    for name, layer in model.named_modules():
+        if not isinstance(layer, Noisy) or layer.weight not in chosen or not layer.is_random():
+            continue
+        if layer.expected() is not layer.weight:
+            raise ValueError(
+                f"{who}: layer {name!r} ({type(layer).__name__}) has gates that a mask would open: prune it with "
+                "compress.NoisePruner, or make it plain first: compress.plain(model)"
+            )
 
 
 class MagnitudePruner(Pruner):
@@ -121,6 +135,7 @@ class MagnitudePruner(Pruner):
         )
         self.scope = check_scope(scope, name)
         self.weights = chosen_weights(model, exclude, name)
+        check_settled(model, self.weights, name)
 
     @property
     def last_step(self) -> int:

@@ -14,7 +14,7 @@ from ..nn.noisy import FIRST_LOG_VARIANCE, Noisy
 from ..tensor import Parameter
 from .gates import GatedConv2d, GatedLinear
 from .magnitude import chosen_weights
-from .scopes import Pruner, check_scope, prune
+from .scopes import Pruner, check_scope, prune, refuse_nan
 
 
 def variational(
@@ -112,6 +112,8 @@ def plain(model: Module) -> Module:
     >>> type(model[-1]).__name__, model[-1].weight.pruned
     ('Linear', 0)
     """
+    noisy = {name: layer for name, layer in model.named_modules() if isinstance(layer, Noisy) and layer.is_random()}
+    refuse_nan({name: (layer.weight.data, layer.noise.data) for name, layer in noisy.items()}, "plain")
     twins: dict[Module, Module] = {layer: layer.plain() for layer in model.modules() if isinstance(layer, Noisy)}
     model.replace_modules(lambda _, layer: twins.get(layer, layer))
     return twins.get(model, model)
@@ -183,6 +185,7 @@ class NoisePruner(Pruner):
         noisy = {name: layer for name, layer in self._layers.items() if layer.is_random()}
         if not noisy:
             return
+        refuse_nan({name: (layer.weight.data, layer.noise.data) for name, layer in noisy.items()}, "NoisePruner.step")
         if self.final_sparsity is not None:
             scores = {layer.weight: layer.importance() for layer in noisy.values()}
             weights = {name: layer.weight for name, layer in noisy.items()}

@@ -46,18 +46,19 @@ def prune(
     """
     behind = [(group, goal) for group, goal in goals(weights, sparsity, scope) if goal > sum(w.pruned for w in group)]
     scores = {weight: score(weight) for group, _ in behind for weight in group}
-    lost = [name for name, weight in weights.items() if weight in scores and _has_nan(weight.data, scores[weight])]
+    refuse_nan({name: (weight.data, scores[weight]) for name, weight in weights.items() if weight in scores}, who)
+    for group, goal in behind:
+        mask_smallest(group, [scores[weight] for weight in group], goal)
+
+
+def refuse_nan(layers: Mapping[str, Sequence[Array]], who: str) -> None:
+    """Raise a ValueError that names the layers among whose arrays one holds NaN."""
+    lost = [name for name, of in layers.items() if any(bool(array_module(array).isnan(array).any()) for array in of)]
     if lost:
         raise ValueError(
             f"{who}: weights of {', '.join(lost)} are NaN, or their noise is, and cannot be ordered by size: train "
             "again from weights that are finite, with a lower learning rate"
         )
-    for group, goal in behind:
-        mask_smallest(group, [scores[weight] for weight in group], goal)
-
-
-def _has_nan(*arrays: Array) -> bool:
-    return any(bool(array_module(array).isnan(array).any()) for array in arrays)
 
 
 def goals(weights: Mapping[str, Parameter], sparsity: float, scope: str) -> list[tuple[list[Parameter], int]]:

@@ -96,8 +96,12 @@ class Training:
             tally.add(loss, logits, labels)
             if bar.due or is_at_hand(loss):  # a card would have to be waited for
                 self._check_losses()
-            for follower in self.after_step:
-                follower.step(t)
+            try:
+                for follower in self.after_step:
+                    follower.step(t)
+            except Exception:  # of weights that are NaN, say: with the loss still to be looked at
+                self.state.restore(back)
+                raise
             bar.advance()
             if bar.due:
                 bar.show(**self.figures(tally))

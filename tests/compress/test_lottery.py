@@ -5,7 +5,7 @@ import pytest
 
 import minidl as md
 from minidl import nn
-from minidl.compress import RandomPruner, lottery_ticket, sparsity
+from minidl.compress import MagnitudePruner, RandomPruner, l0, lottery_ticket, plain, sparsity
 
 IMAGES, LABELS = np.random.default_rng(0).random((32, 4, 4, 1)).astype(np.float32), np.arange(32) % 3
 BATCHES = [(IMAGES[:16], LABELS[:16]), (IMAGES[16:], LABELS[16:])]
@@ -138,6 +138,58 @@ def test_weights_that_are_nan_are_named_and_nothing_is_pruned(scope):
             pruner.step(0 if pruner is ticket else 1)
         assert sparsity(model) == 0
         assert model[4].weight.mask is None
+
+
+def test_adam_begins_anew_in_each_round():
+    model = nn.Linear(4, 4, bias=False)
+    optimizer = md.optim.Adam(model.parameters(), 1e-3)
+    ticket = lottery_ticket(model, optimizer, 0.5, steps=50, part=0.5)
+    for t in range(50):
+        model.weight.grad = np.ones((4, 4), np.float32)
+        optimizer.step()
+        ticket.step(t)
+    at = model.weight.data.copy()
+    model.weight.grad = np.ones((4, 4), np.float32)
+    optimizer.step()
+    np.testing.assert_allclose((at - model.weight.data)[model.weight.mask], 1e-3, rtol=1e-3)  # Adam's first step
+
+
+def test_the_first_weights_are_not_the_ones_to_go_back_to():
+    """They are two arrays of the state, as a resumed ticket needs both."""
+    model, ticket, _, _ = trained(rewind=4, control="reinitialised")
+    assert not np.array_equal(ticket.initial, ticket.start)
+    optimizer = md.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    there = md.train.State(model, optimizer, None, [ticket]).capture()
+    new = network()
+    optimizer = md.optim.SGD(new.parameters(), 0.1, momentum=0.9)
+    again = lottery_ticket(new, optimizer, 0.75, steps=6, part=0.5, rewind=4, control="reinitialised")
+    md.train.State(new, optimizer, None, [again]).restore(there)
+    np.testing.assert_array_equal(again.initial, ticket.initial)
+    np.testing.assert_array_equal(again.start, ticket.start)
+
+
+@pytest.mark.parametrize("control", ["random", "reinitialised"])
+def test_controls_want_a_dense_model(control):
+    model = network()
+    model[4].weight.mask = np.arange(192).reshape(64, 3) % 2 == 0
+    optimizer = md.optim.SGD(model.parameters(), 0.1)
+    assert lottery_ticket(model, optimizer, 0.75, 10).rounds > 0
+    with pytest.raises(ValueError, match=f"has masks already, and control='{control}'"):
+        lottery_ticket(model, optimizer, 0.75, 10, control=control)
+
+
+def test_gates_are_not_opened_by_a_mask():
+    model = l0(network())
+    optimizer = md.optim.SGD(model.parameters(), 0.1)
+    for make in (
+        lambda: lottery_ticket(model, optimizer, 0.5, 10),
+        lambda: MagnitudePruner(model, 0.5, 0, 1, 1),
+        lambda: RandomPruner(model, 0.5, 0, 1, 1),
+    ):
+        with pytest.raises(ValueError, match=r"layer '0' \(GatedConv2d\) has gates that a mask would open"):
+            make()
+    plain(model)
+    assert make().sparsity == 0 or sparsity(model) > 0
 
 
 def test_bad_input():

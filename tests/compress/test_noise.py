@@ -268,6 +268,19 @@ def test_what_is_nan_is_named_and_nothing_is_done(make, of, scope):
         assert model[3].is_random()
 
 
+@pytest.mark.parametrize("of", ["weight", "noise"])
+@pytest.mark.parametrize("make", [variational, l0])
+def test_nan_is_no_reason_to_prune(make, of):
+    """Without a sparsity too, where each weight is asked whether it is noise."""
+    model = make(network())
+    getattr(model[3], of).data[:5] = np.nan
+    for act in (lambda: NoisePruner(model, at=0).step(0), lambda: plain(model)):
+        with pytest.raises(ValueError, match="weights of 3 are NaN, or their noise is"):
+            act()
+        assert model[0].is_random()
+        assert model[3].is_random()
+
+
 def test_training_finds_which_weights_are_noise():
     """Half of the inputs tell nothing: variational dropout prunes most of their weights, and few of the others'."""
     r = rng()

@@ -329,6 +329,12 @@ def test_bad_epoch():
         Loader(*numbered(4), 2).epoch(-1)
 
 
+def test_a_generator_without_a_seed_sequence_is_refused():
+    old = np.random.Generator(np.random.RandomState(5)._bit_generator)
+    with pytest.raises(TypeError, match=r"Loader: the generator has no seed sequence"):
+        Loader(*numbered(4), 2, seed=old)
+
+
 def test_it_draws_from_the_streams_that_are_called_so():
     """Shuffling and augmentation each from their own, and neither from the one that initial weights come from."""
     from minidl.backend import streams

@@ -89,6 +89,27 @@ def test_a_layer_of_ones_own_that_says_it_is_affine():
         spectrum(layer, (3,), largest=2)
 
 
+@pytest.mark.parametrize("size", [6, 64])  # written out; and by frequencies, of which there are many
+def test_condition_is_infinite_only_where_a_value_is_zero(size):
+    layer = nn.Conv2d(2, 2, 3, padding=1, rng=np.random.default_rng(0))
+    found = spectrum(layer, (size, size, 2)).layers[0]
+    assert 1 < found.condition < 1e5
+    assert found.condition == found.values[0] / found.values[-1]
+    layer.weight.data[1] = layer.weight.data[0]
+    for bias in (0, 1e3):  # beside which float32 would lose the digits that tell zero
+        layer.bias.data[:] = [bias, 0.37 * bias]
+        assert spectrum(layer, (size, size, 2)).layers[0].condition == math.inf
+
+
+def test_of_gated_weights_all_is_of_what_they_compute_with():
+    model = md.compress.l0(nn.Sequential(nn.Flatten(), nn.Linear(16, 4, rng=np.random.default_rng(0))))
+    model[1].noise.data[::2] = -9  # closed
+    found = spectrum(model, (4, 4, 1)).layers[0]
+    plain = spectrum(md.compress.plain(model), (4, 4, 1)).layers[0]
+    np.testing.assert_allclose(found.values, plain.values, rtol=1e-6, atol=1e-12)
+    assert found.effective_sparsity == pytest.approx(plain.effective_sparsity)
+
+
 def test_bad_input():
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="spectrum: input_shape is"):

@@ -8,8 +8,7 @@ import pytest
 import minidl as md
 from minidl import functional as F
 from minidl import nn
-from minidl.backend.random import default_rng
-from minidl.objectives import Adversarial, CrossEntropy, Distillation
+from minidl.objectives import Adversarial, CrossEntropy, Distillation, Penalized
 from minidl.objectives.plain import is_minidls_own
 from minidl.train import State, StateError
 from tests.robustness.twins import cnn, torch_cnn
@@ -209,8 +208,7 @@ def test_random_starts_are_of_the_trainings_state(batches):
     assert drawn[0] != drawn[1]
     state.restore(before)
     assert [draw(), draw()] == drawn
-    md.manual_seed(3)
-    assert Adversarial(0.1).rng is default_rng("attack")
+    assert objective.rng is None  # its draws are the stream's, whose generator manual_seed replaces
 
 
 def test_an_objective_within_another_is_of_the_state_too():
@@ -315,3 +313,37 @@ def test_a_teacher_that_cannot_teach(batches):
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 7)).astype(np.float64)
     with pytest.raises(ValueError, match=r"the teacher answers \(16, 7\) and the model \(16, 10\)"):
         Distillation(other, 1)(model, x, batches[0][1])
+
+
+def test_manual_seed_sets_the_random_starts_of_an_objective_that_is_there():
+    model, objective = network(), Adversarial(0.1)
+    images, labels = md.data.digits("val")
+    seen = []
+    for _ in range(2):
+        md.manual_seed(0)
+        seen.append(objective.attack(model, images[:4], labels[:4]))
+    np.testing.assert_array_equal(*seen)
+
+
+def test_a_ramp_within_an_attack_is_refused():
+    with pytest.raises(ValueError, match=r"a ramp, which would count the attack's steps too.*loss=objectives.Advers"):
+        Adversarial(0.1, loss=Penalized(1e-3, ramp=(0, 10)))
+    assert Adversarial(0.1, loss=Penalized(1e-3)).steps == 1
+
+
+def test_buffers_that_a_layer_replaces_are_put_back_too():
+    class Counting(nn.Module):
+        buffers = ("count",)
+
+        def __init__(self):
+            self.count, self.last = np.zeros((), np.float32), nn.Linear(64, 10)
+
+        def forward(self, x):
+            self.count = self.count + 1
+            return self.last(x.reshape(len(x), 64))
+
+    model, (images, labels) = Counting(), md.data.digits("val")
+    there = model.count
+    Adversarial(0.1, steps=3)(model, md.Tensor(images[:4]), labels[:4])
+    assert model.count == 1  # the pass that is trained on
+    assert there == 0

@@ -380,6 +380,20 @@ def test_a_pruner_refuses_nan_by_name_and_prunes_nothing():
     assert model[2].weight.mask is None
 
 
+def test_what_fails_after_a_step_leaves_no_broken_weights():
+    class Fails:
+        def step(self, t):
+            if t == 1:
+                model[2].weight.data[...] = np.nan
+                raise ArithmeticError("weights that are not finite")
+
+    model = network()
+    optimizer, before = optim.SGD(model.parameters(), 0.1, momentum=0.9), weights(model)
+    with pytest.raises(ArithmeticError, match="not finite"):
+        md.fit(model, loader(), optimizer, 2, after_step=[Fails()], progress=False)
+    assert weights(model) == before
+
+
 # Masks hold
 
 
