@@ -40,7 +40,7 @@ def deep(activation, depth=DEPTH, norm=False, dropout=0):
     for _ in range(depth):
         layers += [
             nn.Linear(WIDTH, WIDTH),
-            *([nn.BatchNorm2d(WIDTH)] if norm else []),
+            *([nn.BatchNorm2d(WIDTH)] if norm else []),  # of the last axis: here neurons
             activation(),
             *([nn.Dropout(dropout)] if dropout else []),
         ]
@@ -179,7 +179,7 @@ assert cures["twelve layers"] < 0.3
 assert cures["one layer"] > 0.85
 
 # %% [markdown]
-# It reads less than a third still, where the same steps teach a network of one hidden layer. To
+# It still reads less than a third, where the same steps teach a network of one hidden layer. To
 # the last layers all images look the same, in float32 down to the last digit. The same factor of
 # a seventh for each layer, which shrinks the gradient on its way back, shrinks the differences
 # between images on their way forward. A start has to see to both.
@@ -440,8 +440,8 @@ print(len(list(nn.Sequential(Twice(), nn.ReLU()).parameters())), "parameters: we
 # ## Exercises
 #
 # **1. A bound.** How large can the factor of one sigmoid layer with weights $W$ be at most? Hint:
-# the spectral norm $\lVert W \rVert$ says how much $W$ can stretch a vector. Compute the bound
-# for twelve layers of `deep(nn.Sigmoid)`.
+# the spectral norm $\lVert W \rVert$, which is `np.linalg.norm(W, ord=2)`, says how much $W$ can
+# stretch a vector. Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
 
 # %%
 # your bound

@@ -235,7 +235,8 @@ for i in (5, 9):
 
 # %% [markdown]
 # Learned kernels have some large values, and need fewer terms than random ones. But they are by no
-# means of low rank: between a quarter and two thirds of all terms for nine tenths of the squares.
+# means of low rank: in the two larger layers nine tenths of the squares take between a quarter and
+# two thirds of all terms; in the first, which has five, most of these.
 #
 # Some kernels of the second layer, and the best of rank $K$ in their place:
 
@@ -295,7 +296,7 @@ assert trainings[2] > 100 * accuracy(dense) - 2
 assert parts[2] < 35
 
 # %% [markdown]
-# It is the training. At small ranks it adds 25 points and more to the best pair. Where it
+# It is the training. At small ranks it adds more than 25 points to the best pair. Where it
 # starts from, the best pair or a random one, makes a few points (and the best pair has the
 # training of the dense network behind it, too). Networks of a third of the work read nearly as
 # well as the dense one. (The report finds the same for ResNet18, and that AlexNet loses accuracy:

@@ -49,7 +49,8 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # $\partial L / \partial \delta = 0$; or the pixel stands at the border of the box, and stays there
 # when the weights move a little, and then $d \delta^* / d \theta = 0$. (This is Danskin's theorem.)
 # So one does not differentiate *through* the attack: attack, then take a plain step on the images
-# that came out, as if they had been the data.
+# that came out, as if they had been the data. (One step need not reach the maximum. That this
+# matters is what the second half of this lesson is about.)
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -256,7 +257,8 @@ assert guards["image"].best.pgd < max(seen.pgd for seen in guards["random"].hist
 # %% [markdown]
 # On the left the accuracy under FGSM is the higher of the two, and there is nothing behind it: PGD
 # takes most of it. This is **catastrophic overfitting** (Wong et al. 2020). The training's own loss
-# does not show it, since that is measured under FGSM, and there all goes well. On all 360:
+# does not show it, since that is measured under FGSM, and there all goes well. (On larger images
+# robustness is often there first and lost within an epoch; here it hardly comes.) On all 360:
 
 # %%
 once, many = ({k: stands(m, unseen, epsilon, a) for k, m in models.items()}
@@ -323,16 +325,16 @@ assert apart["random"]["both: FGSM"].mean() - apart["random"]["digit alone"].mea
 # right than without any attack.
 #
 # How can an attack help? FGSM's change is a function of the image, of its *label* and of the
-# network. From the image it is always the same function, and training minimises the loss where it
-# leads. One way to do that is to resist. Another is to bend the gradient, so that its sign writes a
-# pattern into the frame from which the label can be read. The attack takes the label to the
-# network (Kurakin et al. 2017 call it *label leaking*). An attacker who takes a second gradient,
-# or does not touch the frame, does not play along: here FGSM on the digit alone is the stronger
-# attack of the two, with fewer pixels.
+# network, and so it writes something of the label into the frame, whatever the network is. From the
+# image it is always the same function, and training minimises the loss where it leads. One way to
+# do that is to resist. Another is to *read* what is written there. The attack takes the label to
+# the network (Kurakin et al. 2017 call it *label leaking*). An attacker who takes a second
+# gradient, or does not touch the frame, does not play along: here FGSM on the digit alone is the
+# stronger attack of the two, with fewer pixels.
 #
-# The other network has not learnt that. Why a random start prevents it, and until which epsilon,
-# is still argued about. Andriushchenko and Flammarion (2020) find that it does so mostly by making
-# changes shorter (86 % of the way), and that at larger epsilons it fails as well.
+# The other network has not learnt to read it. Why a random start prevents it, and until which
+# epsilon, is still argued about. Andriushchenko and Flammarion (2020) find that it does so mostly
+# by making changes shorter (86 % of the way), and that at larger epsilons it fails as well.
 #
 # ## Remedies
 #
@@ -417,9 +419,9 @@ assert found["adversarial"].mean() > by_saving.mean() + 0.1
 assert R.mcnemar(found["adversarial"], by_saving).p_value < 1e-3
 
 # %% [markdown]
-# **3. How much is left of the start?** Take `md.objectives.Adversarial(32 / 255, step=...)` with a
-# step of 1/2, 1, and 2 epsilon, and count on `pale` which part of the pixels ends at the border.
-# What does the formula say?
+# **3. How much is left of the start?** Take `md.objectives.Adversarial(32 / 255, step=...)`, which
+# starts at a random point unless told otherwise, with a step of 1/2, 1, and 2 epsilon, and count on
+# `pale` which part of the pixels ends at the border. What does the formula say?
 
 # %%
 # your count

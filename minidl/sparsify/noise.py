@@ -68,7 +68,8 @@ def l0(
     model, exclude, rng
         As for ``variational``.
     open_at_first : float in (0, 1)
-        log alpha of all gates begins at log(p / (1 - p)) for this p.
+        log alpha of all gates begins at log(p / (1 - p)) for this p; by ``hard_concrete_open`` more of them are open
+        than that: 0.978 of them at 0.9, and 0.832 at 0.5.
 
     Returns
     -------

@@ -151,10 +151,11 @@ class Guard:
                 f"under FGSM it is {now.fgsm:.1%}, so that the network has learnt to fool an attack of one step: use a "
                 "random start, a wide one, more steps, or a smaller epsilon"
             )
-        text = (
-            f"Guard: in epoch {now.epoch} accuracy under PGD of {self.steps} steps is {now.pgd:.1%}, and "
-            f"{best.pgd:.1%} at best, in epoch {best.epoch}; {why}. guard.restore() puts back the weights of that epoch"
-        )
+        text = f"Guard: in epoch {now.epoch + 1} accuracy under PGD of {self.steps} steps is {now.pgd:.1%}, and "
+        if best is now:
+            text += f"was no better before; {why}"
+        else:
+            text += f"{best.pgd:.1%} at best, in epoch {best.epoch + 1}; {why}. guard.restore() puts back its weights"
         if self.stop:
             raise CatastrophicOverfittingError(text)
         warnings.warn(text, CatastrophicOverfittingWarning, stacklevel=4)

@@ -76,7 +76,7 @@ def test_a_fall_is_told_of_once_and_ends_a_training_where_it_shall():
     for parameter in model.parameters():
         parameter.data[...] = 0
     with pytest.warns(
-        CatastrophicOverfittingWarning, match=rf"in epoch 7 .* PGD of 5 steps is .*%, and {best.pgd:.1%} at"
+        CatastrophicOverfittingWarning, match=rf"in epoch 8 .* PGD of 5 steps is .*%, and {best.pgd:.1%} at"
     ):
         guard(row(7))
     assert guard.fallen.epoch == 7
