@@ -196,15 +196,20 @@ def test_a_table_that_is_read_without_the_study(study, name):
 
 
 def of_format_1(study):
-    """Make the folder as minidl wrote it before there were checksums."""
+    """Make the folder as minidl wrote it before there were checksums, and other attacks than FGSM."""
     for path in study.out.rglob("*.json"):
         if path.name in ("run.json", "study.json"):
             record = json.loads(path.read_text(encoding="utf-8")) | {"format": 1}
             path.write_text(json.dumps({k: v for k, v in record.items() if k not in ("checksum", "weights", "curve")}))
     for path in study.out.rglob("*.npz"):
         with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files if name not in ("run", "name", "weights")}
-        np.savez_compressed(path, **arrays)
+            arrays = dict(file)
+        attack = json.loads(str(arrays["attack"]))
+        if attack["method"] == "fgsm":
+            younger = ("method", "steps", "restarts", "queries")
+            arrays["attack"] = json.dumps({name: value for name, value in attack.items() if name not in younger})
+            then = {name: array for name, array in arrays.items() if name not in ("run", "name", "weights", "flags")}
+            np.savez_compressed(path, **then)
     (study.out / "made.json").unlink()
 
 

@@ -5,9 +5,8 @@ import pytest
 
 from minidl.report import claims
 from minidl.report.beyond import BEYOND
-from tests.report.test_claims import BASE, VARIED, Study, along, attacked
+from tests.report.test_claims import BASE, Study, along, attacked
 
-VARIED["16-auto"] = VARIED["16"] = "defence"
 DISTILLED, HOT = "distilled, T = 20", "T = 20"
 
 
