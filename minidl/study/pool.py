@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -153,6 +154,9 @@ def connect(address: str) -> Any:
     for name in ("distributed", *logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":  # what matters is said here, in one line of ours
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    # A client that found no scheduler is garbage in a cycle; collected while another one starts, it would close itself
+    # under a lock that this very thread holds, and both would wait for ever
+    gc.collect()
     try:
         return Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 
@@ -236,6 +237,24 @@ def test_two_processes_on_one_run(tmp_path):
 def test_workers_that_cannot_be(settings, error, words):
     with pytest.raises(error, match=words):
         Workers(**settings)
+
+
+def test_a_client_that_failed_is_gone_before_another_one_starts(monkeypatch):
+    """Dask's would close itself when it is collected, under a lock that a start holds: both waited for ever."""
+    distributed = pytest.importorskip("distributed")
+    alive = weakref.WeakSet()
+
+    class Failing:
+        def __init__(self, address, timeout):
+            assert not alive
+            self.itself = self  # as Dask's, it is garbage that only a collection finds
+            alive.add(self)
+            raise OSError("nobody answers")
+
+    monkeypatch.setattr(distributed, "Client", Failing)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="nobody answers"):
+            Workers(dask="tcp://127.0.0.1:9")
 
 
 @pytest.mark.filterwarnings("default")
