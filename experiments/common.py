@@ -57,12 +57,7 @@ def main(
             "preset": options.preset,
             "settings": recorded(options),
         }
-        figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
-        figures += sides.figures(options)
-        if not figures:
-            raise ValueError(
-                f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins"
-            )
+        figures = figures_of(options, makers)
         try:
             shard, only, patience = options.shard, options.only, options.patience
             ending = study.run_study(figures, place, record, workers, shard, only, patience)
@@ -73,6 +68,15 @@ def main(
     except KeyboardInterrupt:
         raise SystemExit(interrupts.STOPPED) from None
     say_how_it_ended(ending, out, len(study.all_work(figures)))
+
+
+def figures_of(options: Options, makers: Mapping[FigureName, FigureMaker]) -> list[Figure | TransferFigure]:
+    """Those that are asked for, their twins under stronger attacks, and what is proved."""
+    figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
+    figures += sides.figures(options)
+    if not figures:
+        raise ValueError(f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins")
+    return figures
 
 
 def read_options(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..nn import Module
+from ..nn.noisy import Noisy
 from ..tensor import Parameter
 from ..trace import calls
 
@@ -107,7 +108,8 @@ def cost(model: Module, input_shape: int | Sequence[int]) -> Cost:
             names.setdefault(layer, name)  # one that stands in two places, once
     rows, counted = [], set[Parameter]()
     for layer, name in names.items():  # a kernel that two layers share is the first one's
-        own = [p for p in layer.parameters() if p not in counted and p is not getattr(layer, "noise", None)]
+        noise = {layer.noise} if isinstance(layer, Noisy) else set[Parameter]()
+        own = {*layer.parameters()} - counted - noise
         rows.append(LayerCost(name, type(layer).__name__, sum(p.size for p in own), work[layer]))
         counted.update(own)
     return Cost(tuple(rows))

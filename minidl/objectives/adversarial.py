@@ -16,6 +16,7 @@ from ..nn import Module
 from ..robustness.attacks.points import ascend, box
 from ..robustness.checks import checked_epsilon
 from ..tensor import Tensor
+from .penalized import Penalized
 from .plain import CrossEntropy, Objective, objectives_in
 
 STARTS = ("random", "image", "wide")
@@ -101,7 +102,7 @@ class Adversarial:
             raise TypeError(
                 f"Adversarial: loss is {self.loss!r}, and must be an objective, such as objectives.CrossEntropy()"
             )
-        if any(getattr(part, "last", 0) for _, part in objectives_in(self.loss)):
+        if any(isinstance(part, Penalized) and part.last for _, part in objectives_in(self.loss)):
             raise ValueError(
                 "Adversarial: the loss has a ramp, which would count the attack's steps too: put the penalty around "
                 "the attack, objectives.Penalized(weight, ramp, loss=objectives.Adversarial(...))"
@@ -142,11 +143,10 @@ class Adversarial:
 def _buffers_kept(model: Module) -> Iterator[None]:
     """What forward passes within the block write into buffers, such as running statistics, is taken back after it."""
     places = [(module, name) for module in model.modules() for name in module.buffers]
-    buffers = [(*place, getattr(*place)) for place in places]
-    before = [buffer.copy() for *_, buffer in buffers]
+    before = [(buffer, buffer.copy()) for buffer in (getattr(*place) for place in places)]
     try:
         yield
     finally:
-        for (module, name, buffer), values in zip(buffers, before, strict=True):
+        for place, (buffer, values) in zip(places, before, strict=True):
             buffer[...] = values
-            setattr(module, name, buffer)  # where a layer has put another array in its place
+            setattr(*place, buffer)  # where a layer has put another array in its place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -113,9 +113,9 @@ def plain(model: Module) -> Module:
     >>> type(model[-1]).__name__, model[-1].weight.pruned
     ('Linear', 0)
     """
-    noisy = {name: layer for name, layer in model.named_modules() if isinstance(layer, Noisy) and layer.is_random()}
-    refuse_nan({name: (layer.weight.data, layer.noise.data) for name, layer in noisy.items()}, "plain")
-    twins: dict[Module, Module] = {layer: layer.plain() for layer in model.modules() if isinstance(layer, Noisy)}
+    noisy = {name: layer for name, layer in model.named_modules() if isinstance(layer, Noisy)}
+    _refuse_nan(noisy, "plain")
+    twins: dict[Module, Module] = {layer: layer.plain() for layer in noisy.values()}
     model.replace_modules(lambda _, layer: twins.get(layer, layer))
     return twins.get(model, model)
 
@@ -186,14 +186,21 @@ class NoisePruner(Pruner):
         noisy = {name: layer for name, layer in self._layers.items() if layer.is_random()}
         if not noisy:
             return
-        refuse_nan({name: (layer.weight.data, layer.noise.data) for name, layer in noisy.items()}, "NoisePruner.step")
+        _refuse_nan(noisy, "NoisePruner.step")
         if self.final_sparsity is not None:
             scores = {layer.weight: layer.importance() for layer in noisy.values()}
             weights = {name: layer.weight for name, layer in noisy.items()}
             prune(weights, self.final_sparsity, self.scope, scores.__getitem__, "NoisePruner.step")
         for layer in noisy.values():
-            every = layer.keeps() | (self.final_sparsity is not None)
-            layer.settle(every if layer.weight.mask is None else layer.weight.mask)
+            mask = layer.weight.mask
+            if mask is None:  # by its own rule; or, of a sparsity, nothing of this layer was among the least
+                mask = layer.keeps() if self.final_sparsity is None else layer.keeps() | True
+            layer.settle(mask)
+
+
+def _refuse_nan(layers: Mapping[str, Noisy], who: str) -> None:
+    """Of those that are still random, whose noise counts."""
+    refuse_nan({name: (of.weight.data, of.noise.data) for name, of in layers.items() if of.is_random()}, who)
 
 
 def _replaced(model: Module, exclude: Any, kinds: dict[type, type[Noisy]], start: float, rng: Any, who: str) -> Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -48,15 +49,14 @@ def train(
     checkpoints = Checkpoints(folder, checkpoint_share)
     done = checkpoints.resume(model, optimizer, **parts) or {"epochs": 0, "curve": [], "seconds": 0.0}
     curve, started = done["curve"], time.monotonic()
-    events = EventFile(folder, done["epochs"])
+    with contextlib.closing(EventFile(folder, done["epochs"])) as events:
 
-    def on_epoch(epoch: Epoch) -> None:
-        curve.append(dataclasses.asdict(epoch))
-        events.add(epoch, way.pruner)
-        so_far = {"epochs": len(curve), "curve": curve, "seconds": done["seconds"] + time.monotonic() - started}
-        checkpoints.save(len(curve), model, optimizer, so_far, **parts)
+        def on_epoch(epoch: Epoch) -> None:
+            curve.append(dataclasses.asdict(epoch))
+            events.add(epoch, way.pruner)
+            so_far = {"epochs": len(curve), "curve": curve, "seconds": done["seconds"] + time.monotonic() - started}
+            checkpoints.save(len(curve), model, optimizer, so_far, **parts)
 
-    try:
         if len(curve) < way.epochs:
             fit(
                 model,
@@ -70,8 +70,6 @@ def train(
                 name=f"{run}:",
                 **parts,
             )
-    finally:
-        events.close()
     return Trained(finished(model), curve, done["seconds"] + time.monotonic() - started)
 
 

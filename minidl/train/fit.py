@@ -99,7 +99,7 @@ def fit(
     ------
     NonFiniteLossError
         When the loss is NaN or infinite: at which step. All that training changes (``train.State``) is put back to the
-        start of an epoch from which the loss was still finite.
+        start of an epoch from which the loss was still finite; and likewise when what follows a step raises an error.
     ValueError
         When the optimiser, or what follows a step, has parameters that are not the model's; when a pruning schedule
         does not end before the training does; when there are more batches than their ``len`` says.

@@ -99,7 +99,7 @@ class Training:
             try:
                 for follower in self.after_step:
                     follower.step(t)
-            except Exception:  # of weights that are NaN, say: with the loss still to be looked at
+            except Exception:  # the step may have left weights that are NaN, whose loss nobody has seen yet
                 self.state.restore(back)
                 raise
             bar.advance()

@@ -10,6 +10,7 @@ from minidl import nn
 from minidl.objectives import Adversarial
 from minidl.robustness import fgsm, pgd
 from minidl.train import CatastrophicOverfittingError, CatastrophicOverfittingWarning, Epoch, Guard
+from minidl.train.guard import Watched
 
 
 def perceptron(pixels=64, width=32):
@@ -86,6 +87,15 @@ def test_a_fall_is_told_of_once_and_ends_a_training_where_it_shall():
     guard.fallen, guard.stop = None, True
     with pytest.raises(CatastrophicOverfittingError, match="try a lower learning rate"):
         guard(row(9))
+
+
+def test_of_the_best_epoch_nobody_is_sent_back_to_it():
+    """FGSM may be far ahead of PGD in an epoch that is the best so far."""
+    _, guard = fitted()
+    now, words = Watched(3, 0.95, 0.8, 0.2), r"in epoch 4 .* is 20\.0%, and was no better before"
+    with pytest.warns(CatastrophicOverfittingWarning, match=words) as told:
+        guard._tell(now, now)
+    assert "restore" not in str(told[0].message)
 
 
 def test_bad_settings():
