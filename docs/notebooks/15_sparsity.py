@@ -156,8 +156,9 @@ assert np.abs(close - drawn).max() < 0.03
 # of them go than that; and minidl keeps $\log \alpha$ within $\pm 8$, where many end.)
 #
 # The loss is the cross-entropy, a mean over images, plus $\lambda / n$ times the sum of all KL,
-# for $n$ images. At $\lambda = 1$ that is a bound on the evidence of the data. Ours is weaker, and
-# grows along a ramp, so that the network learns something before it is asked to forget.
+# for $n$ images. At $\lambda = 1$ that is a bound on the evidence of the data, up to a constant.
+# Ours is weaker, and grows along a ramp, so that the network learns something before it is asked
+# to forget.
 
 
 # %%

@@ -78,9 +78,8 @@ def run(lesson: Path) -> Any:
         cell.id = f"cell-{i}"
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
-        if (
-            cell.cell_type == "code"
-        ):  # a line that said that kernels are compiled, and is gone again
+        if cell.cell_type == "code":
+            # without the line that said that kernels are compiled, and is gone again
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
         if "solution" in tags:  # folded away on the site, and in Jupyter
             cell.metadata |= {

@@ -69,10 +69,8 @@ def follow(lesson: Path, seed: int = 0, strict: bool = True) -> list[Check]:
                 found.append(_check(statement, names, str(lesson)))
             else:
                 _run([statement], names, str(lesson))
-        if (
-            before is not None
-        ):  # functions keep the dictionary of names: it is emptied, not replaced
-            names.clear()
+        if before is not None:
+            names.clear()  # not replaced: functions keep the dictionary of names
             names.update(before)
     plt.close("all")
     return found
