@@ -32,6 +32,8 @@ class Recipe:
     """Side of its images, if other than the study's; its window is then all of them."""
     init: Literal["default", "he"] = "default"
     """PyTorch's initial weights; or He's, with which AlexNet starts to learn at once, at a lower rate."""
+    scale: tuple[float, float] | None = None
+    """Train on random windows of between these parts of an image's area, resized; if not, on windows of one size."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Settings:
             weight_decay=self.weight_decay,
             seed=seed,
             init=recipe.init,
+            scale=recipe.scale,
             device=self.device,
             precision=self.precision,
         )

@@ -280,7 +280,13 @@ def test_what_lies_on_two_devices_is_told():
 
 def test_images_on_a_card_stay_there_and_are_cut_to_the_bit():
     images, labels = images_and_labels()
-    for settings in ({"crop": 6, "pad": 2, "flip": True}, {"crop": (5, 7), "shuffle": False}, {"augment": False}):
+    ways = (
+        {"crop": 6, "pad": 2, "flip": True},
+        {"crop": (5, 7), "shuffle": False},
+        {"augment": False},
+        {"scale": (0.4, 1), "flip": True},
+    )
+    for settings in ways:
         for kind in (np.uint8, np.float32):
             pixels = images if kind == np.uint8 else images.astype(np.float32) / 255
             there = Loader(to_device(pixels, "gpu"), labels, 16, seed=3, **settings)

@@ -620,6 +620,7 @@ rows("minidl.data.Loader", lambda **s: loaded(**s), labels, labels=LABELS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), whole, batch_size=2, pad=1, prefetch=1, seed=3)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pair, crop=4)
 rows("minidl.data.Loader", lambda **s: loaded(**s), number, noise=0.25)
+rows("minidl.data.Loader", lambda scale: loaded(pad=0, scale=(scale, 1.0)), number, scale=0.5)
 rows("minidl.data.digits", lambda **s: md.data.digits("val", **s).images, whole, seed=3)
 rows("minidl.checkpoint.Checkpoints", lambda share: vars(Checkpoints("nowhere", share))["share"], number, share=0.5)
 rows(

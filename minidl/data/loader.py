@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Seed, array_module, device_of, is_at_hand, streams, to_device, to_numpy
+from ..backend import Array, Seed, device_of, is_at_hand, streams, to_device, to_numpy
 from ..checks import check_labels, check_unit_range, number, pair, whole_number
 from ..kernels.shapes import Pair
 from .ahead import run_ahead
+from .resized import draw_sizes
+from .windows import Plan, cut
 
 Batch = tuple[Array, np.ndarray]
-
-
-class Plan(NamedTuple):
-    """All that is random in one epoch, drawn before it starts: an entry for each image, in order of visit."""
-
-    rows: Array  # which image
-    tops: Array  # upper left corner of its window, in the padded image
-    lefts: Array
-    flips: Array  # whether to mirror it left to right
 
 
 class Loader:
@@ -50,6 +43,10 @@ class Loader:
         shifted by up to 4 pixels.
     flip : bool
         Mirror each image left to right with probability one half.
+    scale : pair of float, optional
+        Random windows have between these parts of the image's area, and sides that are to each other as 3 to 4 at
+        most; they are resized to ``crop``, bilinearly with antialiasing (torchvision's RandomResizedCrop). Without
+        augmentation the central window of ``crop`` is cut, as ever.
     noise : float, in units of pixels
         Standard deviation of Gaussian noise that is added to each pixel of augmented batches, whose pixels then leave
         [0, 1]: a network for ``robustness.certify_smoothed`` is trained so.
@@ -91,6 +88,7 @@ class Loader:
         crop: int | tuple[int, int] | None = None,
         pad: int = 0,
         flip: bool = False,
+        scale: tuple[float, float] | None = None,
         noise: float = 0.0,
         drop_last: bool = False,
         seed: Seed = 0,
@@ -104,6 +102,8 @@ class Loader:
         self.pad = pad if self.augment else 0
         self.crop = _checked_crop(crop, self.images.shape[1:3], self.pad)
         self.flip = flip
+        scale = None if scale is None else _checked_scale(scale, pad)
+        self.scale = scale if self.augment else None
         noise = number(noise, "noise", "[0, inf)", "Loader")
         self.noise = noise if self.augment else 0.0
         self.drop_last = drop_last
@@ -142,10 +142,12 @@ class Loader:
         if not self.augment:
             return Plan(rows, np.full(n, (H - h) // 2), np.full(n, (W - w) // 2), np.zeros(n, bool))
         rng = self._stream("augmentation", epoch)
-        tops = rng.integers(H + 2 * self.pad - h, size=n, endpoint=True)
-        lefts = rng.integers(W + 2 * self.pad - w, size=n, endpoint=True)
+        sizes = None if self.scale is None else draw_sizes(rng, n, (H, W), self.scale)
+        heights, widths = (h, w) if sizes is None else sizes
+        tops = rng.integers(H + 2 * self.pad - heights, size=n, endpoint=True)
+        lefts = rng.integers(W + 2 * self.pad - widths, size=n, endpoint=True)
         flips = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
-        return Plan(rows, tops, lefts, flips)
+        return Plan(rows, tops, lefts, flips, sizes)
 
     def _stream(self, purpose: str, epoch: int) -> np.random.Generator:
         """Random numbers for one purpose in one epoch, whatever ran before."""
@@ -169,11 +171,10 @@ class Loader:
         self.next_epoch = state["next_epoch"]
 
     def _batches(self, plan: Plan) -> Iterator[Batch]:
-        there = Plan(*(to_device(column, device_of(self.images)) for column in plan))
-        cut = self._windows if is_at_hand(self.images) else self._windows_at_once
+        there = plan.on(device_of(self.images))
         for i in range(len(self)):
             part = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            yield cut(Plan(*(column[part] for column in there))), self.labels[plan.rows[part]]
+            yield cut(self.images, there.part(part), self.crop, self.pad), self.labels[plan.rows[part]]
 
     def _noisy(self, batches: Iterator[Batch], epoch: int) -> Iterator[Batch]:
         """The batches with noise, drawn on the CPU in their order: the same bits wherever the images are."""
@@ -181,38 +182,6 @@ class Loader:
         for x, labels in batches:
             drawn = np.float32(self.noise) * rng.standard_normal(x.shape, dtype=np.float32)
             yield x + to_device(drawn, device_of(x)), labels
-
-    def _windows(self, part: Plan) -> np.ndarray:
-        """Cut one window from each image of a batch, as float32 in [0, 1]."""
-        (h, w), pad = self.crop, self.pad
-        H, W, C = self.images.shape[1:]
-        x = np.empty((len(part.rows), h, w, C), np.float32)
-        canvas = np.zeros((H + 2 * pad, W + 2 * pad, C), self.images.dtype)  # its border stays zero
-        for b, (row, top, left, flip) in enumerate(zip(*(column.tolist() for column in part), strict=True)):
-            image = self.images[row]  # (H, W, C)
-            if pad:
-                canvas[pad:-pad, pad:-pad] = image
-                image = canvas
-            window = image[top : top + h, left : left + w]
-            x[b] = window[:, ::-1] if flip else window
-        if self.images.dtype == np.uint8:
-            x /= 255
-        return x
-
-    def _windows_at_once(self, part: Plan) -> Array:
-        """The same, to the bit, for all images of a batch at once."""
-        xp, (H, W), (h, w) = array_module(self.images), self.images.shape[1:3], self.crop
-        down, across = xp.arange(h), xp.arange(w)
-        rows = part.tops[:, None] - self.pad + down  # (b, h), in the image; in its padding below 0 or from H on
-        columns = part.lefts[:, None] - self.pad + xp.where(part.flips[:, None], w - 1 - across, across)  # (b, w)
-        index = part.rows[:, None, None], rows.clip(0, H - 1)[:, :, None], columns.clip(0, W - 1)[:, None]
-        x = self.images[index].astype(np.float32)  # (b, h, w, C)
-        if self.images.dtype == np.uint8:
-            x /= 255
-        if self.pad:
-            inside = ((rows >= 0) & (rows < H))[:, :, None] & ((columns >= 0) & (columns < W))[:, None]
-            x *= inside[..., None]
-        return x
 
 
 def _checked_arrays(images: Array, labels: Array) -> Batch:
@@ -231,6 +200,20 @@ def _checked_arrays(images: Array, labels: Array) -> Batch:
     elif images.dtype != np.uint8:
         raise ValueError(f"Loader: images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
     return images, check_labels(to_numpy(labels), len(images), None, "Loader").copy()
+
+
+def _checked_scale(scale: tuple[float, float], pad: int) -> tuple[float, float]:
+    try:
+        smallest, largest = scale
+    except (TypeError, ValueError):
+        wanted = "two parts of the image's area are wanted, such as (0.35, 1.0)"
+        raise ValueError(f"Loader: scale is {scale!r}: {wanted}") from None
+    low, high = (number(part, "scale", "(0, 1]", "Loader") for part in (smallest, largest))
+    if low > high:
+        raise ValueError(f"Loader: scale is {scale!r}: the smaller part comes first, scale=({high}, {low})")
+    if pad:
+        raise ValueError(f"Loader: scale={scale!r} cuts windows within the image, and pad={pad} around it: choose one")
+    return low, high
 
 
 def _checked_crop(crop: int | Pair | None, size: Pair, pad: int) -> Pair:

@@ -56,6 +56,8 @@ class Run:
     proximal : Proximal, optional
     condition : float >= 1, optional
         The bound on the singular values of a low-rank network's V and H.
+    scale : two floats in (0, 1], optional
+        Training sees windows of between these parts of an image's area, resized to ``crop`` (``data.Loader``).
 
     Examples
     --------
@@ -85,6 +87,7 @@ class Run:
     mix: float = 1.0
     proximal: Proximal | None = None
     condition: float | None = None
+    scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         settle(self)

@@ -58,7 +58,7 @@ class Problem:
         """Training batches, shuffled and augmented, on the run's device."""
         images = self._on_card[0] if run.device == "gpu" else self.train.images
         settings: dict[str, Any] = {"crop": self.crop, "flip": self.flip, "drop_last": True, "seed": run.seed}
-        return Loader(images, self.train.labels, run.batch_size, **settings)
+        return Loader(images, self.train.labels, run.batch_size, scale=run.scale, **settings)
 
     def validation(self, run: Run) -> Loader:
         """All validation images, from their centres, on the run's device."""

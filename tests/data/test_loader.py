@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidl.data import Loader, digits
+from minidl.data import Loader, digits, loader
+from minidl.data.windows import cut
 
 
 def numbered(n, H=6, W=5, C=3):
@@ -248,15 +249,15 @@ def test_an_exit_in_mid_loop_is_clean():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_batches_are_ready_ahead():
+def test_batches_are_ready_ahead(monkeypatch):
     seen = []
 
-    class Watched(Loader):
-        def _windows(self, part):
-            seen.append(len(part.rows))
-            return super()._windows(part)
+    def watched(images, plan, *window):
+        seen.append(len(plan.rows))
+        return cut(images, plan, *window)
 
-    batches = iter(Watched(*numbered(20), 1, prefetch=4))
+    monkeypatch.setattr(loader, "cut", watched)
+    batches = iter(Loader(*numbered(20), 1, prefetch=4))
     next(batches)
     deadline = time.monotonic() + 5
     while len(seen) < 6 and time.monotonic() < deadline:
@@ -266,14 +267,14 @@ def test_batches_are_ready_ahead():
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_an_error_reaches_the_consumer(prefetch):
-    class Broken(Loader):
-        def _windows(self, part):
-            if 7 in part.rows:
-                raise OSError("the disk went away")
-            return super()._windows(part)
+def test_an_error_reaches_the_consumer(prefetch, monkeypatch):
+    def broken(images, plan, *window):
+        if 7 in plan.rows:
+            raise OSError("the disk went away")
+        return cut(images, plan, *window)
 
-    batches = iter(Broken(*numbered(10), 2, shuffle=False, prefetch=prefetch))
+    monkeypatch.setattr(loader, "cut", broken)
+    batches = iter(Loader(*numbered(10), 2, shuffle=False, prefetch=prefetch))
     assert [next(batches)[1].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
     with pytest.raises(OSError, match="the disk went away"):
         next(batches)

@@ -34,6 +34,7 @@ CHANGES = {
     "mix": 0.5,
     "proximal": Proximal(0.1),
     "condition": 10.0,
+    "scale": (0.35, 1.0),
 }
 
 
