@@ -4,7 +4,7 @@ Recipes are chosen so, and never on the validation images, which the figures are
 held-out images for all, is added to a table; a trial that was stopped goes on where it was.
 
     python experiments/recipes.py --model resnet18 --epochs 15 --lr 0.1 --scale 0.35 1
-    python experiments/recipes.py --model alexnet --epochs 20 --lr 0.01 --init he pruning:pruning --pruning.sparsity 0.98
+    python experiments/recipes.py --model alexnet --lr 0.01 --init he pruning:pruning --pruning.sparsity 0.98
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main(args: list[str] | None = None) -> None:
     with md.settings(precision=run.precision):
         trained = train(run, problem, folder)
         md.save(trained.model, folder / "weights.safetensors")
-        known = md.evaluate(trained.model, md.data.Loader(*problem.train, 256, crop=run.crop, shuffle=False))
+        images, labels = problem.train
+        seen = md.data.Loader(images, labels, 256, crop=run.crop, shuffle=False)
+        known = md.evaluate(trained.model, seen)
     last = trained.curve[-1]
     add(
         options.out / "trials.csv",
