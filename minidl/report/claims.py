@@ -13,6 +13,7 @@ from ..records.format import CLAIMS_TABLE
 from ..records.run import OWN
 from .beyond import BEYOND
 from .evidence import Lines, MissingError
+from .learnt import check_learnt, clean_accuracies
 from .nine import CLAIMS, Claim
 from .results import Results
 from .tables import write_csv
@@ -71,12 +72,16 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
     try:
         lines = Lines.of(results, figure)
         seeds = len(lines.seeds)
+        if name in CLAIMS:
+            check_learnt(lines, results.runs)
         parts = claim.parts(lines)
     except MissingError as missing:
         return Verdict(name, figure, claim.text, "undecided", None, None, seeds, str(missing))
     verdict, part, why = decide(lines, parts)
     note = claim.note(results, lines) if claim.note and figure == claim.figure else ""
-    reason = " ".join(filter(None, (str(part), why, note, _other_batch(claim, figure, results))))
+    reason = " ".join(
+        filter(None, (str(part), why, note, clean_accuracies(lines), _other_batch(claim, figure, results)))
+    )
     estimate = part.estimate
     return Verdict(name, figure, claim.text, verdict, estimate.effect, estimate.interval(), seeds, reason)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -80,6 +80,8 @@ class Lines:
     outcomes : {(level, seed): Outcome}
     unfinished : list of str
         The figure's runs that are not trained, or not attacked, yet.
+    names : {(level, seed): str}
+        Of the runs of a study's own figure.
     """
 
     figure: str
@@ -89,6 +91,7 @@ class Lines:
     epsilons: np.ndarray
     outcomes: Mapping[tuple[Any, int], Outcome]
     unfinished: list[str]
+    names: Mapping[tuple[Any, int], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Results, figure: str) -> Lines:
@@ -100,13 +103,14 @@ class Lines:
             raise MissingError(f"Figure {figure} is not in this study: run it, with {how}.")
         attacks = entry["attacks"].get("paired", {})
         rows = {r["run"]: r for r in results.rows if r["figure"] == figure and r["images"] == "paired"}
-        outcomes, unfinished = {}, []
+        outcomes, names, unfinished = {}, {}, []
         for run in entry["runs"]:
             found = _outcome(results, run, attacks.get(run)) if run in rows and run in results.runs else None
             if found is None:
                 unfinished.append(run)
             else:
-                outcomes[rows[run][entry["varied"]], rows[run]["seed"]] = found
+                place = rows[run][entry["varied"]], rows[run]["seed"]
+                outcomes[place], names[place] = found, run
         levels = list(dict.fromkeys(level for level, _ in outcomes))
         seeds = [s for s in sorted({seed for _, seed in outcomes}) if all((level, s) in outcomes for level in levels)]
         if not seeds:
@@ -114,7 +118,7 @@ class Lines:
         for seed in seeds:
             _check_paired(figure, seed, [outcomes[level, seed] for level in levels], outcomes[levels[0], seeds[0]])
         epsilons = outcomes[levels[0], seeds[0]].epsilons
-        return cls(figure, entry["varied"], levels, seeds, epsilons, outcomes, unfinished)
+        return cls(figure, entry["varied"], levels, seeds, epsilons, outcomes, unfinished, names)
 
     def need(self, *levels: Any) -> None:
         """MissingError unless all of these lines are there."""

@@ -242,10 +242,19 @@ def _write_plan(folder: Folder, figures: Sequence[Figure | TransferFigure], reco
             write_sealed(folder.layout.study, new)
 
 
+def _changed(old: Any, new: Any) -> bool:
+    """Whether a setting is another; within a group, what the folder does not know and nobody asks for is not."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return bool(old != new)
+    return any(_changed(old.get(name), new.get(name)) for name in {*old, *new})
+
+
 def check_same(found: dict[str, Any], settings: dict[str, Any], folder: Folder) -> None:
     """Raise a ValueError unless a folder's settings are these, or these with less of what can be added."""
     # a setting that the folder does not know is younger than it, and its default means what was done then
-    names = [name for name in settings if name not in EXTENDABLE and found.get(name, settings[name]) != settings[name]]
+    names = [
+        name for name in settings if name not in EXTENDABLE and name in found and _changed(found[name], settings[name])
+    ]
     if names:
         changes = "; ".join(f"{name} was {found.get(name)}, now {settings[name]}" for name in names)
         raise ValueError(

@@ -50,3 +50,11 @@ def test_a_plan_that_another_process_has_extended_is_not_cut_down(tmp_path, monk
     with pytest.raises(ValueError, match=r"figures \['13b'\] too.*once more"):
         run_study(FIGURES, Place(tmp_path, progress=False), RECORD)
     assert (tmp_path / "study.json").read_bytes() == before
+
+
+def test_a_setting_within_a_group_may_be_younger_than_the_folder(tmp_path):
+    folder, old = study.Folder(tmp_path), {"fc5": {"epochs": 20, "lr": 0.1}}
+    study.check_same(old, {"fc5": {"epochs": 20, "lr": 0.1, "scale": None}}, folder)
+    for other in ({"epochs": 20, "lr": 0.1, "scale": [0.35, 1.0]}, {"epochs": 21, "lr": 0.1}, {"epochs": 20}, None):
+        with pytest.raises(ValueError, match="holds the results of other settings .fc5 was"):
+            study.check_same(old, {"fc5": other}, folder)

@@ -1,0 +1,41 @@
+"""Whether networks know their images at all: no claim is read off one that does not, as its curve is flat by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .evidence import Lines, MissingError
+from .lines import LABELS
+
+LEARNT = 0.75  # of the reference; on Imagenette an AlexNet that has hardly begun to learn has half of it
+# Clean accuracy of a dense network by a plain recipe: PyTorch's on Imagenette at 64 pixels, ours on the digits
+REFERENCE = {
+    ("imagenette", "resnet18"): 0.786,
+    ("imagenette", "alexnet"): 0.707,
+    ("imagenette", "fc5"): 0.536,
+    ("digits", "resnet18"): 0.99,
+    ("digits", "alexnet"): 0.95,
+    ("digits", "fc5"): 0.97,
+}
+
+
+def check_learnt(lines: Lines, runs: dict[str, Any]) -> None:
+    """MissingError, with their names, where networks that a claim rests on have not learnt."""
+    for (level, seed), outcome in lines.outcomes.items():
+        if seed not in lines.seeds:
+            continue
+        name, clean = lines.names.get((level, seed), ""), float(outcome.right[0].mean())
+        run = runs.get(name, {}).get("run", {})
+        reference = REFERENCE.get((run.get("data"), run.get("model")), 0.0)
+        if clean < LEARNT * reference:
+            raise MissingError(
+                f"Not decided: network {name} has not learnt. Of the images as they are it has {clean:.1%} right, less "
+                f"than {LEARNT:.0%} of the {reference:.1%} that a dense one reaches by a plain recipe: use another."
+            )
+
+
+def clean_accuracies(lines: Lines) -> str:
+    """What a verdict rests on, as a sentence: of each line the mean over seeds."""
+    named = LABELS.get(lines.varied, str)
+    told = ", ".join(f"{named(level)}: {lines.accuracy(level)[0]:.1%}" for level in lines.levels)
+    return f"Clean accuracy: {told}."
