@@ -179,6 +179,17 @@ class Affine(Step):
         flat = self.kind is Linear and self.constant.ndim == 2
         return np.ascontiguousarray(self.layer.weight.data.T) if flat else None
 
+    @functools.cached_property
+    def matrix32(self) -> Values:
+        assert self.matrix is not None
+        return self.matrix.astype(np.float32)
+
+    @functools.cached_property
+    def sizes(self) -> Values:
+        """(out,): the sum of the sizes of the matrix's rows."""
+        assert self.matrix is not None
+        return np.abs(self.matrix).sum(axis=1)
+
     def carries(self, losses: list[Loss]) -> Loss:
         with no_grad():
             return self.spread(Tensor(losses[0])).data if isinstance(losses[0], np.ndarray) else losses[0]

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...nn import Conv2d
+from .last import LastProduct
 from .steps import Affine, Curved, Moved, Step, Values
 from .windows import Rows, through_convolution, units
 
 if TYPE_CHECKING:
     from .enclosure import Enclosure
 
+WORTH = 1 << 20  # weights from which on a product in float32 is worth what its rounding is charged with
 Taken = dict[int, Values]
 NONE: Mapping[int, Values] = MappingProxyType({})
 
@@ -41,6 +43,7 @@ class Way:
             k: np.flatnonzero(~lines.vanish()[i]) for k, lines in known.lines.items() if k in self.program.narrow
         }
         self._cut: dict[tuple[int, bool], Values] = {}
+        self._last: dict[tuple[int, bool], LastProduct] = {}
         self._lines: dict[int, tuple[Values, ...]] = {}
 
     def least(self, rows: Values, slopes: Mapping[int, Values] = NONE, taken: Taken | None = None) -> np.ndarray:
@@ -75,6 +78,8 @@ class Way:
             if j not in waiting:
                 continue
             step, rows = steps[j], waiting.pop(j)
+            if taken is None and not waiting and (least := self._at_pixels(step, j, rows)) is not None:
+                return least + beside - (self._cost(j, rows) if j in self.program.charged or j == start else 0.0)
             if taken is not None:
                 taken[j] = self._in_full(rows, j)
             if isinstance(step, Curved):
@@ -117,6 +122,20 @@ class Way:
             cut = step.matrix if out is None else step.matrix[out] if into is None else step.matrix[np.ix_(out, into)]
             self._cut[j, out is None] = cut[:, into] if out is None and into is not None else cut
         return [Rows(rows @ self._cut[j, out is None])], rows @ (constant if out is None else constant[out])
+
+    def _at_pixels(self, step: Step, j: int, rows: Rows) -> np.ndarray | None:
+        """(R,): below combinations of value j, where a fully-connected layer makes it of the pixels of a box."""
+        if not isinstance(step, Affine) or step.matrix is None or step.sources != (self.program.first,):
+            return None
+        if step.matrix.size < WORTH or self.known.region.ball is not None:
+            return None
+        constant = step.constant[0]
+        out = slice(None) if rows.a.shape[1] == len(constant) else self._on[self.program.narrow_from[j]]
+        if (j, isinstance(out, slice)) not in self._last:
+            centre, radius = (part[self.i].ravel() for part in (self.known.region.centre, self.known.region.radius))
+            self._last[j, isinstance(out, slice)] = LastProduct(step, out, centre, radius)
+        least = self._last[j, isinstance(out, slice)].least(rows.a)
+        return None if least is None else least + rows.a @ constant[out]
 
     def _bend(self, step: Curved, k: int, rows: Rows, slope: Values | None) -> tuple[list[Rows], Any]:
         """Through an activation: positive coefficients take the line below it, negative ones the line above.

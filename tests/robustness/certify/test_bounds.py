@@ -10,6 +10,7 @@ from minidl import nn
 from minidl import robustness as R
 from minidl.functional.lines import relu_lines
 from minidl.nn import activation
+from minidl.robustness.certify import way
 
 from .exact import least_margin, margins, nearby, perceptron
 from .networks import IMAGES, networks
@@ -206,3 +207,40 @@ def test_bounds_of_float64_are_moved_outward_by_more_than_their_rounding():
     image = np.array([1 / 3, 1 / 3, 1e-12, 0]).reshape(1, 2, 2, 1)
     bounds = R.linear_bounds(model, image, 0, labels=np.array([0]))
     assert bounds.lower.item() < 0 < bounds.upper.item()  # 1e-12 is less than products of 10^8 are known to
+
+
+def test_the_last_product_in_float32_is_never_above_that_in_float64(monkeypatch):
+    rng = np.random.default_rng(0)
+    layers = [
+        nn.Normalize((0.5, 0.4, 0.3), (0.2, 0.3, 0.2)),
+        nn.Flatten(),
+        nn.Linear(3 * 16 * 16, 60),
+        nn.ReLU(),
+        nn.Linear(60, 50),
+        nn.ReLU(),
+    ]
+    model = nn.Sequential(*layers, nn.Linear(50, 10)).eval()
+    images, labels = rng.random((6, 16, 16, 3)).astype(np.float32), rng.integers(0, 10, 6)
+    for epsilon in (0, 1e-6, 0.5 / 255, 4 / 255):
+        monkeypatch.setattr(way, "WORTH", 1 << 20)
+        exact = R.linear_bounds(model, images, epsilon, labels=labels)
+        monkeypatch.setattr(way, "WORTH", 1)
+        charged = R.linear_bounds(model, images, epsilon, labels=labels)
+        lost = exact.lower - charged.lower
+        assert (lost >= -1e-12).all()
+        assert lost.max() <= 1e-3 * (exact.upper - exact.lower).max() + 1e-9
+        assert (charged.upper >= exact.upper - 1e-12).all()
+        assert epsilon < 1e-3 or lost.max() > 0  # it was taken
+
+
+@pytest.mark.parametrize("size", [1e25, 1e-45])
+def test_a_product_that_float32_cannot_hold_is_bounded_all_the_same(monkeypatch, size):
+    monkeypatch.setattr(way, "WORTH", 1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval().astype(np.float64)
+    model[1].weight.data *= size
+    images = np.random.default_rng(0).random((2, 2, 2, 3))
+    for corner in (-0.1, 0.1):
+        bounds = R.linear_bounds(model, images, 0.1, labels=np.zeros(2, int))
+        margins = model(md.Tensor((images + corner).clip(0, 1))).data
+        assert (bounds.lower <= margins[:, :1] - margins[:, 1:] + 1e-9 * max(1, size)).all()
+        assert np.isfinite(bounds.lower).all()
