@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -99,15 +98,52 @@ def test_a_change_of_a_lesson_is_noticed(tmp_path):
     assert _module("build").drift(changed) is None
 
 
-def test_a_term_of_the_glossary_is_introduced_by_its_lesson_and_used_by_no_earlier_one():
-    rows = re.findall(r"^\| (.+?) \| \[\d+\]\((\w+)\.ipynb\) \|", _text(FOLDER / "glossary.md"), re.MULTILINE)
-    assert len(rows) > 20
-    for term, stem in rows:
-        assert f"**{term}**".lower() in _prose(FOLDER / f"{stem}.py"), f"{stem} does not introduce {term}"
-        for lesson in LESSONS:
-            if lesson.stem < stem:
-                early = re.search(rf"\b{re.escape(term.lower())}", _prose(lesson))
-                assert not early, f"{lesson.stem} uses {term}, which {stem} introduces"
+def test_the_glossary_is_what_the_lessons_say_and_no_term_is_used_before_its_lesson():
+    glossary = _module("glossary")
+    terms = glossary.terms(LESSONS)
+    assert _text(glossary.PAGE) == glossary.page(LESSONS), "run python docs/notebooks/build.py --glossary"
+    assert glossary.used_too_early(terms, LESSONS) == []
+    assert len({term.name.lower() for term in terms}) == len(terms) > 80, "a term is introduced twice"
+    assert {term.lesson for term in terms} == set(LESSONS), "a lesson without a new term"
+    for term in terms:
+        assert 20 < len(term.says) < 400, term
+        assert "|" not in term.says.replace("$|", "")  # which would end the table's cell
+
+
+def test_a_term_that_is_used_too_early_is_noticed(tmp_path):
+    glossary, head = _module("glossary"), "# %% [markdown]\n# # A title on masks\n"
+    first, second = tmp_path / "00_a.py", tmp_path / "01_b.py"
+    second.write_text(
+        head + "# %% [markdown]\n# **1. Masks.** A **mask**\n# is a hat: it\n# hides.\n", encoding="utf-8"
+    )
+    for says, early in (
+        ("Hats.", 0),
+        ("Two masks.", 1),
+        ("`mask` in code.", 0),
+        ("**Next:** masks", 0),
+        ("*A mask*", 1),
+    ):
+        first.write_text(f"{head}# %% [markdown]\n# {says}\n# %%\nmask = 1\n", encoding="utf-8")
+        terms = glossary.terms([first, second])
+        assert terms == [("mask", "A mask is a hat: it hides.", second)]
+        assert len(glossary.used_too_early(terms, [first, second])) == early
+
+
+@needs_jupytext
+def test_a_readers_time_grows_with_words_code_and_exercises(tmp_path):
+    build, lesson = _module("build"), tmp_path / "00_a.py"
+
+    def minutes(words=0, lines=0, exercises=0):
+        text = "# %% [markdown]\n# # Title\n#" + " word" * words + "\n"
+        text += "# %% [markdown]\n" + "".join(f"# **{i}. Do.**\n" for i in range(exercises))
+        hidden = "".join(f'# %% tags=["{tag}"]\n' + "x = 1\n" * 900 for tag in ("hide-input", "solution"))
+        lesson.write_text(text + "# %%\n" + "x = 1\n" * lines + hidden, encoding="utf-8")
+        return build.minutes(lesson)
+
+    assert minutes(words=1500) == 10
+    assert minutes(words=1500, lines=300) == 30
+    assert minutes(words=1500, lines=300, exercises=3) == 60
+    assert "*About 60 minutes" in build.timed(lesson).cells[0].source
 
 
 def test_the_notebooks_stay_small():
@@ -117,7 +153,11 @@ def test_the_notebooks_stay_small():
 def _module(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(FOLDER))  # they import each other
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
     return module
 
 
@@ -140,12 +180,3 @@ def _follow(lesson):
 
 def _text(path):
     return path.read_text(encoding="utf-8")
-
-
-def _prose(lesson):
-    """What its markdown cells say, in small letters, each run of blanks one."""
-    cells = _text(lesson).split("# %%")
-    lines = [
-        line.removeprefix("#") for cell in cells if cell.startswith(" [markdown]") for line in cell.splitlines()[1:]
-    ]
-    return " ".join(" ".join(lines).split()).lower()

@@ -23,13 +23,13 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## The formula
 #
-# A neuron takes numbers $x_1, \dots, x_n$, multiplies each by a weight, adds a bias, and hands
-# the sum to an
-# **activation function** $\psi$:
+# A **neuron** is a function of $n$ numbers that multiplies each by a weight, adds up, and bends the
+# sum. The **bias** $b$ of a neuron is one more number that it adds to the sum. The **activation
+# function** $\psi$ of a neuron is what it bends the sum with.
 #
 # $$O = \psi\Big(\sum_{i=1}^n w_i x_i + b\Big)$$
 #
-# The code is the formula:
+# The code is the formula. Guess its value: the sum is .5 - 2 + 1.5 + .2.
 
 
 # %%
@@ -72,7 +72,9 @@ plt.show()
 # %% [markdown]
 # ## Activation functions
 #
-# Four common choices (figure 2), and below each its **slope**, which learning will need:
+# The **sigmoid** makes a number between 0 and 1 of any, so that it can be read as a probability.
+# **ReLU** (*rectified linear unit*) lets positive numbers through and makes 0 of the others. Four
+# common choices (figure 2), and below each its slope, which learning will need:
 #
 # | | $\psi(x)$ | slope |
 # | --- | --- | --- |
@@ -123,9 +125,11 @@ np.abs(psi * (1 - psi) - quotient).max()
 # With two inputs we can draw a neuron's whole output. It is constant along straight lines, at
 # right angles to $w$:
 #
-# * the **direction** of $w$ says which way it rises,
-# * the **length** of $w$ says how steeply,
-# * the **bias** shifts the line where it is one half.
+# * the *direction* of $w$ says which way it rises,
+# * the *length* of $w$ says how steeply,
+# * the *bias* shifts the line where it is one half.
+#
+# Guess for each of the four pictures below, by its title, where the black line goes.
 
 # %%
 grid = np.linspace(-3, 3, 200)
@@ -154,10 +158,10 @@ plt.show()
 # ## A neuron that looks at images
 #
 # minidl brings 1797 handwritten digits along, of 8 x 8 pixels each. They come in two parts: 1437
-# are there to learn from, called `"train"`. The other 360 are called `"val"`, for *validation*,
-# and nothing is chosen with their help: they tell how well digits are read that nobody has seen
-# before. Each part is an array of images, `(number, height, width, colours)` with one colour, and
-# an array of labels, the digits that they show:
+# are there to learn from, called `"train"`. The other 360 are called `"val"`. **Validation** images
+# are those with whose help nothing is chosen, so that they tell how well a network reads what it
+# has never seen. The **label** of an image says what it really shows, here a digit. Each part is an
+# array of images, `(number, height, width, colours)` with one colour, and an array of labels:
 
 # %%
 images, labels = md.data.digits("train")
@@ -191,8 +195,9 @@ for (title, picture), ax in zip(pictures.items(), axes):
 plt.show()
 
 # %% [markdown]
-# Where the weights are red, ink speaks for a one; where they are blue, for a zero. Guess: on how
-# many of the zeros and ones that played no part in choosing them is it right?
+# Where the weights are red, ink speaks for a one; where they are blue, for a zero. **Accuracy** is
+# the part of the images on which an answer is right. Guess it for the zeros and ones that played no
+# part in choosing the weights:
 
 # %%
 chosen = val_labels <= 1
@@ -210,14 +215,17 @@ assert 0.04 < 0.96 ** chosen.sum() < 0.06
 #
 # ## Why the activation must not be linear
 #
-# Take two layers of neurons without activation: $W_2^T (W_1^T x + b_1) + b_2$. That is
-# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one.
+# Take several neurons without activation that read the same $x$, the weights of each in a column of
+# $W_1$, and others that read what these give: $W_2^T (W_1^T x + b_1) + b_2$. This is
+# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$, as if there were only the second ones, with other weights. A
+# **layer** is a row of neurons that read the same numbers. Whatever layers you stack, it stays one.
 #
 # With ReLU in between, is it more than one layer? To compare it with *this* layer would say
 # little, since another one may fit better. So look for the best of all: the weights and bias whose
 # outputs are nearest to the network's on a thousand inputs. (That is a problem of least squares,
 # which `np.linalg.lstsq` solves; a column of ones beside the inputs stands for the bias.) If any
-# single layer gave the same outputs, this one would, and miss nothing.
+# single layer gave the same outputs, this one would, and miss nothing. Guess which of the five
+# numbers are 0:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -251,16 +259,16 @@ assert missed_by_one_layer(with_relu(b1 - 100)) < 1e-12
 assert missed_by_one_layer(with_relu(b1 + 100)) < 1e-10
 
 # %% [markdown]
-# The last two lines are the control. With a bias of -100 no neuron ever answers, with +100 each of
-# them always does, and ReLU is there in name only: a straight line again. It is the *bend* that
-# does it, where some inputs lie on one side of it and some on the other.
+# All but the third, up to rounding. The last two lines are the control. With a bias of -100 no
+# neuron ever answers, with +100 each of them always does, and ReLU is there in name only: a
+# straight line again. It is the *bend* that does it, where some inputs lie on one side of it and
+# some on the other.
 
 # %% [markdown]
 # ## Exercises
 #
 # **1. And.** Choose weights and a bias so that a sigmoid neuron says *yes* (more than 0.9) when
-# both inputs are 1, and
-# *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
+# both inputs are 1, and *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
 
 # %%
 corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])

@@ -28,7 +28,8 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # ## Seeing it
 #
 # Take a deep perceptron: twenty hidden layers of 64 neurons. One batch of digits forward, one
-# backward, and then look at how large $dL/dW$ is in each layer.
+# backward, and then look at how large $dL/dW$ is in each layer. Guess how many times smaller it is
+# in the first layer than in the last.
 
 # %%
 DEPTH, WIDTH = 20, 64
@@ -71,7 +72,8 @@ assert sizes["tanh"][0] / sizes["tanh"][-1] < 1e-2
 
 # %% [markdown]
 # The axis is logarithmic: with sigmoids the first layer's gradient is more than fifteen
-# orders of magnitude below the last one's. Gradient descent will never move it.
+# orders of magnitude below the last one's. Gradient descent will never move it. A **vanishing
+# gradient** is one that shrinks from layer to layer on its way back, until nothing is left.
 #
 # ## Why
 #
@@ -81,13 +83,13 @@ assert sizes["tanh"][0] / sizes["tanh"][-1] < 1e-2
 # $$\frac{dL}{dz_i} = W_{i+1} \Big(\psi'(s_{i+1}) \odot \frac{dL}{dz_{i+1}}\Big), \qquad
 # z_{i+1} = \psi(s_{i+1}), \quad s_{i+1} = W_{i+1}^T z_i + b_{i+1}$$
 #
-# (The report speaks of a gradient shared among many weights; the product is the usual
-# explanation.) The slope of the sigmoid is at most 1/4. And the initial weights shrink a vector as
-# well: a layer of $n$ inputs starts from random numbers between $-1/\sqrt n$ and $1/\sqrt n$, all
-# equally likely, whose mean square is $1/(3n)$. A sum of $n$ products with them has a mean square
-# of a third, a size of $\sqrt{1/3} = 0.58$, of what comes in. Measure the factor of each layer. (A
-# layer's output is not a single number, so `backward` is told with which gradient to begin:
-# `y.backward(dy)`.)
+# ($\odot$ multiplies number by number. The report speaks of a gradient shared among many weights;
+# the product is the usual explanation.) The slope of the sigmoid is at most 1/4. And the initial
+# weights shrink a vector as well: a layer of $n$ inputs starts from random numbers between
+# $-1/\sqrt n$ and $1/\sqrt n$, all equally likely, whose mean square is $1/(3n)$. A sum of $n$
+# products with them has a mean square of a third, a size of $\sqrt{1/3} = 0.58$, of what comes in.
+# Guess the product of the two factors, and measure it. (A layer's output is not a single number, so
+# `backward` is told with which gradient to begin: `y.backward(dy)`.)
 
 # %%
 x = md.Tensor(train.images[:256])
@@ -145,7 +147,7 @@ left = spread(deep(nn.Sigmoid, 12))
 print("layers 1, 4, 8, 12:", *(f"{left[i - 1]:.0e}" for i in (1, 4, 8, 12)))
 
 # %% [markdown]
-# And the cure:
+# And the cure. Guess the accuracy of twelve layers, and of one:
 
 
 # %%
@@ -195,8 +197,9 @@ assert cures["one layer"] > 0.85
 # * so a layer multiplies the mean square by $n v / 2$, and backward it is the same;
 # * that is 1 for $v = 2 / n$.
 #
-# This is He's initialisation, a standard deviation of $\sqrt{2 / n}$ (He et al. 2015). The start
-# between $\pm 1/\sqrt n$ has $v = 1/(3n)$, and each layer keeps a sixth.
+# **He's start** draws the weights of a layer of $n$ inputs with mean 0 and a standard deviation of
+# $\sqrt{2 / n}$ (He et al. 2015). The start between $\pm 1/\sqrt n$ has $v = 1/(3n)$, and each
+# layer keeps a sixth. Guess the first layer's gradient over that of layer 20, from He's start:
 
 
 # %%
@@ -237,16 +240,17 @@ assert 20 < first_over_20["ReLU, batch norm"] < 60
 # ## Batch normalisation
 #
 # The two lowest lines of the legend start from the same weights as the first and the third. What
-# changed is a layer between each linear layer and its activation, which gives each neuron mean 0
-# and deviation 1 over the batch, and then a scale $\gamma$ and shift $\beta$ that are learned
-# (Ioffe and Szegedy 2015):
+# changed is a layer between each linear layer and its activation. **Batch normalisation** gives
+# each neuron mean 0 and deviation 1 over the batch, and then a scale $\gamma$ and a shift $\beta$
+# that are learned (Ioffe and Szegedy 2015):
 #
 # $$\hat x = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \varepsilon}},
 # \qquad y = \gamma \hat x + \beta$$
 #
 # However small a layer makes the differences between images, the next normalisation stretches them
 # to 1 again. So forward nothing is lost. What goes into the activations of a deep ReLU network,
-# less each neuron's mean over the images, layer by layer, with and without:
+# less each neuron's mean over the images, layer by layer, with and without. Guess the deviation in
+# layer 20, plain:
 
 
 # %%
@@ -332,8 +336,8 @@ assert (
 #
 # ## Dropout
 #
-# The report names dropout beside batch normalisation. While training, it sets each value to zero
-# with probability $p$, and divides the others by $1 - p$, so that the mean stays:
+# The report names it beside batch normalisation. **Dropout** sets each value to zero with
+# probability $p$ while training, and divides the others by $1 - p$, so that the mean stays:
 
 # %%
 x = np.ones((12, 30), np.float32)
@@ -352,16 +356,15 @@ plt.show()
 
 # %% [markdown]
 # Values that are doubled with probability 1/2, and 0 otherwise, have twice the mean square. Twenty
-# times over, that makes gradients *longer*, as He's start does (here by a factor of several
-# hundred):
+# times over, that makes gradients *longer*, as He's start does. Guess by how much:
 
 # %%
 longer = gradient_sizes(deep(nn.ReLU, dropout=0.5))[0] / sizes["ReLU"][0]
 print(f"layer 1's gradient, with dropout over without: {longer:.0f}")
 
 # %% [markdown]
-# But that is not what it is for. Its matter is **overfitting**, where a network learns its few
-# examples by heart. A wide network with only 150 digits to learn from, eight runs with dropout
+# But that is not what it is for. **Overfitting** is to learn the examples by heart, and little that
+# holds for others. A wide network with only 150 digits to learn from, eight runs with dropout
 # and eight without. Guess which reads unseen digits better:
 
 
@@ -439,9 +442,9 @@ print(len(list(nn.Sequential(Twice(), nn.ReLU()).parameters())), "parameters: we
 # %% [markdown]
 # ## Exercises
 #
-# **1. A bound.** How large can the factor of one sigmoid layer with weights $W$ be at most? Hint:
-# the spectral norm $\lVert W \rVert$, which is `np.linalg.norm(W, ord=2)`, says how much $W$ can
-# stretch a vector. Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
+# **1. A bound.** The **spectral norm** $\lVert W \rVert$ of a matrix (`np.linalg.norm(W, ord=2)`)
+# is the most by which it stretches a vector. How large can the factor of one sigmoid layer with
+# weights $W$ be at most? Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
 
 # %%
 # your bound
@@ -454,9 +457,9 @@ assert bound < 1e-5
 
 # %% [markdown]
 # **2. Shortcuts.** ResNets let each block *add* something to its input, $x + f(x)$, so that one
-# factor of the product is the identity. Build sigmoid blocks
-# $x + \sigma(\text{linear}(x)) - \tfrac12$, twenty of them, and compare the first layer's
-# gradient with that of the plain network.
+# factor of the product is the identity. Build sigmoid blocks $x +
+# \operatorname{sigmoid}(\text{linear}(x)) - \tfrac12$, twenty of them, and compare the first
+# layer's gradient with that of the plain network.
 
 # %%
 # your network

@@ -28,11 +28,11 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## An image is numbers
 #
-# An image has a horizontal size $H$, a vertical size $V$ and a depth $D$ (the report's letters):
-# one channel for grey, three for red, green and blue. Arrays have the rows first: `(height, width,
-# channels)`, which code writes `(H, W, C)`, and there `H` is the *height*. Engines add an axis for
-# the batch in front. This photograph of Grace Hopper (US Navy,
-# public domain) comes with Matplotlib:
+# An image has a horizontal size $H$, a vertical size $V$ and a depth $D$ (the report's letters).
+# **Channels** are the numbers that an image has at each place: one for grey, and three for red,
+# green and blue. Arrays have the rows first: `(height, width, channels)`, which code writes `(H, W,
+# C)`, and there `H` is the *height*. Engines add an axis for the batch in front. This photograph of
+# Grace Hopper (US Navy, public domain) comes with Matplotlib:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -40,9 +40,9 @@ with get_sample_data("grace_hopper.jpg") as file:
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="constrained")
 axes[0].imshow(photo)
 axes[0].set_title(f"{photo.shape}", fontsize=10)
-for c, (ax, name) in enumerate(zip(axes[1:], ("red", "green", "blue"))):
-    ax.imshow(photo[:, :, c], cmap="gray", vmin=0, vmax=1)
-    ax.set_title(f"channel {c}: {name}", fontsize=10)
+for i, (ax, name) in enumerate(zip(axes[1:], ("red", "green", "blue"))):
+    ax.imshow(photo[:, :, i], cmap="gray", vmin=0, vmax=1)
+    ax.set_title(f"channel {i}: {name}", fontsize=10)
 for ax in axes:
     ax.axis("off")
 plt.show()
@@ -50,9 +50,12 @@ plt.show()
 # %% [markdown]
 # ## A kernel slides over it
 #
-# A **kernel** is a small array of weights. Lay it on a part of the image, multiply each pixel by
-# the weight above it, and add up: one pixel of the result. Then move on by the **stride** and do
-# it again. The report's figure 4: a 3 x 3 kernel on a 5 x 5 image, with stride 2:
+# A **kernel** is a small array of weights that is laid on one part of an image after the other.
+# There, multiply each pixel by the weight above it, and add up: one pixel of the result. The
+# **stride** is by how many pixels a kernel moves on from one part to the next. A **convolution** is
+# a layer of neurons that see one part of the image each, all with the same weights, the kernel. The
+# report's figure 4: a 3 x 3 kernel on a 5 x 5 image, with stride 2. Guess the four numbers of the
+# result:
 
 # %%
 image = np.array(
@@ -133,7 +136,8 @@ assert np.array_equal(ours, plain_sums)
 # $$H \leftarrow \Big\lfloor \frac{H - k}{s} \Big\rfloor + 1, \qquad
 # V \leftarrow \Big\lfloor \frac{V - k}{s} \Big\rfloor + 1, \qquad D \leftarrow N$$
 #
-# Try all sizes up to 12, kernels up to 5 and strides up to 4:
+# Guess what a 3 x 3 kernel with stride 2 makes of 12 x 12 pixels. Then try all sizes up to 12,
+# kernels up to 5 and strides up to 4:
 
 # %%
 tried = 0
@@ -143,12 +147,12 @@ for H in range(5, 13):
             shape = F.conv2d(np.zeros((1, H, H + 1, 2)), np.zeros((7, k, k, 2)), stride=s).shape
             assert shape == (1, (H - k) // s + 1, (H + 1 - k) // s + 1, 7)
             tried += 1
-print(tried, "cases agree with the formula")
+print(tried, "cases agree with the formula; of 12 x 12 it makes", (12 - 3) // 2 + 1, "squared")
 
 # %% [markdown]
-# A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels,
-# stride 1 and padding 1 the result is as large as the image. With $p$ zeros on each side, put
-# $H + 2p$ for $H$ into the formula, and $V + 2p$ for $V$. `padding=` says how many:
+# **Padding** is a border of zeros around the image, which keeps it from shrinking: with 3 x 3
+# kernels, stride 1 and padding 1 the result is as large as the image. With padding $P$, put $H +
+# 2P$ for $H$ into the formula, and $V + 2P$ for $V$. `padding=` says how many:
 
 # %%
 padded = F.conv2d(x, weight, padding=1).data[0, :, :, 0]  # (5, 5), as the image
@@ -161,7 +165,8 @@ assert np.array_equal(padded, by_hand)
 # %% [markdown]
 # ## Kernels that see something
 #
-# On the grey photograph, 3 x 3 kernels made by hand:
+# On the grey photograph, 3 x 3 kernels made by hand. Guess which of the two last finds her
+# shoulders, and which the edges of her collar that stand upright:
 
 # %%
 grey = photo.mean(axis=2)
@@ -188,14 +193,13 @@ plt.show()
 
 # %% [markdown]
 # An edge kernel answers where brightness changes from left to right, or from top to bottom, and
-# gives 0 (grey) where nothing changes. A convolutional network *learns* its kernels. Lesson 7 shows
-# some.
+# gives 0 (grey) where nothing changes. A network *learns* its kernels. Lesson 7 shows some.
 #
 # ## Many kernels make many channels
 #
 # Each of $N$ kernels makes an image of its own, and these are the channels of the result (figure
 # 5). On an image with $C$ channels each kernel has a layer of weights for each of them and sums
-# over all. A layer's weights are $N \times k \times k \times C$:
+# over all. A layer's weights are $N \times k \times k \times C$. Guess the shape of the result:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -237,7 +241,8 @@ assert redness[60:80, 70:90].mean() > 0.1  # her face
 # %% [markdown]
 # ## Why not a fully-connected layer?
 #
-# **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size:
+# **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size. Guess how many
+# times fewer:
 
 # %%
 print(f"convolution, 8 kernels of 3 x 3 x 3: {8 * 3 * 3 * 3:,} weights")
@@ -246,7 +251,7 @@ print(f"fully connected: {160 * 160 * 3 * 160 * 160 * 8:,} weights")
 # %% [markdown]
 # **The same everywhere.** Move the image, and the result moves with it, since every place sees
 # the same kernel. A pattern that was learned in one corner is known in all of them. Ten pixels to
-# the right:
+# the right; guess what changes, away from the border:
 
 # %%
 edge = handmade["vertical edges"][None, :, :, None].astype(np.float32)
@@ -265,7 +270,7 @@ assert np.abs(y - y_moved)[:, :, 12:-12].max() > 1
 # The loops are the clearest form, and useless for training. minidl has the same sums vectorised
 # (`portable`), and compiled for the processor's vector units (`cpu`; see [how the kernels
 # work](../kernels.md)). A computer does other things beside, so a single time says little: the
-# median of five.
+# median of five. Guess how many times faster the compiled ones are:
 
 # %%
 x = rng.random((1, 16, 16, 8), dtype=np.float32)
@@ -300,7 +305,8 @@ for result in results.values():
 # As $x'$ grows, $x - x'$ falls: the kernel is read backwards. Neural networks leave the flip out.
 # As kernels are learned, it makes no difference: they are learned flipped. To see which of the two
 # `convolve` does takes a kernel that differs from its own mirror image, such as that of the
-# vertical edges. (That of figure 4 is its own, and could not tell.)
+# vertical edges. (That of figure 4 is its own, and could not tell.) Guess with which of the two
+# kernels equation (12) is `convolve`:
 
 
 # %%

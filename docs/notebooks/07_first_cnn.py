@@ -25,8 +25,8 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Pooling
 #
-# **Max-pooling** keeps the largest value of each window and forgets where in the window it was.
-# The report's figure 7, windows of 2 x 2 with stride 2:
+# **Max-pooling** keeps the largest value of each window and forgets where in the window it was. The
+# report's figure 7, windows of 2 x 2 with stride 2. Guess the four numbers from the picture below:
 
 # %%
 x = np.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]], np.float32)
@@ -55,6 +55,7 @@ print("place of the largest in each window:", where.ravel())
 
 # %% [markdown]
 # Backward, a window's whole gradient goes to the value that won: only that one made a difference.
+# Guess where the four ones stand:
 
 # %%
 image = md.Tensor(x[None, :, :, None], requires_grad=True)
@@ -70,7 +71,8 @@ image.grad[0, :, :, 0]
 # ## The network
 #
 # Convolutions, ReLU, pooling, again, then flatten and one fully-connected layer: the report's
-# figure 6, for our digits of 8 x 8 pixels.
+# figure 6, for our digits of 8 x 8 pixels. A **convolutional network** is a network whose first
+# layers are convolutions. Guess which of its three layers of weights has the most multiplications:
 
 
 # %%
@@ -93,15 +95,15 @@ model = cnn()
 md.summary(model, (8, 8, 1))
 
 # %% [markdown]
-# Read it from top to
-# bottom: fewer and fewer pixels, more and more channels.
+# Read it from top to bottom: fewer and fewer pixels, more and more channels.
 #
 # ## Training
 #
 # Eighteen epochs of 1437 digits. With `pad=1` the loader puts a border of one white pixel around
 # each digit and cuts an 8 x 8 image from a random place of it. So each digit comes in nine
-# positions, one of which is the middle. The other 360 digits say how well it reads what it has not
-# seen.
+# positions, one of which is the middle. (To train on images that were changed so is called
+# *augmentation*, and `augment=False` switches it off.) The other 360 digits say how well it reads
+# what it has not seen. Guess how many of them:
 
 
 # %%
@@ -156,7 +158,8 @@ plt.show()
 # %% [markdown]
 # ## A look inside
 #
-# The sixteen kernels of the first layer, as it has learned them:
+# The sixteen kernels of the first layer, as it has learned them. Guess which of lesson 6's you meet
+# again:
 
 # %%
 md.plot.kernels(model[1].weight)

@@ -53,7 +53,7 @@ def accuracy(model):
 # ## Most weights are small
 #
 # The report's perceptron FC5, trained on the digits: 1.5 million weights for 1437 images of 64
-# pixels.
+# pixels. Guess what the histograms of its five layers look like:
 
 
 # %%
@@ -74,12 +74,14 @@ plt.show()
 print(f"accuracy {accuracy(dense):.1%}")
 
 # %% [markdown]
-# **Magnitude pruning** takes the simplest view of which weights are needed: the large ones. A
-# network's **sparsity** is the part of its weights that are zero.
+# To *prune* is to set weights to zero and leave them there. **Magnitude pruning** prunes the
+# weights that are smallest in size. A network's **sparsity** is the part of its weights that are
+# zero.
 #
 # ## All at once
 #
-# Cut the smallest weights of each layer, in one go and without any further training:
+# Cut the smallest weights of each layer, in one go and without any further training. Guess at which
+# sparsity it begins to hurt:
 
 
 # %%
@@ -111,10 +113,13 @@ assert at_once[-1] < 0.6
 # ## Step by step
 #
 # So prune a little, train on, prune some more. The schedule of Zhu and Gupta (2017), which the
-# report uses, cuts much at first, while there is plenty, and little towards the end:
+# report uses, cuts much at first, while there is plenty, and little towards the end. (Guess the
+# shape of its curve from the formula.)
 #
 # $$s_t = s_f - s_f \Big(1 - \frac{t - t_\text{start}}{n f}\Big)^3 \quad \text{at} \quad
 # t \in \{t_\text{start}, t_\text{start} + f, \dots, t_\text{start} + n f\}$$
+#
+# with $s_f$ the final sparsity, and $n$ cuts after the first, each $f$ steps after the one before.
 
 # %%
 start, every, count = STEPS // 5, 8, 20
@@ -136,10 +141,10 @@ plt.show()
 
 # %% [markdown]
 # `MagnitudePruner` follows it: `pruner.step(t)` cuts to the schedule's sparsity of step $t$, and
-# `md.fit` calls that after each step. Which weights are left is written into each parameter's
-# **mask**, `parameter.mask`: 1 where a weight is kept, 0 where it was cut. `md.optim`'s optimisers
-# look at it and leave pruned weights at exactly zero. Without it the next step of gradient descent
-# would move them again.
+# `md.fit` calls that after each step. The **mask** of a parameter (`parameter.mask`) is 1 where a
+# weight is kept, and 0 where it was cut. `md.optim`'s optimisers look at it and leave pruned
+# weights at exactly zero. Without it the next step of gradient descent would move them again. Guess
+# the accuracy with a tenth, and with a fiftieth of the weights:
 
 # %%
 sparse, curves, accuracies = {0: dense}, {}, {0: accuracy(dense)}
@@ -218,8 +223,8 @@ plt.show()
 # %% [markdown]
 # ## Which pixels still count?
 #
-# Sum up the size of the first layer's weights for each pixel. In the sparse network most weights
-# at the left and right borders are gone, where digits have little ink:
+# Sum up the size of the first layer's weights for each pixel. Guess where most are gone in the
+# sparse network:
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(6, 1.9), layout="constrained")
@@ -237,6 +242,8 @@ assert by_pixel[0.98][:, [0, 7]].mean() < 0.5 * by_pixel[0.98][:, 2:6].mean()
 assert by_pixel[0][:, [0, 7]].mean() > 0.8 * by_pixel[0][:, 2:6].mean()
 
 # %% [markdown]
+# At the left and right borders, where digits have little ink.
+#
 # ## Is it more robust?
 #
 # The report's question. One idea is that what can be left out was superfluous, and that a network
@@ -257,10 +264,10 @@ md.plot.accuracy(
 # difference". But a band says how much a curve would move if *other* images were taken, and all
 # curves have the same ones: hard images are hard for every network. So compare image by image. What
 # both networks have right, or both wrong, says nothing about which is better. Were they equally
-# good, each of the others would be a toss of a coin. The probability that so many coins, or more,
-# fall on one side is the $p$ of McNemar's test, `md.robustness.mcnemar`
-# ([statistics](../statistics.md)). Dense against 90 % sparse, for two attacks, of which the second
-# climbs the margin in place of the loss:
+# good, each of the others would be a toss of a coin. **McNemar's test** of two networks gives the
+# probability $p$ that chance alone would divide the images, which one of them has right and the
+# other wrong, so unevenly (`md.robustness.mcnemar`). Dense against 90 % sparse, for two attacks, of
+# which the second climbs the margin loss (lesson 8). Guess who is ahead at 8/255, and at 32/255:
 
 
 # %%
@@ -326,8 +333,8 @@ plt.show()
 assert sum(at_once) > sum(at_random)
 
 # %% [markdown]
-# **2. One ranking for all.** `MagnitudePruner(..., scope="global")` ranks the weights of all
-# layers together. Train with it to 98 %. Which layers lose most of their weights, and why?
+# **2. One order for all.** `MagnitudePruner(..., scope="global")` puts the weights of all layers
+# into one order. Train with it to 98 %. Which layers lose most of their weights, and why?
 # (Lesson 5 says how large a layer's weights are at the start.)
 
 # %%

@@ -28,12 +28,13 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Dividing the logits
 #
-# Divide the logits by a **temperature** $T$ before the softmax:
+# The **temperature** $T$ is a number that the logits are divided by before the softmax:
 #
 # $$p_k = \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}$$
 #
-# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / c$
-# each; towards $T = 0$ the largest takes all. The report's animals:
+# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / m$
+# each for $m$ classes; towards $T = 0$ the largest takes all. The report's animals. Guess the cat's
+# probability at $T = 20$:
 
 # %%
 classes, logits = ["elephant", "dog", "cat"], np.array([-4.0, 5.0, 6.0])
@@ -144,10 +145,11 @@ for dtype in (np.float32, np.float64):
 
 # %% [markdown]
 # The last entry is 0 in both, though it is really $-(p_0 + p_1)$: float32 has about 7 digits, and
-# near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny,
-# and a lead of 104 or more leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is
-# about $10^{-45}$. Then the whole gradient is exactly zero. An attacker with the textbook
-# formula finds:
+# near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny, and
+# a lead of 104 or more leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is about
+# $10^{-45}$. An **underflow** is a result too small for the computer's numbers, which becomes 0.
+# Then the whole gradient is exactly zero. Guess for which part of the images that is so, to an
+# attacker with the textbook formula:
 
 
 # %%
@@ -176,12 +178,11 @@ assert dead[90] > 0.85
 # An image whose gradient is zero does not move, whatever epsilon. It counts as robust, and
 # nothing was tested.
 #
-# What could a better attacker do? Compute in float64, whose smallest number is about
-# $5 \cdot 10^{-324}$. Or guess $T$: FGSM needs only the
-# *direction* of the gradient, and at the temperature of the training nothing underflows. Or climb
-# another loss: the
-# **margin** $\max_{k \ne c} g_k - g_c$ has no exponential, and cannot saturate. Four attackers,
-# the same three networks:
+# What could a better attacker do? Compute in float64, whose smallest number is about $5 \cdot
+# 10^{-324}$. Or guess $T$: FGSM needs only the *direction* of the gradient, and at the temperature
+# of the training nothing underflows. Or climb another loss: the margin loss of lesson 8, $\max_{k
+# \ne c} g_k - g_c$, has no exponential, and so nothing to underflow. Four attackers, the same three
+# networks. Guess what is left of the robustness at $T = 90$ under each:
 
 # %%
 epsilons = np.arange(0, 41, 4) / 255
@@ -235,13 +236,13 @@ for name in ("knows T", "the margin"):
     assert end[20, name] < end[1, name] + 5
 
 # %% [markdown]
-# The first picture is the report's figure 13 a in small: hot networks look robust at every
-# epsilon. In the second the same attacker, with the same $T = 1$, computes with more digits, and
-# much of the robustness is gone. Not all of it: a lead of 745 is too much for float64 too. At
-# $T = 90$ about a third of the gradients is zero still, and the line levels off high above chance.
-# More digits alone are no way out. The last two leave nothing of the robustness. (This is known as
-# gradient masking: Papernot et al. 2017; Carlini and Wagner 2016.) Whenever a defence looks good,
-# first ask whether the attack still works.
+# The first picture is the report's figure 13 a in small: hot networks look robust at every epsilon.
+# In the second the same attacker, with the same $T = 1$, computes with more digits, and much of the
+# robustness is gone. Not all of it: a lead of 745 is too much for float64 too. At $T = 90$ about a
+# third of the gradients is zero still, and the line levels off high above chance. More digits alone
+# are no way out. The last two leave nothing of the robustness. **Gradient masking** is what makes a
+# network look robust by leaving the attack without a useful gradient (Papernot et al. 2017; Carlini
+# and Wagner 2016). Whenever a defence looks good, first ask whether the attack still works.
 #
 # `md.robustness` has these attackers too: `fgsm` and `accuracy_curve` take `temperature=T` and
 # `loss="margin"`, and their cross-entropy computes $p_c - 1$ as minus the sum of the others, so
@@ -251,11 +252,11 @@ for name in ("knows T", "the margin"):
 #
 # Three checks, each a line or two:
 #
-# * **Zero gradients.** Count the images whose gradient is exactly zero.
+# * *Zero gradients.* Count the images whose gradient is exactly zero.
 #   `accuracy_curve(...).zero_gradients` does, and warns.
-# * **Large steps.** At an epsilon where the image is lost to any eye, accuracy must fall to
+# * *Large steps.* At an epsilon where the image is lost to any eye, accuracy must fall to
 #   chance. A line that levels off high above it tells of an attack that stands still.
-# * **Another attack.** One that climbs the margin must not do much better. (One that computes in
+# * *Another attack.* One that climbs the margin loss must not do much better. (One that computes in
 #   float64 shows *that* something is wrong, and as we saw not how much.)
 
 # %%
@@ -272,9 +273,8 @@ assert curve.accuracy[1] > 0.5
 # %% [markdown]
 # ## Exercises
 #
-# **1. The limit.** Show that for very large $T$ the probabilities are
-# $p_k \approx \frac1c \big(1 + (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it
-# for the animals at T = 1000.
+# **1. The limit.** Show that for very large $T$ the probabilities are $p_k \approx \frac1m \big(1 +
+# (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it for the animals at T = 1000.
 
 # %%
 # your check

@@ -70,10 +70,12 @@ plt.show()
 #
 # ## Boxes
 #
-# Each pixel lies in an interval: centre $c$, radius $r$. A layer $A x + b$ takes the centre to
-# $A c + b$, and no number of it moves by more than $|A| r$, since each term moves by at most
-# $|a_i| r_i$. ReLU never falls: it takes the ends to the ends. So a box goes through the whole
-# network.
+# The box of lesson 13 is an interval for each pixel: centre $\bar x$, radius $r$. A layer $W^T x +
+# b$ takes the centre to $W^T \bar x + b$, and no number of it moves by more than $|W|^T r$ (with
+# $|W|$ the sizes of all weights), since each term moves by at most $|w_i| r_i$. ReLU never falls:
+# it takes the ends to the ends. So a box goes through the whole network. **Interval bounds** of a
+# network are the ends of the box that comes out, for all images of the box that went in. Guess
+# whether they leave a doubt, where the picture leaves none:
 
 
 # %%
@@ -112,10 +114,11 @@ assert boxes(x, epsilon)[0] < 0
 # Keep the dependence instead. Write the margin as a linear function of the *pixels*, whose
 # least value over the square is plain:
 #
-# $$a \cdot x + k \;\ge\; a \cdot c + k - |a| \cdot r$$
+# $$w \cdot x + b \;\ge\; w \cdot \bar x + b - |w| \cdot r$$
 #
-# Only ReLU is in the way. Where a neuron's interval leaves no doubt, it is 0 or the identity.
-# Where it does not, from $l < 0$ to $u > 0$, ReLU lies between two lines:
+# Only ReLU is in the way. Where a neuron's interval leaves no doubt, it is 0 or the identity. An
+# **unsure neuron** is one whose interval goes from $l < 0$ to $u > 0$: off for one image of the box
+# and on for another. There ReLU lies between two lines:
 
 # %%
 lo, up = -1.0, 2.0
@@ -133,8 +136,10 @@ plt.show()
 # %% [markdown]
 # A neuron that counts with a positive coefficient is replaced by the line below it, one with a
 # negative coefficient by the line above: then the result is never more than the margin. The
-# coefficients go back through the layer as a gradient does, by $W^T$ (lesson 4), and so do they
-# through any number of layers. This is CROWN (Zhang et al. 2018).
+# coefficients go back through the layer as a gradient does (lesson 4), and so do they through any
+# number of layers. **Linear bounds** of a margin are what lines say about it that were taken back
+# to the pixels (CROWN, Zhang et al. 2018). Guess where its end lies, between that of the boxes and
+# the truth:
 
 
 # %%
@@ -144,12 +149,12 @@ def lines(x, epsilon):
     unsure = (lo < 0) & (up > 0)
     above = np.where(unsure, up / np.where(unsure, up - lo, 1), lo >= 0)
     below = np.where(unsure, up > -lo, lo >= 0)
-    w, k = W2[:, 1] - W2[:, 0], b2[1] - b2[0]  # of max(z, 0)
-    k = k + np.minimum(w, 0) @ np.where(unsure, -above * lo, 0)  # the height of the line above
+    w, b = W2[:, 1] - W2[:, 0], b2[1] - b2[0]  # of max(z, 0)
+    b = b + np.minimum(w, 0) @ np.where(unsure, -above * lo, 0)  # the height of the line above
     w = np.maximum(w, 0) * below + np.minimum(w, 0) * above  # of z
-    a, k = W1 @ w, k + b1 @ w  # of the pixels: back through the layer
+    w, b = W1 @ w, b + b1 @ w  # of the pixels: back through the layer
     low, high = np.clip(x - epsilon, 0, 1), np.clip(x + epsilon, 0, 1)
-    return a @ (low + high) / 2 + k - np.abs(a) @ (high - low) / 2
+    return w @ (low + high) / 2 + b - np.abs(w) @ (high - low) / 2
 
 
 theirs = R.linear_bounds(model, image, epsilon, labels=np.array([1]))
@@ -160,11 +165,12 @@ print(f"truly  {true_range(x, epsilon)[0]:6.3f}")
 assert lines(x, epsilon) > 0
 
 # %% [markdown]
-# The line's end is above 0: **proved**. No image in the square, whatever an attacker thinks of,
-# is taken for class 0. (`linear_bounds` also takes off what rounding may have cost:
+# The line's end is above 0. No image in the square, whatever an attacker thinks of, is taken for
+# class 0: that is proved. A **certificate** of an image is a proof that a network gives its class
+# to every image of a box around it. (`linear_bounds` also takes off what rounding may have cost:
 # [the derivation](../certificates.md).)
 #
-# How far does each of the three reach?
+# How far does each of the three reach? Guess from the square above, whose $\varepsilon$ is 0.09:
 
 # %%
 sizes = np.linspace(0, 0.2, 41)
@@ -187,7 +193,8 @@ print(f"certified up to {reach:.3f}, broken by FGSM at {broken:.3f}")
 # ## The digits, from both sides
 #
 # A perceptron, dense and with 90 % of its weights pruned (lesson 9). Below, what is certified;
-# above, what PGD leaves, an attack of many FGSM steps. Between the two nobody knows.
+# above, what PGD leaves (lesson 13). Between the two nobody knows. Guess which of the two networks
+# has the narrower gap:
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -225,9 +232,8 @@ md.plot.band(both)
 
 # %% [markdown]
 # Where the lines meet, the question is settled: no attack of any kind changes more. The pruned
-# network is far easier to prove, though hardly harder to attack. Why? Lines lose only at neurons
-# that are *unsure*: off for one image of the square and on for another. Count them in the first
-# layer, whose intervals are exact:
+# network is far easier to prove, though hardly harder to attack. Why? Lines lose only at unsure
+# neurons. Count them in the first layer, whose intervals are exact. Guess how many of 128 at 8/255:
 
 
 # %%
