@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ FOLDER = ROOT / "docs" / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 SECONDS = 60  # on two cores, with compilation; a busy machine is given three times as long before it is stopped
 MEGABYTES = 6  # of all notebooks together
+
+NOTHING_TO_GUESS = {"Exercises", "More exercises", "Find the bug", "Logits", "A layer of your own"}
 
 needs_jupytext = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("jupytext", "nbclient"))), reason='needs pip install -e ".[docs]"'
@@ -68,6 +71,16 @@ def test_it_has_exercises_whose_solutions_are_checked(lesson):
     for cell in solutions:
         assert '"hide-cell"' in cell.partition("\n")[0]
         assert "assert " in cell, f"a solution without a check:\n{cell}"
+
+
+@each_lesson
+def test_a_section_that_shows_something_asks_for_a_guess_first(lesson):
+    for section in _text(lesson).split("\n# ## ")[1:]:
+        title, cells = section.partition("\n")[0], section.split("# %%")
+        visible = "".join(cell for cell in cells[1:] if not re.match(r" \[markdown\]| tags=", cell))
+        if re.search(r"^ *print\(|^ *plt\.show\(|^ *md\.plot", visible, re.MULTILINE) and title not in NOTHING_TO_GUESS:
+            prose = "".join(line for line in section.splitlines() if line.startswith("#"))
+            assert re.search(r"\b[Gg]uess", prose), f"{lesson.stem}, {title}"
 
 
 @needs_jupytext

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 
@@ -322,7 +323,8 @@ for path in met:
 # check it with a difference quotient.
 
 # %%
-# your operation
+tanh = ...  # your operation
+judge("0.1", tanh)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -332,6 +334,7 @@ def tanh(x):
     return y, (lambda dy: dy * (1 - y**2),)
 
 
+assert judge("0.1", tanh)
 x = Tensor(0.3)
 backward(tanh(x))
 h = 1e-6
@@ -343,7 +346,8 @@ assert np.isclose(x.grad, (np.tanh(0.3 + h) - np.tanh(0.3 - h)) / (2 * h))
 # why? Find the smallest one.
 
 # %%
-# your computation
+computation = ...  # a function of a tensor, such as lambda x: x * x
+judge("0.2", computation, Tensor)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -369,6 +373,7 @@ def gradient(rule):
 
 assert gradient(backward) == 5  # 1 + 2 x
 assert gradient(backward_in_any_order) != 5
+assert judge("0.2", lambda x: x + x * x, Tensor)
 
 # %% [markdown]
 # **3. Forgetting.** After `backward(loss)` your engine still holds every array of the
@@ -376,7 +381,8 @@ assert gradient(backward_in_any_order) != 5
 # its gradients are handed on? What can then no longer be done?
 
 # %%
-# your line
+forgetful = ...  # your backward
+judge("0.3", forgetful, Tensor)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -398,6 +404,7 @@ y = x * x
 backward_and_forget(y)
 assert x.grad == 6
 assert y.vjps == ()  # a second backward pass through y would find nothing
+assert judge("0.3", backward_and_forget, Tensor)
 
 # %% [markdown]
 # **Next:** [what a neuron is](01_neuron.ipynb).

@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -85,6 +86,7 @@ plt.show()
 #
 # We do not type the slopes in. minidl finds them: a `Tensor` with `requires_grad=True` remembers
 # what was computed from it, and `backward()` leaves the derivative in `.grad`. Lesson 4 shows how.
+# Guess which of the four slopes is never near 0.
 
 
 # %%
@@ -107,8 +109,8 @@ axes[1, 0].set_ylabel("slope")
 plt.show()
 
 # %% [markdown]
-# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one. A
-# neuron that sits there hardly learns. Lesson 5 is about that.
+# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one, leaky
+# ReLU's on none. A neuron that sits where there is no slope hardly learns. Lesson 5 is about that.
 #
 # A claim can be checked with a few lines. Is the sigmoid's slope really $\psi (1 - \psi)$?
 # Compare it with a difference quotient:
@@ -272,13 +274,15 @@ assert missed_by_one_layer(with_relu(b1 + 100)) < 1e-10
 
 # %%
 corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-# your weights and bias
+w, b = ..., ...  # your weights and bias
+judge("1.1", w, b)
 
 # %% tags=["hide-cell", "solution"]
 w_and, b_and = np.array([10.0, 10.0]), -15.0  # the sum is above 0 only where both are 1
 answers = F.sigmoid(corners @ w_and + b_and).data
 assert (answers[:3] < 0.1).all()
 assert answers[3] > 0.9
+assert judge("1.1", w_and, b_and)
 
 # %% [markdown]
 # **2. Exclusive or.** One neuron is one straight line, and no straight line separates {(0, 1),
@@ -286,13 +290,22 @@ assert answers[3] > 0.9
 # that adds them up. *Hint: what is $|x_1 - x_2|$ in terms of ReLU?*
 
 # %%
-# your three neurons
+xor = ...  # your three neurons: a function of the corners (4, 2) that gives four numbers
+judge("1.2", xor)
+
 
 # %% tags=["hide-cell", "solution"]
-hidden = np.stack([neuron(corners.T, [1, -1], 0, lambda s: np.maximum(s, 0)),
-                   neuron(corners.T, [-1, 1], 0, lambda s: np.maximum(s, 0))])  # fmt: skip
-xor = neuron(hidden, [1, 1], 0, lambda s: s)
-assert xor.tolist() == [0, 1, 1, 0]
+def relu(s):
+    return np.maximum(s, 0)
+
+
+def xor(corners):  # |x1 - x2|
+    hidden = neuron(corners.T, [1, -1], 0, relu), neuron(corners.T, [-1, 1], 0, relu)
+    return neuron(hidden, [1, 1], 0, lambda s: s)
+
+
+assert xor(corners).tolist() == [0, 1, 1, 0]
+assert judge("1.2", xor)
 
 # %% [markdown]
 # **3. A wrong slope.** Somebody says that the slope of $\text{softplus}(x) = \log(1 + e^x)$ is
@@ -308,13 +321,15 @@ def claimed_slope(x):
     return 1 - F.sigmoid(x).data
 
 
-# your check
+slope = ...  # your function of x
+judge("1.3", slope)
 
 # %% tags=["hide-cell", "solution"]
 x = np.linspace(-3, 3, 13)
 quotient = (softplus(x + h) - softplus(x - h)) / (2 * h)
 assert np.abs(claimed_slope(x) - quotient).max() > 0.9  # wrong but at 0, where both are 1/2
 assert np.allclose(F.sigmoid(x).data, quotient)  # the slope is the sigmoid itself
+assert judge("1.3", lambda x: F.sigmoid(np.asarray(x)).data)
 
 # %% [markdown]
 # **Next:** [many neurons in layers](02_layers.ipynb), which can approximate any continuous

@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 
@@ -274,7 +275,8 @@ with np.errstate(all="ignore"):
 # 20 neurons and ten outputs? Check your formula against minidl.
 
 # %%
-# your count
+count = ...  # your count
+judge("2.1", count)
 
 # %% tags=["hide-cell", "solution"]
 count = (64 * 30 + 30) + (30 * 20 + 20) + (20 * 10 + 10)
@@ -283,13 +285,15 @@ digits_model = nn.Sequential(
     nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10)
 )
 assert count == sum(parameter.size for parameter in digits_model.parameters()) == 2780
+assert judge("2.1", count)
 
 # %% [markdown]
 # **2. How wide?** Find the smallest number of neurons with which `built_by_hand` stays within
 # 0.01 of f.
 
 # %%
-# your search
+n = ...  # your search
+judge("2.2", n)
 
 # %% tags=["hide-cell", "solution"]
 n = next(n for n in range(1, 1000) if np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01)
@@ -298,6 +302,7 @@ assert (
     np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01 <= np.abs(f(x) - built_by_hand(n - 1)(x)).max()
 )
 assert 40 < n < 80  # 30 / n^2 = 0.01 at n = 55
+assert judge("2.2", n)
 
 # %% [markdown]
 # **3. A wrong layer.** This `layer` gives the right shape here, and is wrong. Find an input that
@@ -315,13 +320,15 @@ print(
         rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), np.zeros(3), np.tanh
     ).shape
 )
-# your check
+z, W = ..., ...  # your input (1, n) and weights
+judge("2.3", z, W)
 
 # %% tags=["hide-cell", "solution"]
 z, W = np.array([[1.0, 0.0, 0.0]]), np.arange(9.0).reshape(3, 3)
 assert np.array_equal(layer(z, W, 0, identity), W[:1])  # the first input's weights: a row of W
 # A column: only a square W lets this pass
 assert np.array_equal(wrong_layer(z, W, 0, identity), W.T[:1])
+assert judge("2.3", z, W)
 
 # %% [markdown]
 # **Next:** [from numbers to probabilities](03_softmax_cross_entropy.ipynb), and a loss to learn

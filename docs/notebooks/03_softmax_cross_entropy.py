@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -285,7 +286,8 @@ assert (predicted[order[:3]] == val.labels[order[:3]]).all()
 # it so that it survives the logits `large`, even if the class is the last.
 
 # %%
-# your formula
+loss_from_logits = ...  # your function of the logits (3,) and the class
+judge("3.1", loss_from_logits)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -299,6 +301,7 @@ assert np.isclose(
 )
 # Softmax itself says 0 here, and its logarithm -inf
 assert np.isclose(loss_from_logits(large, 2), 1000.3132617)
+assert judge("3.1", loss_from_logits)
 
 # %% [markdown]
 # **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should
@@ -311,7 +314,8 @@ def wrong_softmax(g):
     return e / e.sum(axis=0)
 
 
-# your check
+passes = ...  # your check: a function that says of a softmax whether it passes
+judge("3.2", passes, softmax, wrong_softmax)
 
 # %% tags=["hide-cell", "solution"]
 batch = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
@@ -319,17 +323,26 @@ assert np.allclose(softmax(batch).sum(axis=1), 1)  # the probabilities of each i
 assert not np.allclose(wrong_softmax(batch).sum(axis=1), 1)
 assert np.allclose(wrong_softmax(batch[0]), softmax(batch[0]))  # one image alone shows nothing
 
+
+def passes(function):
+    return np.allclose(function(batch).sum(axis=1), 1)
+
+
+assert judge("3.2", passes, softmax, wrong_softmax)
+
 # %% [markdown]
 # **3. Two classes.** With two classes, softmax is the sigmoid of lesson 1 in disguise: of which
 # number?
 
 # %%
-# your answer, and a check
+number = ...  # your function of pairs of logits (B, 2)
+judge("3.3", number)
 
 # %% tags=["hide-cell", "solution"]
 g = np.random.default_rng(1).standard_normal((100, 2))
 # Of the difference of the logits
 assert np.allclose(softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data)
+assert judge("3.3", lambda g: g[:, 0] - g[:, 1])
 
 # %% [markdown]
 # **Next:** [backpropagation](04_backpropagation.ipynb), how all those derivatives are found.

@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -472,15 +473,21 @@ md.testing.check_gradients(square, np.array([1.0, -2.0, 3.0]))
 # logistic regression, with $y = \pm 1$). Check it with the engine.
 
 # %%
-# your derivatives
+derivatives = ...  # your function of x, y, w, b that gives dL/dw, dL/db
+judge("4.1", derivatives)
+
 
 # %% tags=["hide-cell", "solution"]
+def derivatives(x, y, w, b):
+    dL_ds = -y * sigmoid(-y * (w * x + b))  # s = w x + b
+    return dL_ds * x, dL_ds
+
+
 x, y, w, b = 1.5, -1.0, 0.3, 0.2
-dL_ds = -y * sigmoid(-y * (w * x + b))  # s = w x + b
 w_, b_ = md.Tensor(np.array(w), requires_grad=True), md.Tensor(np.array(b), requires_grad=True)
 (1 + (-y * (w_ * x + b_)).exp()).log().backward()
-assert np.isclose(w_.grad, dL_ds * x)
-assert np.isclose(b_.grad, dL_ds)
+assert np.allclose([w_.grad, b_.grad], derivatives(x, y, w, b))
+assert judge("4.1", derivatives)
 
 # %% [markdown]
 # **2. Momentum, or only a larger rate?** Add momentum to `descend`, with $\mu = 0.9$ and
@@ -488,7 +495,9 @@ assert np.isclose(b_.grad, dL_ds)
 # momentum is the fair control, and who is ahead now?
 
 # %%
-# your descend
+# your descend, with momentum
+rate = ...  # of the fair control
+judge("4.2", rate)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -517,6 +526,7 @@ plain, rolling, fair = (mean_loss(*end).item() for end in ends.values())
 assert rolling < plain - 0.1
 assert fair < rolling - 0.01
 assert np.allclose(descend_with_momentum(0.3, 40, momentum=0), descend(0.3, 40)[-1])
+assert judge("4.2", 0.3 / (1 - 0.9))
 
 # %% [markdown]
 # **3. Find the bug.** This backward pass of $\tanh(X W)$ runs, and has the right shapes. Let
@@ -533,6 +543,8 @@ def tanh_layer(X, W):
 
 X, W = rng.standard_normal((4, 3)), rng.standard_normal((3, 2))
 # md.testing.check_gradients(tanh_layer, X, W)
+mended = ...  # your operation
+judge("4.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -551,6 +563,7 @@ except AssertionError as error:
 print(message)
 assert "gradient by input 0" in message
 assert md.testing.check_gradients(mended, X, W)
+assert judge("4.3", mended)
 
 # %% [markdown]
 # **Next:** [why deep networks were hard to train](05_vanishing_gradients.ipynb).

@@ -15,6 +15,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -447,13 +448,19 @@ print(len(list(nn.Sequential(Twice(), nn.ReLU()).parameters())), "parameters: we
 # weights $W$ be at most? Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
 
 # %%
-# your bound
+weights = [layer.weight.data for layer in deep(nn.Sigmoid, 12) if isinstance(layer, nn.Linear)][:12]
+bound = ...  # your function of a list of weights, one after the other
+judge("5.1", bound)
+
 
 # %% tags=["hide-cell", "solution"]
-weights = [layer.weight.data for layer in deep(nn.Sigmoid, 12) if isinstance(layer, nn.Linear)][:12]
-bound = np.prod([np.linalg.norm(W, ord=2) / 4 for W in weights])  # the slope is at most 1/4
-print(f"at most {bound:.1e}")
-assert bound < 1e-5
+def bound(weights):
+    return np.prod([np.linalg.norm(W, ord=2) / 4 for W in weights])  # the slope is at most 1/4
+
+
+print(f"at most {bound(weights):.1e}")
+assert bound(weights) < 1e-5
+assert judge("5.1", bound)
 
 # %% [markdown]
 # **2. Shortcuts.** ResNets let each block *add* something to its input, $x + f(x)$, so that one
@@ -463,6 +470,8 @@ assert bound < 1e-5
 
 # %%
 # your network
+first = ...  # the size of its first layer's gradient
+judge("5.2", first, sizes["sigmoid"][0])
 
 
 # %% tags=["hide-cell", "solution"]
@@ -482,6 +491,7 @@ F.cross_entropy(residual(md.Tensor(train.images[:256])), train.labels[:256]).bac
 first = np.sqrt(np.mean(residual[2].linear.weight.grad ** 2))
 print(f"with shortcuts {first:.1e}, without {sizes['sigmoid'][0]:.1e}")
 assert first > 1e10 * sizes["sigmoid"][0]
+assert judge("5.2", first, sizes["sigmoid"][0])
 
 # %% [markdown]
 # **3. Find the bug.** Train `wide(0.5, WrongDropout)` and `wide(0.5)` on all digits, by
@@ -501,7 +511,8 @@ class WrongDropout(nn.Module):
         return x * (self.rng.random(x.shape) >= self.p)
 
 
-# your check
+while_training, in_evaluation = ..., ...  # the mean of what WrongDropout(0.5) makes of ones
+judge("5.3", while_training, in_evaluation)
 
 # %% tags=["hide-cell", "solution"]
 x = md.Tensor(np.ones((1000, 100)))
@@ -517,6 +528,7 @@ for name, dropout in (("wrong", WrongDropout), ("right", nn.Dropout)):
 # several times, and the network too sure; but the largest stays the largest.
 assert abs(means[0] - 0.5) < 0.01
 assert means[1] == 1
+assert judge("5.3", *means)
 assert ends["wrong"].val_loss > 2 * ends["right"].val_loss
 assert abs(ends["wrong"].val_accuracy - ends["right"].val_accuracy) < 0.03
 

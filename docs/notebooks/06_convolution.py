@@ -16,6 +16,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 from matplotlib.cbook import get_sample_data
 
 from minidl import functional as F
@@ -32,7 +33,7 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # **Channels** are the numbers that an image has at each place: one for grey, and three for red,
 # green and blue. Arrays have the rows first: `(height, width, channels)`, which code writes `(H, W,
 # C)`, and there `H` is the *height*. Engines add an axis for the batch in front. This photograph of
-# Grace Hopper (US Navy, public domain) comes with Matplotlib:
+# Grace Hopper (US Navy, public domain) comes with Matplotlib. Guess the shape of its array:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -341,7 +342,8 @@ assert np.array_equal(kernel, kernel[::-1, ::-1])
 # there?
 
 # %%
-# your answer
+side, weights = ..., ...  # your answer
+judge("6.1", side, weights)
 
 # %% tags=["hide-cell", "solution"]
 side = (224 + 2 * 2 - 11) // 4 + 1
@@ -354,6 +356,7 @@ assert F.conv2d(np.zeros((1, 224, 224, 3), np.float32), weight, stride=4, paddin
     64,
 )
 assert (side, weight.size) == (55, 23232)
+assert judge("6.1", side, weight.size)
 
 # %% [markdown]
 # **2. Diagonals.** Write a 3 x 3 kernel that answers strongly to lines from the upper left to the
@@ -362,7 +365,8 @@ assert (side, weight.size) == (55, 23232)
 
 # %%
 falling, rising = np.eye(12), np.eye(12)[::-1]
-# your kernel
+diagonal = ...  # your kernel
+judge("6.2", diagonal)
 
 # %% tags=["hide-cell", "solution"]
 diagonal = np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], float)
@@ -371,6 +375,7 @@ assert convolve(falling, diagonal, 1).max() == 6
 # Where a window has no more of the line than its own corner
 assert convolve(rising, diagonal, 1).max() == 2
 assert convolve(np.ones((12, 12)), diagonal, 1).max() == 0
+assert judge("6.2", diagonal)
 
 # %% [markdown]
 # **3. Find the bug.** This vectorised convolution passes when tried on an image of 6 x 6. Check
@@ -386,7 +391,8 @@ def quick(image, kernel, stride):
 
 
 print(np.abs(quick(np.eye(6), kernel, 2) - convolve(np.eye(6), kernel, 2)).max())
-# your check
+mended = ...  # your function
+judge("6.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -402,6 +408,7 @@ for shape in [(6, 9), (9, 6), (7, 7)]:
     for stride in (1, 2, 3):
         picture = rng.random(shape)
         assert np.allclose(mended(picture, kernel, stride), convolve(picture, kernel, stride))
+assert judge("6.3", mended)
 
 # %% [markdown]
 # **Next:** [a convolutional network](07_first_cnn.ipynb) that reads digits.

@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -272,12 +273,14 @@ assert work["CNN"] > 14 * work["perceptron"]
 # of lesson 6, then check.
 
 # %%
-# your answer
+side = ...  # your answer
+judge("7.1", side)
 
 # %% tags=["hide-cell", "solution"]
 side = (13 - 3) // 2 + 1
 assert F.max_pool2d(np.zeros((1, 13, 13, 1)), 3, stride=2).shape == (1, side, side, 1)
 assert side == 6
+assert judge("7.1", side)
 
 # %% [markdown]
 # **2. Pooling in one line.** For windows that do not overlap, max-pooling is one `reshape` and
@@ -285,7 +288,8 @@ assert side == 6
 
 # %%
 x = np.random.default_rng(seed).standard_normal((2, 6, 12, 3))
-# your line
+pool = ...  # your function of x and m
+judge("7.2", pool)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -296,6 +300,7 @@ def pool(x, m):
 
 for m in (1, 2, 3, 6):
     assert np.array_equal(pool(x, m), F.max_pool2d(x, m).data)
+assert judge("7.2", pool)
 
 # %% [markdown]
 # **3. Find the bug.** This average-pooling has the right value, and a gradient with the right
@@ -311,6 +316,8 @@ def average_pool(x):
 
 
 # your check, with x: md.testing.check_gradients(...), as in lesson 4
+mended = ...  # your operation
+judge("7.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -330,6 +337,7 @@ except AssertionError as error:
 print(message)
 assert "4 times as much" in message
 assert md.testing.check_gradients(mended, x)
+assert judge("7.3", mended)
 
 # %% [markdown]
 # **Next:** [attack it](08_fgsm.ipynb).

@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -112,7 +113,7 @@ print(f"{right.mean():.1%} of the unseen digits are read rightly")
 # $$\delta = \varepsilon \operatorname{sign}(\nabla_x L(x, y, \theta))$$
 #
 # The gradient by the *image*: backpropagation does not care whether it is asked for the weights
-# or for the pixels.
+# or for the pixels. Guess by how much ours and minidl's differ:
 
 
 # %%
@@ -354,10 +355,11 @@ assert max(map(np.max, stretches.values())) < bound.bound / 3
 # $\varepsilon = 48/255$?
 
 # %%
-# your attack
+others = val.images[val.labels != 8]
+targeted = ...  # your images
+judge("8.1", others, targeted, lambda images: predict(images).argmax(axis=1))
 
 # %% tags=["hide-cell", "solution"]
-others = val.images[val.labels != 8]
 x = md.Tensor(others, requires_grad=True)
 F.cross_entropy(model(x), np.full(len(others), 8), reduction="sum").backward(inputs=[x])
 # Minus: down the loss of class 8
@@ -365,6 +367,7 @@ targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(0, 1)
 before, after = (np.mean(predict(images).argmax(axis=1) == 8) for images in (others, targeted))
 print(f"read as 8: {before:.1%} before, {after:.1%} after")
 assert after > before + 0.1
+assert judge("8.1", others, targeted, lambda images: predict(images).argmax(axis=1))
 
 # %% [markdown]
 # **2. Do they transfer?** An adversarial image **transfers** to another network if it fools that
@@ -374,7 +377,8 @@ assert after > before + 0.1
 # set noise of the same size beside it.
 
 # %%
-# your experiment
+same_kind, perceptron, noise = ..., ..., ...  # parts fooled; by noise: of the perceptron's images
+judge("8.2", same_kind, perceptron, noise)
 
 # %% tags=["hide-cell", "solution"]
 md.manual_seed(seed + 1)
@@ -399,6 +403,7 @@ for name, (attack, chance) in rates.items():
 assert rates["this one"][0] > 0.5
 assert 0.15 < rates["same kind"][0] < 0.45
 assert rates["perceptron"][1] + 0.02 < rates["perceptron"][0] < 0.15
+assert judge("8.2", rates["same kind"][0], *rates["perceptron"])
 
 # %% [markdown]
 # **3. Find the bug.** This attack finds the network wonderfully robust: up to 64/255 its accuracy
@@ -413,7 +418,12 @@ def wrong_fgsm(images, labels, epsilon):
     return (images - np.float32(epsilon) * np.sign(x.grad)).clip(0, 1)
 
 
-# your check: what should an attack do to the loss?
+def mean_loss(images, labels):
+    return F.cross_entropy(model(md.Tensor(images)), labels).item()
+
+
+mended = ...  # your attack: what should it do to the loss?
+judge("8.3", mended, val.images, val.labels, mean_loss)
 
 # %% tags=["hide-cell", "solution"]
 attacked = wrong_fgsm(val.images, val.labels, 16 / 255)
@@ -427,6 +437,7 @@ unchanged = predict(attacked).argmax(axis=1) == predict(val.images).argmax(axis=
 assert unchanged.mean() > 0.98
 far = wrong_fgsm(val.images, val.labels, 64 / 255)
 assert np.mean(predict(far).argmax(axis=1) == val.labels) > right.mean() - 0.02
+assert judge("8.3", fgsm, val.images, val.labels, mean_loss)
 
 # %% [markdown]
 # **Next:** [pruning](09_pruning.ipynb), and whether a pruned network is more robust.

@@ -15,6 +15,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl.compress import MagnitudePruner, cubic_sparsity, sparsity
@@ -311,7 +312,8 @@ assert tests[32, "cross_entropy"].p_value < 0.05
 # sparsities. What does the curve look like beside ours?
 
 # %%
-# your pruning
+cut_at_random = ...  # your function of a model and a part, like cut
+judge("9.1", cut_at_random, dense)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -331,6 +333,7 @@ ax.set(xlabel="sparsity (%)", ylabel="accuracy (%)", ylim=(0, 100))
 ax.legend(frameon=False)
 plt.show()
 assert sum(at_once) > sum(at_random)
+assert judge("9.1", cut_at_random, dense)
 
 # %% [markdown]
 # **2. One order for all.** `MagnitudePruner(..., scope="global")` puts the weights of all layers
@@ -338,7 +341,8 @@ assert sum(at_once) > sum(at_random)
 # (Lesson 5 says how large a layer's weights are at the start.)
 
 # %%
-# your experiment
+lost = ...  # your pruner's layer_sparsity(), after the training
+judge("9.2", lost)
 
 # %% tags=["hide-cell", "solution"]
 model = fc5()
@@ -356,6 +360,7 @@ lost = pruner.layer_sparsity()
 assert min(lost["fc2"], lost["fc3"], lost["fc4"]) > 0.98
 assert min(lost["fc1"], lost["fc5"]) > 0.5
 assert max(lost["fc1"], lost["fc5"]) < 0.8
+assert judge("9.2", lost)
 
 # %% [markdown]
 # **3. Find the bug.** This training loop prunes and goes on training, with an optimiser written
@@ -375,7 +380,8 @@ def train_pruned(model, part, steps=23):
     return model
 
 
-# your check
+mended = ...  # your train_pruned
+judge("9.3", mended, fc5)
 
 # %% tags=["hide-cell", "solution"]
 wrong = train_pruned(fc5(), 0.9)
@@ -396,6 +402,7 @@ mended = train_pruned_right(fc5(), 0.9)
 print(f"sparsity {sparsity(wrong):.1%}, mended {sparsity(mended):.1%}")
 assert sparsity(wrong) < 0.5  # the gradient of a zero weight is not zero
 assert abs(sparsity(mended) - 0.9) < 1e-3
+assert judge("9.3", train_pruned_right, fc5)
 
 # %% [markdown]
 # **Next:** [low rank](10_low_rank.ipynb), another way to make a network small.

@@ -15,6 +15,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 from matplotlib.cbook import get_sample_data
 
 import minidl as md
@@ -82,7 +83,7 @@ assert np.abs(whole.data - both.data).max() < 1e-12
 # The inner sum is a convolution with kernels of $k \times 1$, to $K$ channels. The outer one is a
 # convolution with kernels of $1 \times k$, from $K$ to $N$ channels. A **low-rank convolution** is
 # a vertical and a horizontal convolution in place of one, with few channels between:
-# `nn.LowRankConv2d`. Check that it is the convolution with the kernel of equation (13):
+# `nn.LowRankConv2d`. Guess by how much it differs from the convolution with the kernel of (13):
 
 # %%
 C, N, K = 8, 12, 5
@@ -352,7 +353,8 @@ candidates = {
     "bell": np.exp(-((np.arange(5)[:, None] - 2) ** 2 + (np.arange(5) - 2) ** 2) / 2),
     "diagonal": np.eye(3),
 }
-# your answer
+separable = ...  # a list of their names
+judge("10.1", separable)
 
 # %% tags=["hide-cell", "solution"]
 separable = []
@@ -363,6 +365,7 @@ for name, kernel in candidates.items():
         separable.append(name)
         assert np.allclose(np.outer(U[:, 0] * S[0], Vt[0]), kernel)
 assert separable == ["mean", "bell"]
+assert judge("10.1", separable)
 
 # %% [markdown]
 # **2. What the cut loses.** The distance of the best kernel of rank $K$ from the dense one is the
@@ -373,15 +376,18 @@ assert separable == ["mean", "bell"]
 V, H = md.compress.factorize(weight, 8)
 best = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])
 n, kh, kw, c = weight.shape
-# your check
+distance, by_values = ..., ...  # from `best` itself, and from the singular values
+judge("10.2", distance, by_values)
 
 # %% tags=["hide-cell", "solution"]
 S = np.linalg.svd(weight.transpose(3, 1, 2, 0).reshape(c * kh, kw * n), compute_uv=False)
 assert np.isclose(np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()), rtol=1e-4)
+assert judge("10.2", np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()))
 
 # %% [markdown]
 # **3. Find the bug.** Somebody factorises a kernel by reshaping it at once, without bringing the
-# axes into order. It runs, and for full rank it even looks right. What goes wrong at K = 8?
+# axes into order. It runs, and for full rank it even looks right. What goes wrong at K = 8? Compare
+# its rank as equation (13) counts it with that of `best`.
 
 
 # %%
@@ -393,7 +399,8 @@ def wrong_factorize(weight, K):
 
 full = wrong_factorize(weight, 10_000).reshape(weight.shape)
 print("full rank:", np.abs(full - weight).max())
-# your check
+rank_of_best, rank_of_wrong = ..., ...
+judge("10.3", rank_of_best, rank_of_wrong)
 
 # %% tags=["hide-cell", "solution"]
 # Its rows are (n, h) and its columns (w, c): a vertical filter for each *output*, a horizontal one
@@ -405,6 +412,7 @@ rank = np.linalg.matrix_rank(rows_c_h)
 right = np.linalg.matrix_rank(best.transpose(3, 1, 2, 0).reshape(c * kh, kw * n))
 print(f"rank in equation (13)'s order: {rank}, and of the right one {right}")
 assert rank > right == 8
+assert judge("10.3", right, rank)
 
 # %% [markdown]
 # **Next:** [temperature](11_temperature.ipynb), and how a network can look robust without being

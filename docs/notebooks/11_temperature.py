@@ -16,6 +16,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -57,6 +58,8 @@ plt.show()
 #
 # $$L = -\sum_k y[k] \log p_k = -\sum_k y[k] \log \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}
 # = -\frac{g_c}{T} + \log \sum_j \exp \frac{g_j}{T}$$
+#
+# Guess it for the dog, at $T = 5$, from the picture (its probability there is .42):
 
 # %%
 T, c = 5.0, 1
@@ -69,13 +72,14 @@ assert np.isclose(by_hand, F.cross_entropy(logits[None], [c], temperature=T).ite
 # %% [markdown]
 # Its gradient is $(p - y) / T$. So with a high temperature training goes on pushing until the
 # *divided* logits are large. Were the divided logits to become as large as those of $T = 1$, the
-# logits themselves would be $T$ times as large. Guess whether training gets that far.
+# logits themselves would be $T$ times as large.
 #
 # ## Training at several temperatures
 #
 # A perceptron with two hidden layers, trained at T = 1, 20 and 90 (the report's range). Since the
 # gradient is $1/T$ times as large, the learning rate is raised by $\sqrt T$. That is the report's
-# recipe, found by trying, and not derived from anything.
+# recipe, found by trying, and not derived from anything. Guess whether training makes the logits
+# $T$ times as large:
 
 
 # %%
@@ -258,6 +262,8 @@ for name in ("knows T", "the margin"):
 #   chance. A line that levels off high above it tells of an attack that stands still.
 # * *Another attack.* One that climbs the margin loss must not do much better. (One that computes in
 #   float64 shows *that* something is wrong, and as we saw not how much.)
+#
+# Guess what the first two say of the network trained at $T = 90$:
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -277,13 +283,19 @@ assert curve.accuracy[1] > 0.5
 # (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it for the animals at T = 1000.
 
 # %%
-# your check
+first_order = ...  # your function of the logits (m,) and T
+judge("11.1", first_order)
+
 
 # %% tags=["hide-cell", "solution"]
+def first_order(logits, T):
+    return (1 + (logits - logits.mean()) / T) / len(logits)  # exp(z) is about 1 + z
+
+
 T = 1000
-first_order = (1 + (logits - logits.mean()) / T) / 3  # exp(z) is about 1 + z
-assert np.allclose(F.softmax(logits, temperature=T).data, first_order, atol=1e-4)
+assert np.allclose(F.softmax(logits, temperature=T).data, first_order(logits, T), atol=1e-4)
 assert not np.allclose(F.softmax(logits, temperature=T).data, 1 / 3, atol=1e-4)
+assert judge("11.1", first_order)
 
 # %% [markdown]
 # **2. A fake defence.** Take the network trained at T = 1, and multiply its last layer's weights
@@ -291,7 +303,8 @@ assert not np.allclose(F.softmax(logits, temperature=T).data, 1 / 3, atol=1e-4)
 # attacker of the first picture, at 32/255?
 
 # %%
-# your experiment
+before, after = ..., ...  # accuracy at 32/255, in percent
+judge("11.2", before, after)
 
 # %% tags=["hide-cell", "solution"]
 fake = trained(1)
@@ -303,6 +316,7 @@ print(f"accuracy at 32/255: {before[8]:.0f} % before, {after[8]:.0f} % after mul
 assert after[8] > before[8] + 30
 knowing = attacked(fake, np.sign(textbook_gradient(fake, val.images, val.labels, T=100)))
 assert abs(knowing[8] - before[8]) < 3  # who knows about it is not impressed
+assert judge("11.2", before[8], after[8])
 
 # %% [markdown]
 # **3. Find the bug.** This loss passes every test at small logits. Where does it fail, and how
@@ -316,7 +330,8 @@ def wrong_loss(logits, label, T):
 
 
 print(wrong_loss(logits, 1, 5.0))  # right
-# your check
+stable_loss = ...  # your function
+judge("11.3", stable_loss)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -334,6 +349,7 @@ assert np.isinf(underflow)
 for g in ([0.0, 1000.0], [0.0, -1000.0], [2.0, 1.0]):
     exact = F.cross_entropy(np.array([g]), [1], temperature=1.0).item()
     assert np.isclose(stable_loss(np.array(g), 1, 1.0), exact)
+assert judge("11.3", stable_loss)
 
 # %% [markdown]
 # **Next:** [an operation of your own](12_your_own_operation.ipynb).

@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -239,6 +240,8 @@ def layer_norm(x):
 
 
 # check_gradients(layer_norm, rng.standard_normal((4, 6)))
+mended = ...  # your operation
+judge("12.0", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -263,6 +266,7 @@ except AssertionError as error:
 print(message)
 assert "slope along a random direction" in message
 assert check_gradients(layer_norm_mended, rng.standard_normal((4, 6)))
+assert judge("12.0", layer_norm_mended)
 
 # %% [markdown]
 # ## More exercises
@@ -271,7 +275,8 @@ assert check_gradients(layer_norm_mended, rng.standard_normal((4, 6)))
 # with its gradient, and check it.
 
 # %%
-# your operation
+softplus = ...  # your operation
+judge("12.1", softplus)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -284,13 +289,15 @@ def softplus(x):
 
 assert check_gradients(softplus, rng.standard_normal(10))
 assert softplus(np.array([1000.0, -1000.0])).data.tolist() == [1000.0, 0.0]
+assert judge("12.1", softplus)
 
 # %% [markdown]
 # **2. The largest.** Write `largest(x)`, the largest value of each row, with a gradient that goes
 # to that value alone. What happens where two are equal?
 
 # %%
-# your operation
+largest = ...  # your operation
+judge("12.2", largest)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -310,6 +317,7 @@ def largest(x):
 assert check_gradients(largest, rng.standard_normal((5, 4)))
 # Where two are equal there is a kink: argmax takes the first, and the check complains.
 assert largest(np.array([[1.0, 1.0]])).data == 1
+assert judge("12.2", largest)
 
 # %% [markdown]
 # **3. A convolution.** Wrap the plain loops of `minidl.kernels.loops` into an operation of an image
@@ -324,7 +332,8 @@ from minidl.kernels import loops
 for function in (loops.conv2d, loops.conv2d_grad_input, loops.conv2d_grad_weight):
     print(function.__name__, *inspect.signature(function).parameters, sep=", ")
 stride, padding = (1, 1), (0, 0)
-# your operation
+slow_conv = ...  # your operation
+judge("12.3", slow_conv)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -340,6 +349,7 @@ def slow_conv(x, weight):
 x, weight = rng.standard_normal((1, 5, 5, 2)), rng.standard_normal((3, 3, 3, 2))
 assert check_gradients(slow_conv, x, weight)
 assert np.allclose(slow_conv(x, weight).data, F.conv2d(x, weight).data)
+assert judge("12.3", slow_conv)
 
 # %% [markdown]
 # From here: [how to add an operation](../adding_an_operation.md) to minidl itself,

@@ -18,6 +18,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -632,7 +633,8 @@ assert abs(advice["T = 1"].accuracy - found["T = 1"].accuracy) < 0.08
 # outputs. Compare FGSM and PGD, image by image, at several epsilons. Explain.
 
 # %%
-# your experiment
+by_fgsm_alone, by_pgd_alone = ..., ...  # .success of both
+judge("13.1", by_fgsm_alone, by_pgd_alone)
 
 # %% tags=["hide-cell", "solution"]
 md.manual_seed(seed)
@@ -655,6 +657,7 @@ print("broken by FGSM:", single.sum(axis=1), " by PGD:", many.sum(axis=1))
 # same, and the first step already goes to the best corner of the box.
 assert np.array_equal(single, many)
 assert 0 < single.mean() < 1
+assert judge("13.1", single, many)
 
 # %% [markdown]
 # **2. Find the bug.** This PGD breaks more than any other in this lesson. Why should you not be
@@ -671,13 +674,15 @@ def wrong_pgd(x0, y, step, steps):
 
 
 print(f"it leaves {(look(wrong_pgd(images, labels, 16 / 255, 10), labels)[1] < 0).mean():.1%}")
-# your check
+far = ...  # your number: what is wrong with what it gives?
+judge("13.2", far, epsilon)
 
 # %% tags=["hide-cell", "solution"]
 far = abs(wrong_pgd(images, labels, 16 / 255, 10) - images).max()
 print(f"allowed: {255 * epsilon:.0f}/255; moved: {255 * far:.0f}/255")
 # The box is around the point where the attack stands, and wanders with it.
 assert far > 2 * epsilon
+assert judge("13.2", far, epsilon)
 assert abs(pgd(images, labels, 16 / 255, 10)[-1] - images).max() <= epsilon + 1e-6
 
 # %% [markdown]
@@ -687,7 +692,8 @@ assert abs(pgd(images, labels, 16 / 255, 10)[-1] - images).max() <= epsilon + 1e
 # (`R.apgd(..., loss="dlr")`)? Explain the difference.
 
 # %%
-# your experiment
+on_cross_entropy, on_dlr = ..., ...  # what stands, before and after: two parts each
+judge("13.3", on_cross_entropy, on_dlr)
 
 # %% tags=["hide-cell", "solution"]
 fake = copy.deepcopy(plain)
@@ -707,6 +713,7 @@ print("raised:", ", ".join(sorted(flags)))
 assert kept["cross_entropy", 100] > kept["cross_entropy", 1] + 0.2
 assert abs(kept["dlr", 100] - kept["dlr", 1]) < 0.02
 assert {"I1", "I6"} <= flags
+assert judge("13.3", *([kept[loss, k] for k in (1, 100)] for loss in ("cross_entropy", "dlr")))
 
 # %% [markdown]
 # **Next:** [training on what fools you](14_adversarial_training.ipynb).

@@ -19,6 +19,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -387,7 +388,8 @@ print(f"the best of 20 epochs: {guard.best.epoch + 1}, {guard.best.pgd:.1%} unde
 # Train on them with FGSM from the image, as above. Is there still a gulf between FGSM and PGD?
 
 # %%
-# your experiment
+bare_once, bare_many = ..., ...  # what stands under FGSM, and under PGD
+judge("14.1", bare_once, bare_many)
 
 # %% tags=["hide-cell", "solution"]
 bare, bare_unseen = framed(train, width=0), framed(val, width=0)
@@ -398,6 +400,7 @@ print(f"without a frame: FGSM {bare_once:.1%}, PGD {bare_many:.1%}")
 # Every pixel that the attack can write on is one that the digit needs.
 assert bare_once - bare_many < 0.25
 assert bare_many > many["image"].mean() + 0.15
+assert judge("14.1", bare_once, bare_many)
 
 # %% [markdown]
 # **2. Find the bug.** To save gradients, somebody attacks the training images *once*, by PGD on
@@ -409,7 +412,8 @@ attacked = R.pgd(three["plain"], *train, 32 / 255, steps=20).adversarial[0]
 saved, _ = trained(md.data.ImageSet(attacked, train.labels, train.classes))
 known = saved(attacked).data.argmax(axis=1) == train.labels
 print(f"right on its training images: {known.mean():.1%}")
-# your check
+under_pgd = ...  # what stands of the unseen digits, at 32/255
+judge("14.2", under_pgd, found["adversarial"].mean())
 
 # %% tags=["hide-cell", "solution"]
 by_saving = stands(saved, val, 32 / 255)
@@ -420,6 +424,7 @@ print(
 # like any: the new network learns them, and has its own weak spots.
 assert found["adversarial"].mean() > by_saving.mean() + 0.1
 assert R.mcnemar(found["adversarial"], by_saving).p_value < 1e-3
+assert judge("14.2", by_saving.mean(), found["adversarial"].mean())
 
 # %% [markdown]
 # **3. How much is left of the start?** Take `md.objectives.Adversarial(32 / 255, step=...)`, which
@@ -427,16 +432,20 @@ assert R.mcnemar(found["adversarial"], by_saving).p_value < 1e-3
 # `pale` which part of the pixels ends at the border. What does the formula say?
 
 # %%
-# your count
+counted = ...  # three parts, for 1/2, 1 and 2 epsilon
+judge("14.3", counted)
 
 # %% tags=["hide-cell", "solution"]
+counted = []
 for a in (0.5, 1, 2):
     objective = md.objectives.Adversarial(32 / 255, step=a * 32 / 255)
     moved = abs(objective.attack(three["adversarial"], pale, train.labels[:100]) - pale)
     part = (moved > 0.999 * 32 / 255).mean()
+    counted.append(part)
     print(f"step {a} epsilon: {part:.1%} at the border, the formula says {a / 2:.1%}")
     assert abs(part - a / 2) < 0.06
 # Nearly: in a network, the sign of the gradient depends a little on where it is taken.
+assert judge("14.3", counted)
 
 # %% [markdown]
 # **Next:** [sparsity, four ways](15_sparsity.ipynb).

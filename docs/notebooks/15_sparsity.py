@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import compress as C
@@ -352,8 +353,9 @@ assert right["ticket"].mean() > right["dense"].mean() - 0.05
 #
 # ## All of them
 #
-# The same images for all, so that each is compared with the random choice image by image
-# (McNemar's test, lesson 13). l0 is compared with the random choice that was trained as it was.
+# The same images for all, so that each is compared with the random choice image by image (McNemar's
+# test, lesson 9). l0 is compared with the random choice that was trained as it was. Guess which
+# pixels have kept most of their weights:
 
 # %%
 ways = "magnitude", "variational", "l0", "ticket"
@@ -409,7 +411,8 @@ assert np.allclose(by_hand, theirs, atol=0.005)
 # $w (1 + \sqrt\alpha\, e)$ does it have the *wrong sign*? And at $\log \alpha = -3$?
 
 # %%
-# your draws
+at_3, at_minus_3 = ..., ...  # your parts
+judge("15.1", at_3, at_minus_3)
 
 # %% tags=["hide-cell", "solution"]
 wrong = {}
@@ -419,13 +422,15 @@ for a in (-3, 3):
 # At 3 it is nearly a coin's toss: the weight says almost nothing.
 assert abs(wrong[3] - 0.41) < 0.02
 assert wrong[-3] < 0.001
+assert judge("15.1", wrong[3], wrong[-3])
 
 # %% [markdown]
 # **2. Gates that are fully open.** Derive $P(z = 1)$ as we derived $P(z \ne 0)$, and check it by
 # draws at $\nu = 0$.
 
 # %%
-# your derivation and draws
+fully_open = ...  # your part, by the formula or by draws
+judge("15.2", fully_open)
 
 # %% tags=["hide-cell", "solution"]
 # z = 1 where s >= (1 - gamma) / (zeta - gamma); of that the sigmoid's inverse is
@@ -435,6 +440,7 @@ s = 1 / (1 + np.exp(-(np.log(u) - np.log(1 - u)) / BETA))
 by_draws = (s * (ZETA - GAMMA) + GAMMA >= 1).mean()
 print(f"by the formula {by_formula:.2%}, by draws {by_draws:.2%}")
 assert abs(by_formula - by_draws) < 0.01
+assert judge("15.2", by_formula)
 
 # %% [markdown]
 # **3. Find the bug.** Somebody uses the gates without noise, after training, and finds that the
@@ -448,15 +454,22 @@ def gates_without_noise(nu):
 
 closing = np.random.default_rng(1).normal(-4, 1.5, 1000)  # nu of a thousand gates
 print(f"exactly zero: {(gates_without_noise(closing) == 0).mean():.1%}")
-# your check
+mended = ...  # your function of nu
+judge("15.3", mended)
+
 
 # %% tags=["hide-cell", "solution"]
-stretched = np.clip(gates_without_noise(closing) * (ZETA - GAMMA) + GAMMA, 0, 1)
+def mended(nu):
+    return np.clip(gates_without_noise(nu) * (ZETA - GAMMA) + GAMMA, 0, 1)
+
+
+stretched = mended(closing)
 print(f"stretched and cut: {(stretched == 0).mean():.1%}")
 # A sigmoid is never 0: it is the stretching that makes zeros.
 assert (gates_without_noise(closing) == 0).mean() == 0
 assert (stretched == 0).mean() > 0.8
 assert np.allclose(stretched, C.hard_concrete(closing, training=False).data, atol=1e-6)
+assert judge("15.3", mended)
 
 # %% [markdown]
 # **Next:** [what no attack can break](16_certificates.ipynb).

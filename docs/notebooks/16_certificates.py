@@ -15,6 +15,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -27,7 +28,8 @@ md.manual_seed(0)
 # %% [markdown]
 # ## A network that can be drawn
 #
-# Two layers as in lesson 4, on images of two pixels. Class 1 lies within a ring:
+# Two layers as in lesson 4, on images of two pixels. Class 1 lies within a ring. Guess which part
+# of the 600 points is read rightly:
 
 # %%
 rng = np.random.default_rng(0)
@@ -262,6 +264,10 @@ assert counts["90 % pruned"][3] < counts["dense"][3]
 # `steps=20` lets Adam choose the slopes that raise the margin. How much does that gain on the
 # dense network at 16/255, and is it ever worse?
 
+# %%
+mean_gain, least_gain = ..., ...  # of the margins' lower ends, over ten images
+judge("16.1", mean_gain, least_gain)
+
 # %% tags=["hide-cell", "solution"]
 plain, better = (
     R.linear_bounds(networks["dense"], shown[:10], 16 / 255, labels=labels[:10], steps=steps).lower
@@ -270,11 +276,16 @@ plain, better = (
 print(f"on average {(better - plain).mean():.2f} more, at least {(better - plain).min():.4f}")
 assert (better >= plain).all()
 assert better.mean() > plain.mean()
+assert judge("16.1", (better - plain).mean(), (better - plain).min())
 
 # %% [markdown]
 # **2. One certificate at every temperature.** In lesson 11, networks looked robust to an attacker
 # who takes the logits divided by $T$. Divide the dense network's logits by 100, by its last
 # layer. What becomes of its certificate?
+
+# %%
+changed = ...  # for how many images and epsilons
+judge("16.2", changed)
 
 # %% tags=["hide-cell", "solution"]
 before = R.certified(networks["dense"], shown, labels, epsilons).verified
@@ -283,11 +294,12 @@ for parameter in (networks["dense"][-1].weight, networks["dense"][-1].bias):
 after = R.certified(networks["dense"], shown, labels, epsilons).verified
 print("changed:", (before != after).sum(), "- temperature changes no argmax, and so no certificate")
 assert np.array_equal(before, after)
+assert judge("16.2", (before != after).sum())
 
 # %% [markdown]
 # **3. Find the bug.** This "certificate" compares the lowest that the label's logit may be with
-# the highest of any other. It is never wrong, and proves too little. Whose margin should be
-# bounded?
+# the highest of any other. It is never wrong, and proves too little. What should be bounded? Count
+# what each of the two proves for the pruned network, of the first twenty images at 12/255.
 
 
 # %%
@@ -302,6 +314,10 @@ def timid(network, image, label, epsilon):
     return ends[label][0] > max(high for k, (_, high) in enumerate(ends) if k != label)
 
 
+timidly, boldly = ..., ...  # your two counts
+judge("16.3", timidly, boldly)
+
+
 # %% tags=["hide-cell", "solution"]
 network, at = networks["90 % pruned"], 12 / 255
 timidly = np.array([timid(network, shown[[b]], labels[b], at) for b in range(20)])
@@ -309,6 +325,7 @@ boldly = R.certified(network, shown[:20], labels[:20], at).verified[0]
 print(f"each logit by itself: {timidly.sum()} of 20 proved; differences of logits: {boldly.sum()}")
 assert (boldly >= timidly).all()
 assert boldly.sum() > timidly.sum()
+assert judge("16.3", timidly.sum(), boldly.sum())
 
 # %% [markdown]
 # Logits that move together keep their difference. Only margins are bounded, from the first step
