@@ -123,6 +123,18 @@ def test_the_glossary_is_what_the_lessons_say_and_no_term_is_used_before_its_les
         assert "|" not in term.says.replace("$|", "")  # which would end the table's cell
 
 
+def test_each_greek_letter_of_a_lesson_is_in_the_table_of_letters():
+    letters = (
+        r"\\(alpha|beta|gamma|delta|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|rho|sigma|tau|psi|phi|omega)\b"
+    )
+    table = _text(FOLDER / "index.md").partition("## Letters")[2]
+    for lesson in LESSONS:
+        used = set(re.findall(letters, _text(lesson)))
+        assert used <= set(re.findall(letters, table)), lesson.stem
+    softmax = [lesson.stem for lesson in LESSONS if r"\sigma" in _text(lesson)]
+    assert softmax == ["03_softmax_cross_entropy"], "sigma is softmax"
+
+
 def test_a_term_that_is_used_too_early_is_noticed(tmp_path):
     glossary, head = _module("glossary"), "# %% [markdown]\n# # A title on masks\n"
     first, second = tmp_path / "00_a.py", tmp_path / "01_b.py"

@@ -414,7 +414,7 @@ assert luck.sum() >= 10
 # only if it stands under all of them:
 #
 # $$\text{accuracy} = 1 - \frac1n \sum_i \max_{\text{attacks } a}
-# \big[\hat y(x_i + \delta_i^a) \ne y_i\big]$$
+# \big[\hat y(x_i + \delta_i^a) \ne c_i\big]$$
 #
 # (The square bracket is 1 if what stands in it is so, and 0 if not.) **AutoAttack** is four attacks
 # that the field has agreed on (Croce and Hein 2020): APGD on the cross-entropy; APGD on the *DLR*,

@@ -150,10 +150,10 @@ assert right["adversarial"] > right["plain"] - 0.02
 #
 # The formula asks for the maximum, and we took one step of FGSM. Many steps come closer, and each
 # costs a gradient. A cheap idea is to begin at a random point of the box: draw each number of a
-# start $\zeta$ evenly from $[-\varepsilon, \varepsilon]$, take the gradient *there*, go a step $a$
+# start $\xi$ evenly from $[-\varepsilon, \varepsilon]$, take the gradient *there*, go a step $a$
 # along its sign, and return into the box (FGSM-RS, Wong et al. 2020):
 #
-# $$\delta = \Pi\big(\zeta + a \operatorname{sign} \nabla_x L(x + \zeta)\big), \qquad
+# $$\delta = \Pi\big(\xi + a \operatorname{sign} \nabla_x L(x + \xi)\big), \qquad
 # a = 1.25\, \varepsilon$$
 #
 # Why not $a = \varepsilon$, as before? Look at one pixel, in units of $\varepsilon$, along the way
@@ -369,8 +369,8 @@ assert R.mcnemar(by_steps, control).p_value < 1e-4
 # for FGSM and four here. A third remedy costs two again. It begins at a *wide* start, and does not
 # return into the box (N-FGSM, de Jorge et al. 2022; `start="wide"`):
 #
-# $$\delta = \zeta + \varepsilon \operatorname{sign} \nabla_x L(x + \zeta), \qquad
-# \zeta_i \text{ even in } [-2 \varepsilon, 2 \varepsilon]$$
+# $$\delta = \xi + \varepsilon \operatorname{sign} \nabla_x L(x + \xi), \qquad
+# \xi_i \text{ even in } [-2 \varepsilon, 2 \varepsilon]$$
 #
 # And whatever you choose: let a guard look. It remembers the weights of its best epoch
 # (`guard.best`, `guard.restore()`), and with `stop=True` it ends the training by a
