@@ -246,7 +246,8 @@ assert np.isclose(W1.grad[place], (sides[0] - sides[1]) / (2 * h), rtol=1e-5, at
 # * Yours computes all gradients. `backward(inputs=[x])` computes only what leads to `x`: an
 #   attack wants the gradient by the image, and skips the weights', about a third of the work.
 # * Yours overwrites `grad`. minidl's add up, so that several losses may share a step, and a
-#   warning comes when an optimiser has used them already, which is the usual mistake.
+#   warning comes when an optimiser, the part that takes the steps, has used them already: the usual
+#   mistake.
 # * Yours computes in float64, minidl in the precision of the data: float32 is about twice as
 #   fast, and float64 checks it.
 # * A wrong shape fails somewhere in yours. In minidl each message begins with the operation's

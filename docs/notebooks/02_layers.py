@@ -213,7 +213,7 @@ assert (30 / np.array(widths[2:]) ** 2 / errors[2:] < 2).all()
 
 # %%
 def fitted(n, optimizer=md.optim.Adam, rate=0.02, steps=1500):
-    md.manual_seed(seed)
+    md.manual_seed(seed)  # from which the layers draw their first weights
     model = md.nn.Sequential(md.nn.Linear(1, n), md.nn.Tanh(), md.nn.Linear(n, 1))
     model[0].weight.data *= 4  # waves need steep neurons
     model[0].bias.data *= 8
@@ -221,7 +221,7 @@ def fitted(n, optimizer=md.optim.Adam, rate=0.02, steps=1500):
     x = np.linspace(low, high, 200, dtype=np.float32)[:, None]
     y = f(x)
     for _ in range(steps):
-        optimizer.zero_grad()
+        optimizer.zero_grad()  # forget the last derivatives
         ((model(md.Tensor(x)) - y) ** 2).mean().backward()
         optimizer.step()
     return lambda x: model(md.Tensor(x[:, None].astype(np.float32))).data[:, 0]

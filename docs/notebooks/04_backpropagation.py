@@ -267,10 +267,10 @@ assert losses[1000] < 0.5 * losses[100] < losses[0]
 # %% [markdown]
 # ## Why backward, and not forward?
 #
-# Guess: ResNet18 has eleven million parameters. How many forward passes would its gradient take by
-# difference quotients? Two for each parameter, twenty-two million. One backward pass gives the
-# derivative by *every* parameter, for about twice the work of a forward pass: two products of
-# matrices behind each one.
+# Guess: ResNet18, one of the report's networks, has eleven million parameters. How many forward
+# passes would its gradient take by difference quotients? Two for each parameter, twenty-two
+# million. One backward pass gives the derivative by *every* parameter, for about twice the work of
+# a forward pass: two products of matrices behind each one.
 #
 # ## Two sums
 #

@@ -166,8 +166,8 @@ assert np.array_equal(padded, by_hand)
 # %% [markdown]
 # ## Kernels that see something
 #
-# On the grey photograph, 3 x 3 kernels made by hand. Guess which of the two last finds her
-# shoulders, and which the edges of her collar that stand upright:
+# On the grey photograph, 3 x 3 kernels made by hand. Guess what each of the four makes of an even
+# area:
 
 # %%
 grey = photo.mean(axis=2)
@@ -193,8 +193,9 @@ for n, (name, (top, bottom)) in enumerate(zip(handmade, axes.T)):
 plt.show()
 
 # %% [markdown]
-# An edge kernel answers where brightness changes from left to right, or from top to bottom, and
-# gives 0 (grey) where nothing changes. A network *learns* its kernels. Lesson 7 shows some.
+# The first two leave an even area as it is, for their weights sum to 1. An edge kernel answers
+# where brightness changes from left to right, or from top to bottom, and gives 0 (grey) where
+# nothing changes. A network *learns* its kernels. Lesson 7 shows some.
 #
 # ## Many kernels make many channels
 #
@@ -240,7 +241,10 @@ assert abs(F.conv2d(np.ones((1, 3, 3, 3), np.float32), red).data).max() < 1e-6
 assert redness[60:80, 70:90].mean() > 0.1  # her face
 
 # %% [markdown]
-# ## Why not a fully-connected layer?
+# ## Why not a layer as before?
+#
+# A **fully-connected layer** is one whose neurons read all numbers of the image each, as those of
+# lesson 2 do. What is gained by reading a window?
 #
 # **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size. Guess how many
 # times fewer:
@@ -337,9 +341,9 @@ assert np.array_equal(kernel, kernel[::-1, ::-1])
 # %% [markdown]
 # ## Exercises
 #
-# **1. AlexNet.** Its first layer has 64 kernels of 11 x 11, stride 4, and 2 pixels of padding on
-# each side. How large is the result for a colour image of 224 x 224, and how many weights are
-# there?
+# **1. AlexNet.** The first layer of this network, one of the report's, has 64 kernels of 11 x 11,
+# stride 4, and 2 pixels of padding on each side. How large is the result for a colour image of 224
+# x 224, and how many weights are there?
 
 # %%
 side, weights = ..., ...  # your answer

@@ -54,7 +54,7 @@ def accuracy(model):
 # ## Most weights are small
 #
 # The report's perceptron FC5, trained on the digits: 1.5 million weights for 1437 images of 64
-# pixels. Guess what the histograms of its five layers look like:
+# pixels. Guess: half of the weights of a layer are below which part of its largest one?
 
 
 # %%
@@ -72,9 +72,20 @@ for i, ax in enumerate(axes, start=1):
     ax.set_title(f"fc{i}: {w.shape[0]} x {w.shape[1]}", fontsize=9)
     ax.set(yticks=[])
 plt.show()
+sizes = [np.abs(w.data) for w in weights.values() if w.ndim == 2]
+halves = [np.median(size) / size.max() for size in sizes]
 print(f"accuracy {accuracy(dense):.1%}")
+print(
+    "half of the weights are below", *(f"{half:.0%}" for half in halves), "of the layer's largest"
+)
+
+# %% tags=["hide-input"]
+assert max(halves) < 0.42
+assert max(halves[1:]) < 0.27
 
 # %% [markdown]
+# Most are small beside the largest, most of all after the first layer.
+#
 # To *prune* is to set weights to zero and leave them there. **Magnitude pruning** prunes the
 # weights that are smallest in size. A network's **sparsity** is the part of its weights that are
 # zero.

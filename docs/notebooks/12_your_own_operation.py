@@ -171,6 +171,7 @@ axes[0].plot(x.data, x.grad, "--", label="its slope")
 axes[0].legend(frameon=False)
 
 train, val = md.data.digits("train"), md.data.digits("val")
+ends = {}
 for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
     md.manual_seed(seed)
     model = nn.Sequential(
@@ -180,6 +181,7 @@ for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
     optimizer = md.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     check = md.data.Loader(*val, batch_size=360, shuffle=False)
     curve = md.fit(model, batches, optimizer, epochs=12, validation=check, progress=False)
+    ends[activation.__name__] = curve[-1].val_accuracy
     axes[1].plot(
         range(1, 13),
         [100 * epoch.val_accuracy for epoch in curve],
@@ -189,9 +191,14 @@ for activation, style in ((nn.ReLU, "--"), (Swish, "-")):
 axes[1].set(xlabel="epoch", ylabel="accuracy on unseen digits (%)", ylim=(80, 100))
 axes[1].legend(frameon=False)
 plt.show()
+print(*(f"{name}: {end:.1%}" for name, end in ends.items()), sep=", ")
+
+# %% tags=["hide-input"]
+assert abs(ends["Swish"] - ends["ReLU"]) < 0.02
 
 # %% [markdown]
-# On these digits it makes no difference to speak of.
+# On these digits it makes no difference: less than two points, which is less than one accuracy of
+# 360 images is known by.
 #
 # ## What the check cannot know
 #

@@ -308,11 +308,11 @@ assert fixed[40][-1] > fixed[10].min() + 0.01
 #
 # ## Halve it when it no longer helps
 #
-# APGD (Croce and Hein 2020) does without the choice. Begin with steps of $2 \varepsilon$. From time
-# to time, look back: did the loss rise in at least three quarters of the steps? If not, this image
-# has got as far as steps of this length lead: go back to its best point, and go on from there with
-# half the step. Each image has its own. Guess: does it do worse than the best fixed size, as well,
-# or better?
+# **APGD** is PGD that halves its steps where the loss no longer rises (Croce and Hein 2020), and so
+# does without the choice. Begin with steps of $2 \varepsilon$. From time to time, look back: did
+# the loss rise in at least three quarters of the steps? If not, this image has got as far as steps
+# of this length lead: go back to its best point, and go on from there with half the step. Each
+# image has its own. Guess: does it do worse than the best fixed size, as well, or better?
 
 
 # %%
