@@ -24,9 +24,9 @@ UNNUMBERED = {
     "pruning",
     "pruning schedule",
 }
-NOT_THE_REPORTS = {"first order", "boxes", "lines", "least margin", "rounding", "smoothing"}  # taught, and others'
+NOT_THE_REPORTS = {"first order", "boxes", "lines", "least margin", "rounding"}  # taught, and others'
 UNTAUGHT = {"FAB", "saliency", "distillation", "a mix", "separable", "CP"}  # a paper alone
-UNTAUGHT |= {"nuclear norm", "effective rank", "periodic operator", "condition"}
+UNTAUGHT |= {"nuclear norm", "effective rank", "periodic operator", "condition", "smoothing"}
 BEYOND = {"PGD", "APGD", "DLR", "DeepFool", "FMN", "worst case", "transfer"} | UNTAUGHT  # the report: each has a paper
 BEYOND |= {"adversarial training", "FGSM-RS", "N-FGSM", "lottery ticket", "density"}
 BEYOND |= {"variational dropout", "hard concrete", "open gates"}

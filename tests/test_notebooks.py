@@ -17,6 +17,8 @@ LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 SECONDS = 60  # on two cores, with compilation; a busy machine is given three times as long before it is stopped
 MEGABYTES = 6  # of all notebooks together
 
+NOTHING_TO_GUESS = {"Exercises", "More exercises", "Find the bug", "Logits", "A layer of your own"}
+
 needs_jupytext = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("jupytext", "nbclient"))), reason='needs pip install -e ".[docs]"'
 )
@@ -71,6 +73,16 @@ def test_it_has_exercises_whose_solutions_are_checked(lesson):
         assert "assert " in cell, f"a solution without a check:\n{cell}"
 
 
+@each_lesson
+def test_a_section_that_shows_something_asks_for_a_guess_first(lesson):
+    for section in _text(lesson).split("\n# ## ")[1:]:
+        title, cells = section.partition("\n")[0], section.split("# %%")
+        visible = "".join(cell for cell in cells[1:] if not re.match(r" \[markdown\]| tags=", cell))
+        if re.search(r"^ *print\(|^ *plt\.show\(|^ *md\.plot", visible, re.MULTILINE) and title not in NOTHING_TO_GUESS:
+            prose = "".join(line for line in section.splitlines() if line.startswith("#"))
+            assert re.search(r"\b[Gg]uess", prose), f"{lesson.stem}, {title}"
+
+
 @needs_jupytext
 @each_lesson
 def test_its_notebook_has_the_same_cells(lesson):
@@ -99,15 +111,64 @@ def test_a_change_of_a_lesson_is_noticed(tmp_path):
     assert _module("build").drift(changed) is None
 
 
-def test_a_term_of_the_glossary_is_introduced_by_its_lesson_and_used_by_no_earlier_one():
-    rows = re.findall(r"^\| (.+?) \| \[\d+\]\((\w+)\.ipynb\) \|", _text(FOLDER / "glossary.md"), re.MULTILINE)
-    assert len(rows) > 20
-    for term, stem in rows:
-        assert f"**{term}**".lower() in _prose(FOLDER / f"{stem}.py"), f"{stem} does not introduce {term}"
-        for lesson in LESSONS:
-            if lesson.stem < stem:
-                early = re.search(rf"\b{re.escape(term.lower())}", _prose(lesson))
-                assert not early, f"{lesson.stem} uses {term}, which {stem} introduces"
+def test_the_glossary_is_what_the_lessons_say_and_no_term_is_used_before_its_lesson():
+    glossary = _module("glossary")
+    terms = glossary.terms(LESSONS)
+    assert _text(glossary.PAGE) == glossary.page(LESSONS), "run python docs/notebooks/build.py --glossary"
+    assert glossary.used_too_early(terms, LESSONS) == []
+    assert len({term.name.lower() for term in terms}) == len(terms) > 80, "a term is introduced twice"
+    assert {term.lesson for term in terms} == set(LESSONS), "a lesson without a new term"
+    for term in terms:
+        assert 20 < len(term.says) < 400, term
+        assert "|" not in term.says.replace("$|", "")  # which would end the table's cell
+
+
+def test_each_greek_letter_of_a_lesson_is_in_the_table_of_letters():
+    letters = (
+        r"\\(alpha|beta|gamma|delta|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|rho|sigma|tau|psi|phi|omega)\b"
+    )
+    table = _text(FOLDER / "index.md").partition("## Letters")[2]
+    for lesson in LESSONS:
+        used = set(re.findall(letters, _text(lesson)))
+        assert used <= set(re.findall(letters, table)), lesson.stem
+    softmax = [lesson.stem for lesson in LESSONS if r"\sigma" in _text(lesson)]
+    assert softmax == ["03_softmax_cross_entropy"], "sigma is softmax"
+
+
+def test_a_term_that_is_used_too_early_is_noticed(tmp_path):
+    glossary, head = _module("glossary"), "# %% [markdown]\n# # A title on masks\n"
+    first, second = tmp_path / "00_a.py", tmp_path / "01_b.py"
+    second.write_text(
+        head + "# %% [markdown]\n# **1. Masks.** A **mask**\n# is a hat: it\n# hides.\n", encoding="utf-8"
+    )
+    for says, early in (
+        ("Hats.", 0),
+        ("Two masks.", 1),
+        ("`mask` in code.", 0),
+        ("**Next:** masks", 0),
+        ("*A mask*", 1),
+    ):
+        first.write_text(f"{head}# %% [markdown]\n# {says}\n# %%\nmask = 1\n", encoding="utf-8")
+        terms = glossary.terms([first, second])
+        assert terms == [("mask", "A mask is a hat: it hides.", second)]
+        assert len(glossary.used_too_early(terms, [first, second])) == early
+
+
+@needs_jupytext
+def test_a_readers_time_grows_with_words_code_and_exercises(tmp_path):
+    build, lesson = _module("build"), tmp_path / "00_a.py"
+
+    def minutes(words=0, lines=0, exercises=0):
+        text = "# %% [markdown]\n# # Title\n#" + " word" * words + "\n"
+        text += "# %% [markdown]\n" + "".join(f"# **{i}. Do.**\n" for i in range(exercises))
+        hidden = "".join(f'# %% tags=["{tag}"]\n' + "x = 1\n" * 900 for tag in ("hide-input", "solution"))
+        lesson.write_text(text + "# %%\n" + "x = 1\n" * lines + hidden, encoding="utf-8")
+        return build.minutes(lesson)
+
+    assert minutes(words=1500) == 10
+    assert minutes(words=1500, lines=300) == 30
+    assert minutes(words=1500, lines=300, exercises=3) == 60
+    assert "*About 60 minutes" in build.timed(lesson).cells[0].source
 
 
 def test_the_notebooks_stay_small():
@@ -117,7 +178,11 @@ def test_the_notebooks_stay_small():
 def _module(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(FOLDER))  # they import each other
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
     return module
 
 
@@ -140,12 +205,3 @@ def _follow(lesson):
 
 def _text(path):
     return path.read_text(encoding="utf-8")
-
-
-def _prose(lesson):
-    """What its markdown cells say, in small letters, each run of blanks one."""
-    cells = _text(lesson).split("# %%")
-    lines = [
-        line.removeprefix("#") for cell in cells if cell.startswith(" [markdown]") for line in cell.splitlines()[1:]
-    ]
-    return " ".join(" ".join(lines).split()).lower()

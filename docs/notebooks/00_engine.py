@@ -20,6 +20,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 
@@ -29,23 +30,25 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## What it is for
 #
-# A computation with a single number at its end, such as $L = (a b + c)^2$. We want $dL/da$,
-# $dL/db$ and $dL/dc$. By hand: name what comes between, $m = a b$ and $s = m + c$, and go from the
-# end to the beginning,
+# The **loss** is the single number at the end of a computation, and training makes it small. Take
+# $L = (w x + b)^2$. We want $dL/dw$, $dL/dx$ and $dL/db$. By hand: name what comes between,
+# $u = w x$ and $s = u + b$, and go from the end to the beginning,
 #
-# $$\frac{dL}{ds} = 2 s, \qquad \frac{dL}{dm} = \frac{dL}{ds} \cdot 1, \qquad
-# \frac{dL}{dc} = \frac{dL}{ds} \cdot 1, \qquad \frac{dL}{da} = \frac{dL}{dm}\, b, \qquad
-# \frac{dL}{db} = \frac{dL}{dm}\, a$$
+# $$\frac{dL}{ds} = 2 s, \qquad \frac{dL}{du} = \frac{dL}{ds} \cdot 1, \qquad
+# \frac{dL}{db} = \frac{dL}{ds} \cdot 1, \qquad \frac{dL}{dw} = \frac{dL}{du}\, x, \qquad
+# \frac{dL}{dx} = \frac{dL}{du}\, w$$
 #
-# Each step knows one operation only, and multiplies what arrives from its right by its own
-# derivative. An engine does these steps for you. So it has to remember which operations there were,
-# what they were given, and in which order.
+# An **operation** is a function of arrays whose derivative is known. Each step knows one of them,
+# and multiplies what arrives from its right by its derivative. An engine does these steps for you.
+# The **graph** of a computation is the record that it needs: which operations there were, what they
+# were given, and in which order.
 #
 # ## A tensor remembers where it came from
 #
-# It is an array, the tensors it was computed from, and for each of these a function: from the
-# gradient by the result to the gradient by that source. That function is called a
-# **vector-Jacobian product**, `vjp`.
+# The **gradient** by an array is the array of the loss's derivatives by each of its numbers, and
+# has the same shape. A **tensor** is an array, the tensors it was computed from, and for each of
+# these a function. The **vector-Jacobian product** (`vjp`) of an operation is the function that
+# makes the gradient by what went in from the gradient by what came out.
 
 
 # %%
@@ -71,7 +74,8 @@ class Tensor:
 # %% [markdown]
 # ## An operation is its value and its gradients, side by side
 #
-# The mathematics of each is one line, over plain arrays. `op` does the remembering:
+# The mathematics of each is one line, over plain arrays. `matmul`'s is derived in lesson 4, and
+# `cross_entropy`'s in lesson 3; here, take them as given. `op` does the remembering:
 
 
 # %%
@@ -115,10 +119,12 @@ def cross_entropy(logits, wanted):  # wanted: a row for each image, 1 at its cla
 # %% [markdown]
 # ## The chain rule is a loop
 #
-# Take the tensor that was made last; everything that uses it has been dealt with, so its
-# gradient is complete. Hand the gradient on to its sources. If one of them has a gradient
-# already, because it was used twice, **add**: $L(u, v)$ with $u = u(x)$ and $v = v(x)$ has
-# $dL/dx = dL/du\; du/dx + dL/dv\; dv/dx$.
+# Take the tensor that was made last; everything that uses it has been dealt with, so its gradient
+# is complete. Hand the gradient on to its sources. If one of them has a gradient already, because
+# it was used twice, *add*: $L(u, v)$ with $u = u(x)$ and $v = v(x)$ has $dL/dx = dL/du\; du/dx +
+# dL/dv\; dv/dx$. **Broadcasting** is NumPy's way to repeat an array along an axis so that its shape
+# fits, as when a row is added to each row of a matrix. What was repeated was used several times,
+# and gets the sum of these gradients: `fit` sees to it.
 
 
 # %%
@@ -144,24 +150,27 @@ def fit(gradient, shape):  # undo broadcasting: what was repeated gets the sum o
 
 
 # %% [markdown]
-# That is all of it. Guess first: what are the three derivatives of $(a b + c)^2$ at
-# $a = 2, b = 3, c = 1$?
+# That is all of it. Guess first: what are the three derivatives of $(w x + b)^2$ at
+# $w = 2, x = 3, b = 1$?
 
 # %%
-a, b, c = Tensor(2.0), Tensor(3.0), Tensor(1.0)
-s = a * b + c
+w, x, b = Tensor(2.0), Tensor(3.0), Tensor(1.0)
+s = w * x + b
 backward(s * s)  # s is used twice
-print("dL/da =", a.grad, "  dL/db =", b.grad, "  dL/dc =", c.grad)
+print("dL/dw =", w.grad, "  dL/dx =", x.grad, "  dL/db =", b.grad)
 
 # %% tags=["hide-input"]
-assert (a.grad, b.grad, c.grad) == (42, 28, 14)
+assert (w.grad, x.grad, b.grad) == (42, 28, 14)
 
 # %% [markdown]
 # ## A network
 #
-# Two layers of neurons on the 8 x 8 digits (lessons 1 and 2 say what they are), and **gradient
-# descent**: move each weight a little against its gradient. The digits are 1437 images to learn
-# from (`"train"`) and 360 to be examined on (`"val"`), each 8 x 8 pixels between 0 and 1.
+# It reads the 8 x 8 digits: $\max(x W_1 + b_1, 0)\, W_2 + b_2$, ten numbers for each image $x$, of
+# which the largest is its answer (lessons 1 and 2 say why it looks like this). The **weights** of a
+# network are the numbers that training changes. They begin at random. **Gradient descent** moves
+# each weight a little against its gradient, again and again. The digits are 1437 images to learn
+# from (`"train"`) and 360 to be examined on (`"val"`), each 8 x 8 pixels between 0 and 1. Guess how
+# many of the 360 are read rightly after 300 steps; one answer in ten would be right by chance.
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -203,9 +212,9 @@ assert right[-1] > 0.93
 assert losses[-1] < losses[0] / 4
 
 # %% [markdown]
-# Can the gradients be trusted? Change one weight by a little and see how much the loss changes:
-# `(L(w + h) - L(w - h)) / 2h` needs no engine. (How small `h` should be is a lesson of its own,
-# `tests/test_finite_differences.py`.)
+# Can the gradients be trusted? A **difference quotient**, $(L(w + h) - L(w - h)) / 2h$, tells how
+# much the loss changes when one weight is changed by a little $h$, and needs no engine. (How small
+# $h$ should be: lesson 12.) Guess how many digits will agree:
 
 # %%
 loss = cross_entropy(network(train.images), wanted)
@@ -237,13 +246,14 @@ assert np.isclose(W1.grad[place], (sides[0] - sides[1]) / (2 * h), rtol=1e-5, at
 # * Yours computes all gradients. `backward(inputs=[x])` computes only what leads to `x`: an
 #   attack wants the gradient by the image, and skips the weights', about a third of the work.
 # * Yours overwrites `grad`. minidl's add up, so that several losses may share a step, and a
-#   warning comes when an optimiser has used them already, which is the usual mistake.
+#   warning comes when an optimiser, the part that takes the steps, has used them already: the usual
+#   mistake.
 # * Yours computes in float64, minidl in the precision of the data: float32 is about twice as
 #   fast, and float64 checks it.
 # * A wrong shape fails somewhere in yours. In minidl each message begins with the operation's
 #   name, says what was given, and what to do.
 #
-# The first of these can be seen. Guess: is the array of the hidden layer still there, after
+# The first of these can be seen. Guess: is the array in the middle, `hidden`, still there, after
 # `backward` and with nobody but the loss to hold it?
 
 # %%
@@ -269,10 +279,10 @@ assert theirs() is None
 # %% [markdown]
 # ## One training step through the house
 #
-# Now minidl's own: a step of a small convolutional network, and the files that it passes
-# through, in the order in which it meets them. `kernels.using("portable")` takes the kernels in
-# plain NumPy, which read best. Python itself tells us where it is (`sys.setprofile`); beside
-# each file is what it says of itself in its first line.
+# Now minidl's own: a step of a small network (that of lesson 7), and the files that it passes
+# through, in the order in which it meets them. `kernels.using("portable")` takes what is written in
+# plain NumPy, which reads best. Python itself tells us where it is (`sys.setprofile`); beside
+# each file is what it says of itself in its first line. Guess how many files there are:
 
 # %%
 model = md.nn.Sequential(
@@ -296,14 +306,15 @@ with md.kernels.using("portable"):
     optimizer.step()
     sys.setprofile(None)
 
+print(len(met), "files")
 for path in met:
     first = path.read_text(encoding="utf-8").partition("\n")[0].strip('"')
     says = textwrap.shorten(first, 88, placeholder=" ...")
     print(f"{path.relative_to(house).as_posix():26} {says}")
 
 # %% [markdown]
-# Read them in this order, with the debugger or with an editor: `nn` says what a layer is,
-# `functional` what it computes and the gradient beside it, `kernels/portable.py` how,
+# Read them in this order, with the debugger or with an editor: `nn` says what a network is made of,
+# `functional` what each piece computes and the gradient beside it, `kernels/portable.py` how,
 # `tensor.py` records it, `graph.py` is the loop you wrote, and `optim` takes the step. It is an
 # afternoon.
 #
@@ -313,7 +324,8 @@ for path in met:
 # check it with a difference quotient.
 
 # %%
-# your operation
+tanh = ...  # your operation
+judge("0.1", tanh)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -323,6 +335,7 @@ def tanh(x):
     return y, (lambda dy: dy * (1 - y**2),)
 
 
+assert judge("0.1", tanh)
 x = Tensor(0.3)
 backward(tanh(x))
 h = 1e-6
@@ -334,7 +347,8 @@ assert np.isclose(x.grad, (np.tanh(0.3 + h) - np.tanh(0.3 - h)) / (2 * h))
 # why? Find the smallest one.
 
 # %%
-# your computation
+computation = ...  # a function of a tensor, such as lambda x: x * x
+judge("0.2", computation, Tensor)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -360,6 +374,7 @@ def gradient(rule):
 
 assert gradient(backward) == 5  # 1 + 2 x
 assert gradient(backward_in_any_order) != 5
+assert judge("0.2", lambda x: x + x * x, Tensor)
 
 # %% [markdown]
 # **3. Forgetting.** After `backward(loss)` your engine still holds every array of the
@@ -367,7 +382,8 @@ assert gradient(backward_in_any_order) != 5
 # its gradients are handed on? What can then no longer be done?
 
 # %%
-# your line
+forgetful = ...  # your backward
+judge("0.3", forgetful, Tensor)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -389,6 +405,7 @@ y = x * x
 backward_and_forget(y)
 assert x.grad == 6
 assert y.vjps == ()  # a second backward pass through y would find nothing
+assert judge("0.3", backward_and_forget, Tensor)
 
 # %% [markdown]
 # **Next:** [what a neuron is](01_neuron.ipynb).

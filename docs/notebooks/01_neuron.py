@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -23,13 +24,13 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## The formula
 #
-# A neuron takes numbers $x_1, \dots, x_n$, multiplies each by a weight, adds a bias, and hands
-# the sum to an
-# **activation function** $\psi$:
+# A **neuron** is a function of $n$ numbers that multiplies each by a weight, adds up, and bends the
+# sum. The **bias** $b$ of a neuron is one more number that it adds to the sum. The **activation
+# function** $\psi$ of a neuron is what it bends the sum with.
 #
 # $$O = \psi\Big(\sum_{i=1}^n w_i x_i + b\Big)$$
 #
-# The code is the formula:
+# The code is the formula. Guess its value: the sum is .5 - 2 + 1.5 + .2.
 
 
 # %%
@@ -72,7 +73,9 @@ plt.show()
 # %% [markdown]
 # ## Activation functions
 #
-# Four common choices (figure 2), and below each its **slope**, which learning will need:
+# The **sigmoid** makes a number between 0 and 1 of any, so that it can be read as a probability.
+# **ReLU** (*rectified linear unit*) lets positive numbers through and makes 0 of the others. Four
+# common choices (figure 2), and below each its slope, which learning will need:
 #
 # | | $\psi(x)$ | slope |
 # | --- | --- | --- |
@@ -83,6 +86,7 @@ plt.show()
 #
 # We do not type the slopes in. minidl finds them: a `Tensor` with `requires_grad=True` remembers
 # what was computed from it, and `backward()` leaves the derivative in `.grad`. Lesson 4 shows how.
+# Guess which of the four slopes is never near 0.
 
 
 # %%
@@ -105,8 +109,8 @@ axes[1, 0].set_ylabel("slope")
 plt.show()
 
 # %% [markdown]
-# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one. A
-# neuron that sits there hardly learns. Lesson 5 is about that.
+# Look at the slopes far from 0: sigmoid's and tanh's vanish on both sides, ReLU's on one, leaky
+# ReLU's on none. A neuron that sits where there is no slope hardly learns. Lesson 5 is about that.
 #
 # A claim can be checked with a few lines. Is the sigmoid's slope really $\psi (1 - \psi)$?
 # Compare it with a difference quotient:
@@ -123,9 +127,11 @@ np.abs(psi * (1 - psi) - quotient).max()
 # With two inputs we can draw a neuron's whole output. It is constant along straight lines, at
 # right angles to $w$:
 #
-# * the **direction** of $w$ says which way it rises,
-# * the **length** of $w$ says how steeply,
-# * the **bias** shifts the line where it is one half.
+# * the *direction* of $w$ says which way it rises,
+# * the *length* of $w$ says how steeply,
+# * the *bias* shifts the line where it is one half.
+#
+# Guess for each of the four pictures below, by its title, where the black line goes.
 
 # %%
 grid = np.linspace(-3, 3, 200)
@@ -154,10 +160,10 @@ plt.show()
 # ## A neuron that looks at images
 #
 # minidl brings 1797 handwritten digits along, of 8 x 8 pixels each. They come in two parts: 1437
-# are there to learn from, called `"train"`. The other 360 are called `"val"`, for *validation*,
-# and nothing is chosen with their help: they tell how well digits are read that nobody has seen
-# before. Each part is an array of images, `(number, height, width, colours)` with one colour, and
-# an array of labels, the digits that they show:
+# are there to learn from, called `"train"`. The other 360 are called `"val"`. **Validation** images
+# are those with whose help nothing is chosen, so that they tell how well a network reads what it
+# has never seen. The **label** of an image says what it really shows, here a digit. Each part is an
+# array of images, `(number, height, width, colours)` with one colour, and an array of labels:
 
 # %%
 images, labels = md.data.digits("train")
@@ -191,8 +197,9 @@ for (title, picture), ax in zip(pictures.items(), axes):
 plt.show()
 
 # %% [markdown]
-# Where the weights are red, ink speaks for a one; where they are blue, for a zero. Guess: on how
-# many of the zeros and ones that played no part in choosing them is it right?
+# Where the weights are red, ink speaks for a one; where they are blue, for a zero. **Accuracy** is
+# the part of the images on which an answer is right. Guess it for the zeros and ones that played no
+# part in choosing the weights:
 
 # %%
 chosen = val_labels <= 1
@@ -210,14 +217,17 @@ assert 0.04 < 0.96 ** chosen.sum() < 0.06
 #
 # ## Why the activation must not be linear
 #
-# Take two layers of neurons without activation: $W_2^T (W_1^T x + b_1) + b_2$. That is
-# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$: one layer. Whatever you stack, it stays one.
+# Take several neurons without activation that read the same $x$, the weights of each in a column of
+# $W_1$, and others that read what these give: $W_2^T (W_1^T x + b_1) + b_2$. This is
+# $(W_1 W_2)^T x + (W_2^T b_1 + b_2)$, as if there were only the second ones, with other weights. A
+# **layer** is a row of neurons that read the same numbers. Whatever layers you stack, it stays one.
 #
 # With ReLU in between, is it more than one layer? To compare it with *this* layer would say
 # little, since another one may fit better. So look for the best of all: the weights and bias whose
 # outputs are nearest to the network's on a thousand inputs. (That is a problem of least squares,
 # which `np.linalg.lstsq` solves; a column of ones beside the inputs stands for the bias.) If any
-# single layer gave the same outputs, this one would, and miss nothing.
+# single layer gave the same outputs, this one would, and miss nothing. Guess which of the five
+# numbers are 0:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -251,26 +261,28 @@ assert missed_by_one_layer(with_relu(b1 - 100)) < 1e-12
 assert missed_by_one_layer(with_relu(b1 + 100)) < 1e-10
 
 # %% [markdown]
-# The last two lines are the control. With a bias of -100 no neuron ever answers, with +100 each of
-# them always does, and ReLU is there in name only: a straight line again. It is the *bend* that
-# does it, where some inputs lie on one side of it and some on the other.
+# All but the third, up to rounding. The last two lines are the control. With a bias of -100 no
+# neuron ever answers, with +100 each of them always does, and ReLU is there in name only: a
+# straight line again. It is the *bend* that does it, where some inputs lie on one side of it and
+# some on the other.
 
 # %% [markdown]
 # ## Exercises
 #
 # **1. And.** Choose weights and a bias so that a sigmoid neuron says *yes* (more than 0.9) when
-# both inputs are 1, and
-# *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
+# both inputs are 1, and *no* (less than 0.1) for (0, 0), (0, 1) and (1, 0).
 
 # %%
 corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-# your weights and bias
+w, b = ..., ...  # your weights and bias
+judge("1.1", w, b)
 
 # %% tags=["hide-cell", "solution"]
 w_and, b_and = np.array([10.0, 10.0]), -15.0  # the sum is above 0 only where both are 1
 answers = F.sigmoid(corners @ w_and + b_and).data
 assert (answers[:3] < 0.1).all()
 assert answers[3] > 0.9
+assert judge("1.1", w_and, b_and)
 
 # %% [markdown]
 # **2. Exclusive or.** One neuron is one straight line, and no straight line separates {(0, 1),
@@ -278,13 +290,22 @@ assert answers[3] > 0.9
 # that adds them up. *Hint: what is $|x_1 - x_2|$ in terms of ReLU?*
 
 # %%
-# your three neurons
+xor = ...  # your three neurons: a function of the corners (4, 2) that gives four numbers
+judge("1.2", xor)
+
 
 # %% tags=["hide-cell", "solution"]
-hidden = np.stack([neuron(corners.T, [1, -1], 0, lambda s: np.maximum(s, 0)),
-                   neuron(corners.T, [-1, 1], 0, lambda s: np.maximum(s, 0))])  # fmt: skip
-xor = neuron(hidden, [1, 1], 0, lambda s: s)
-assert xor.tolist() == [0, 1, 1, 0]
+def relu(s):
+    return np.maximum(s, 0)
+
+
+def xor(corners):  # |x1 - x2|
+    hidden = neuron(corners.T, [1, -1], 0, relu), neuron(corners.T, [-1, 1], 0, relu)
+    return neuron(hidden, [1, 1], 0, lambda s: s)
+
+
+assert xor(corners).tolist() == [0, 1, 1, 0]
+assert judge("1.2", xor)
 
 # %% [markdown]
 # **3. A wrong slope.** Somebody says that the slope of $\text{softplus}(x) = \log(1 + e^x)$ is
@@ -300,13 +321,15 @@ def claimed_slope(x):
     return 1 - F.sigmoid(x).data
 
 
-# your check
+slope = ...  # your function of x
+judge("1.3", slope)
 
 # %% tags=["hide-cell", "solution"]
 x = np.linspace(-3, 3, 13)
 quotient = (softplus(x + h) - softplus(x - h)) / (2 * h)
 assert np.abs(claimed_slope(x) - quotient).max() > 0.9  # wrong but at 0, where both are 1/2
 assert np.allclose(F.sigmoid(x).data, quotient)  # the slope is the sigmoid itself
+assert judge("1.3", lambda x: F.sigmoid(np.asarray(x)).data)
 
 # %% [markdown]
 # **Next:** [many neurons in layers](02_layers.ipynb), which can approximate any continuous

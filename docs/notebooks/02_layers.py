@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 
@@ -22,12 +23,14 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Many neurons at once
 #
-# A **layer** is $m$ neurons that read the same input $z$ of $n$ numbers. Write the weights of
+# A layer is $m$ neurons that read the same input $z$ of $n$ numbers. Write the weights of
 # neuron $j$ into column $j$ of a matrix $W \in \mathbb{R}^{n \times m}$, and the layer is
 #
 # $$f(z) = \psi(W^T z + b)$$
 #
-# Engines take many inputs at once, one in each *row* of a matrix. Then $W^T z$ becomes `z @ W`:
+# Engines take many inputs at once. A **batch** is inputs that are computed together, one in each
+# *row* of a matrix. Then $W^T z$ becomes `z @ W`. Guess the shape of the result, of five inputs and
+# two neurons:
 
 
 # %%
@@ -41,8 +44,8 @@ layer(z, W=np.ones((3, 2)), b=np.zeros(2), psi=np.tanh).shape
 # %% [markdown]
 # ## A network
 #
-# Layers in a row are a **perceptron** (the report's figure 3). Layers that are not the last are
-# called hidden.
+# A **perceptron** is layers in a row, each of which reads what the one before gives (the report's
+# figure 3). A **hidden layer** of a network is any but the last.
 
 # %% tags=["hide-input"]
 sizes = {"input": 4, "hidden layer 1": 6, "hidden layer 2": 5, "output": 3}
@@ -89,7 +92,8 @@ by_hand = network(x, [(W1, b1, relu), (W2, b2, relu), (W3, b3, identity)])
 by_hand.shape
 
 # %% [markdown]
-# minidl says the same with `nn.Sequential`. Give it our weights, and it gives our numbers:
+# minidl says the same with `nn.Sequential`. Give it our weights, and guess how far its numbers are
+# from ours:
 
 # %%
 model = md.nn.Sequential(
@@ -105,8 +109,9 @@ assert np.abs(model(md.Tensor(x)).data - by_hand).max() < 1e-12
 # %% [markdown]
 # ## How many parameters?
 #
-# A layer from $n$ to $m$ has $n m$ weights and $m$ biases. The report's perceptron FC5 has layers
-# of 1344, 672, 588, 294 and 10 neurons. On images of 64 x 64 pixels in three colours:
+# The **parameters** of a network are its weights and biases: a layer from $n$ to $m$ numbers has $n
+# m + m$ of them. The report's perceptron FC5 has layers of 1344, 672, 588, 294 and 10 neurons. On
+# images of 64 x 64 pixels in three colours, guess which part of all sits in the first layer:
 
 # %%
 sizes = [64 * 64 * 3, 1344, 672, 588, 294, 10]
@@ -120,23 +125,24 @@ assert sum(counted) == sum(parameter.size for parameter in fc5.parameters())
 assert counted[0] > 0.9 * sum(counted)
 
 # %% [markdown]
-# Nearly all of them are in the first layer, which looks at every pixel. Convolutions (lesson 6)
-# do with far fewer.
+# Nine in ten and more are in the first layer, which looks at every pixel. Layers made for images
+# (lesson 6) do with far fewer.
 #
 # ## Theorem 1: one hidden layer can approximate any continuous function
 #
-# > Every continuous function on a compact set can be approximated by a network with one hidden
-# > layer of $n$ neurons; the largest error tends to 0 as $n \to \infty$.
+# > Every continuous function on a compact set (closed and bounded, such as an interval with its
+# > ends) can be approximated by a network with one hidden layer of $n$ neurons; the largest error
+# > tends to 0 as $n \to \infty$.
 #
 # (The activation must not be a polynomial: sums of lines stay a line, as lesson 1 showed, and sums
 # of parabolas a parabola, however many there are; Leshno et al. 1993. The last layer has none.)
 #
 # On an interval, and with ReLU, you can build such a network by hand. A ReLU neuron
-# $\max(x - a, 0)$ is a line with one bend, at $a$. A sum of them bends wherever we like, so it
+# $\max(x - t, 0)$ is a line with one bend, at $t$. A sum of them bends wherever we like, so it
 # can follow the curve from point to point:
 
 # %%
-a, b = -3, 3
+low, high = -3, 3
 
 
 def f(x):
@@ -145,7 +151,7 @@ def f(x):
 
 def built_by_hand(n):
     """The network with n hidden neurons that joins n + 1 points of f by straight lines."""
-    knots = np.linspace(a, b, n + 1)
+    knots = np.linspace(low, high, n + 1)
     slopes = np.diff(f(knots)) / np.diff(knots)
     bends = np.diff(slopes, prepend=0)  # how much the slope changes at each knot
     W1, b1 = np.ones((1, n)), -knots[:-1]  # neuron i is max(x - knot i, 0)
@@ -153,7 +159,7 @@ def built_by_hand(n):
     return lambda x: network(x[:, None], [(W1, b1, relu), (W2, b2, identity)])[:, 0]
 
 
-x = np.linspace(a, b, 1001)
+x = np.linspace(low, high, 1001)
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.3), sharey=True, layout="constrained")
 for n, ax in zip((4, 12, 40), axes):
     ax.plot(x, f(x), color="0.7", linewidth=4, label="f")
@@ -163,8 +169,8 @@ axes[0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The largest error over the interval, against the number of neurons, on logarithmic axes. Ten
-# times the neurons, a hundredth of the error:
+# Guess: ten times the neurons, and the error is a tenth, a hundredth, or a thousandth? The largest
+# error over the interval, against the number of neurons, on logarithmic axes:
 
 # %%
 widths = [4, 8, 16, 32, 64, 128, 256, 512]
@@ -175,35 +181,47 @@ ax.loglog(widths, 30 / np.array(widths) ** 2.0, "--", color="0.6", label="$30 / 
 ax.set(xlabel="hidden neurons n", ylabel="largest error")
 ax.legend(frameon=False)
 plt.show()
+print(f"16 neurons: {errors[2]:.3f}; 160: {np.abs(f(x) - built_by_hand(160)(x)).max():.5f}")
 
 # %% tags=["hide-input"]
 assert 60 < errors[2] / np.abs(f(x) - built_by_hand(160)(x)).max() < 140
 assert (30 / np.array(widths[2:]) ** 2 / errors[2:] < 2).all()
 
 # %% [markdown]
+# A hundredth. (Between knots a distance $d$ apart, a straight line misses a smooth curve by at most
+# $d^2 / 8$ times its largest second derivative.)
+#
 # ## The same by learning
 #
-# We knew f, so we could build the weights. Usually we only have examples, 200 points of f here,
-# and the weights are *found*: begin with random ones, and take many small steps, each of which
-# makes the mean squared error a little smaller. The derivative of the error by each weight says
-# which way to go, which is lesson 4. Plain **gradient descent** changes each weight by its
-# derivative, times a small number, the **rate**. **Adam** (Kingma and Ba 2015) first divides each
-# derivative by its usual size, a running root of the mean square. So every weight moves by about
-# the rate in each step, whether its derivatives are large or small. Tanh neurons, 1500 steps of
-# Adam. Guess how many neurons it takes to come as close as 0.1:
+# We knew f, so we could build the weights. Usually we only have examples, 200 points of f here, and
+# the weights are *found*: begin with random ones, and take many small steps, each of which makes
+# the mean squared error a little smaller. The derivative of the error by each weight says which way
+# to go, which is lesson 4. Plain gradient descent changes each weight by its derivative times a
+# small number. The **learning rate** $\eta$ is by how much of its gradient a weight is moved in a
+# step. **Adam** (Kingma and Ba 2015) is gradient descent that first divides each derivative by its
+# usual size. It takes two running means, of the derivative and of its square, each a little of the
+# new value and much of the old,
+#
+# $$v \leftarrow 0.9\, v + 0.1\, \frac{dL}{dw}, \qquad
+# q \leftarrow 0.999\, q + 0.001 \Big(\frac{dL}{dw}\Big)^2, \qquad
+# w \leftarrow w - \eta \frac{v}{\sqrt q}$$
+#
+# (and makes up for both starting at 0). So every weight moves by about $\eta$ in each step, whether
+# its derivatives are large or small. Tanh neurons, 1500 steps of Adam. Guess how many neurons it
+# takes to come as close as 0.1:
 
 
 # %%
 def fitted(n, optimizer=md.optim.Adam, rate=0.02, steps=1500):
-    md.manual_seed(seed)
+    md.manual_seed(seed)  # from which the layers draw their first weights
     model = md.nn.Sequential(md.nn.Linear(1, n), md.nn.Tanh(), md.nn.Linear(n, 1))
     model[0].weight.data *= 4  # waves need steep neurons
     model[0].bias.data *= 8
     optimizer = optimizer(model.parameters(), lr=rate)
-    x = np.linspace(a, b, 200, dtype=np.float32)[:, None]
+    x = np.linspace(low, high, 200, dtype=np.float32)[:, None]
     y = f(x)
     for _ in range(steps):
-        optimizer.zero_grad()
+        optimizer.zero_grad()  # forget the last derivatives
         ((model(md.Tensor(x)) - y) ** 2).mean().backward()
         optimizer.step()
     return lambda x: model(md.Tensor(x[:, None].astype(np.float32))).data[:, 0]
@@ -232,7 +250,8 @@ assert learned["32, plain descent"] > 2 * learned["32 neurons"]
 # good network is there, and need not be *found*.
 #
 # So note what the theorem does *not* say: how many neurons a given error takes, nor that gradient
-# descent finds the weights, nor anything about x outside of the interval:
+# descent finds the weights, nor anything about x outside of the interval. Guess how the network
+# goes on there:
 
 # %%
 wide = np.linspace(-6, 6, 400)
@@ -240,7 +259,7 @@ outside = networks["32 neurons"](wide)
 figure, ax = plt.subplots(figsize=(6.6, 2.4), layout="constrained")
 ax.plot(wide, f(wide), color="0.7", linewidth=4, label="f")
 ax.plot(wide, outside, color="#0072B2", label="learned, 32 neurons")
-ax.axvspan(a, b, color="0.94", zorder=0, label="where it learned")
+ax.axvspan(low, high, color="0.94", zorder=0, label="where it learned")
 ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
@@ -256,7 +275,8 @@ with np.errstate(all="ignore"):
 # 20 neurons and ten outputs? Check your formula against minidl.
 
 # %%
-# your count
+count = ...  # your count
+judge("2.1", count)
 
 # %% tags=["hide-cell", "solution"]
 count = (64 * 30 + 30) + (30 * 20 + 20) + (20 * 10 + 10)
@@ -265,13 +285,15 @@ digits_model = nn.Sequential(
     nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10)
 )
 assert count == sum(parameter.size for parameter in digits_model.parameters()) == 2780
+assert judge("2.1", count)
 
 # %% [markdown]
 # **2. How wide?** Find the smallest number of neurons with which `built_by_hand` stays within
 # 0.01 of f.
 
 # %%
-# your search
+n = ...  # your search
+judge("2.2", n)
 
 # %% tags=["hide-cell", "solution"]
 n = next(n for n in range(1, 1000) if np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01)
@@ -280,6 +302,7 @@ assert (
     np.abs(f(x) - built_by_hand(n)(x)).max() < 0.01 <= np.abs(f(x) - built_by_hand(n - 1)(x)).max()
 )
 assert 40 < n < 80  # 30 / n^2 = 0.01 at n = 55
+assert judge("2.2", n)
 
 # %% [markdown]
 # **3. A wrong layer.** This `layer` gives the right shape here, and is wrong. Find an input that
@@ -297,13 +320,15 @@ print(
         rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), np.zeros(3), np.tanh
     ).shape
 )
-# your check
+z, W = ..., ...  # your input (1, n) and weights
+judge("2.3", z, W)
 
 # %% tags=["hide-cell", "solution"]
 z, W = np.array([[1.0, 0.0, 0.0]]), np.arange(9.0).reshape(3, 3)
 assert np.array_equal(layer(z, W, 0, identity), W[:1])  # the first input's weights: a row of W
 # A column: only a square W lets this pass
 assert np.array_equal(wrong_layer(z, W, 0, identity), W.T[:1])
+assert judge("2.3", z, W)
 
 # %% [markdown]
 # **Next:** [from numbers to probabilities](03_softmax_cross_entropy.ipynb), and a loss to learn

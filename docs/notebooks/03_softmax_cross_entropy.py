@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -24,11 +25,12 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Logits
 #
-# A network that sorts images into $c$ classes ends with $c$ neurons. Their outputs before any
-# activation are the **logits** $g(x)$. With $f(x)$ for what the layers before the last one make of
-# the image (equation 3; the report comes back to it as 15):
+# A **class** is one of the things that an image may show. A network that sorts images into $m$
+# classes ends with $m$ neurons. The **logits** $g(x)$ of an image $x$ are the outputs of a
+# network's last neurons, one for each class, before any activation. With $f(x)$ for what the layers
+# before the last one make of the image (equation 3; the report comes back to it as 15):
 #
-# $$g(x) = W_d^T f(x) + b_d \in \mathbb{R}^c$$
+# $$g(x) = W_d^T f(x) + b_d \in \mathbb{R}^m$$
 #
 # They are any numbers, large for likely classes. Say, for one image and three classes:
 
@@ -39,11 +41,12 @@ logits = np.array([-1.0, 2.0, 1.0])
 # %% [markdown]
 # ## Softmax: from logits to probabilities
 #
-# Probabilities are positive and sum to 1. Exponentials are positive; dividing by their sum does
-# the rest (equations 2, 4 and 5; again as 16 to 18):
+# Probabilities are positive and sum to 1. **Softmax**, written $\sigma$, makes probabilities of
+# logits by an exponential, which is positive, and a division by the sum (equations 2, 4 and 5;
+# again as 16 to 18). Guess before you run it: is the dog about twice as likely as the cat, or more?
 #
 # $$p(x) = \sigma(W_d^T f(x) + b_d) = \sigma(g(x)), \qquad
-# \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^c \exp(g_i)}$$
+# \sigma_k(g) = \frac{\exp(g_k)}{\sum_{i=1}^m \exp(g_i)}$$
 
 
 # %%
@@ -71,7 +74,7 @@ print(p, softmax(logits + 100))
 
 # %% [markdown]
 # That is more than a curiosity. The textbook formula overflows for large logits. Subtract the
-# largest one first, and no exponent is above 0:
+# largest one first, and no exponent is above 0. Guess what the formula as it stands makes of 1000:
 
 # %%
 large = np.array([1000.0, 999.0, 0.0])
@@ -87,13 +90,15 @@ assert np.array_equal(softmax(large - large.max()), F.softmax(large).data)
 # %% [markdown]
 # ## Cross-entropy: how wrong is a prediction?
 #
-# The label of an image of class $j$ is written as a vector $y = (0, \dots, 1, \dots, 0)$ with the
-# 1 at place $j$: the probabilities of somebody who knows. The loss over a data set $D$ is
-# (equations 6 and 7)
+# The label of an image is the number $c$ of its class. A **one-hot** label is a vector $y = (0,
+# \dots, 1, \dots, 0)$ with the 1 at place $c$: the probabilities of somebody who knows.
+# **Cross-entropy** is the loss that sums up minus the logarithm of the true class's probability
+# over all images. Over a data set $D$ (equations 6 and 7):
 #
-# $$L = -\sum_{i \in D} \sum_{k=1}^c y_i[k] \log p(x_i)[k] = -\sum_{i \in D} \log p(x_i)[c_i]$$
+# $$L = -\sum_{i \in D} \sum_{k=1}^m y_i[k] \log p(x_i)[k] = -\sum_{i \in D} \log p(x_i)[c_i]$$
 #
-# All terms but that of the true class $c_i$ are multiplied by 0, which gives the second form.
+# All terms but that of the true class $c_i$ of image $i$ are multiplied by 0, which gives the
+# second form.
 #
 # Why minus the logarithm? A good network makes it likely that *all* labels are what they are.
 # The probability of that is the product of the probabilities of each, $\prod_i p(x_i)[c_i]$. A
@@ -102,7 +107,8 @@ assert np.array_equal(softmax(large - large.max()), F.softmax(large).data)
 # a loss, hence the minus.
 #
 # Both forms, and minidl's (which takes the mean over the images unless it is asked for the sum, so
-# that the loss does not grow with their number):
+# that the loss does not grow with their number). Guess first: of five images and three classes,
+# what is the loss of somebody who gives each class a third?
 
 # %%
 rng = np.random.default_rng(seed)
@@ -111,6 +117,7 @@ c = np.array([0, 2, 1, 1, 0])  # their classes
 y = np.eye(3)[c]  # the same as vectors
 p = softmax(g)
 
+print("a third each:", 5 * np.log(3))
 print("(6):   ", -(y * np.log(p)).sum())
 print("(7):   ", -np.log(p[np.arange(5), c]).sum())
 print("minidl:", F.cross_entropy(g, c, reduction="sum").item())
@@ -154,7 +161,7 @@ plt.show()
 #
 # The true class's logit shall rise, the others fall, each by as much as its probability is wrong.
 # Check it, for all five images at once (`backward` leaves the derivative in `.grad`, as in lesson
-# 1):
+# 1). Guess the largest difference:
 
 # %%
 g = md.Tensor(g, requires_grad=True)
@@ -194,7 +201,9 @@ plt.show()
 # One layer, 64 pixels to ten logits, learns to read. `Normalize` subtracts 0.5 from each pixel and
 # divides by 0.25, so that they lie around 0, between -2 and 2; `Flatten` writes the 8 x 8 pixels in
 # a row. `md.fit` goes through the images ten times, 64 at a time, and each time moves the weights a
-# little to where their loss is smaller; in lesson 4 we write it in ten lines.
+# little to where their loss is smaller; in lesson 4 we write it in ten lines. (What `SGD` and
+# `momentum` are comes there, too.) At first it knows nothing, and its loss is about $\log 10 =
+# 2.3$. Guess the last one:
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -206,8 +215,9 @@ curve = md.fit(model, batches, optimizer, epochs=10, progress=False)
 print(f"loss of the first epoch {curve[0].loss:.2f}, of the last {curve[-1].loss:.2f}")
 
 # %% [markdown]
-# The **predicted class** is that of the largest probability, counted from zero (equation 8). It
-# is that of the largest logit too, since the exponential rises:
+# The **predicted class** $\hat y$ is that of the largest probability, counted from zero (equation
+# 8). It is that of the largest logit too, since the exponential rises. Guess the accuracy of one
+# layer:
 #
 # $$\hat y(x) = \operatorname{argmax}_k \, p(x)[k]$$
 
@@ -276,7 +286,8 @@ assert (predicted[order[:3]] == val.labels[order[:3]]).all()
 # it so that it survives the logits `large`, even if the class is the last.
 
 # %%
-# your formula
+loss_from_logits = ...  # your function of the logits (3,) and the class
+judge("3.1", loss_from_logits)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -290,6 +301,7 @@ assert np.isclose(
 )
 # Softmax itself says 0 here, and its logarithm -inf
 assert np.isclose(loss_from_logits(large, 2), 1000.3132617)
+assert judge("3.1", loss_from_logits)
 
 # %% [markdown]
 # **2. The wrong axis.** This softmax is wrong for batches. Which check, that every softmax should
@@ -302,7 +314,8 @@ def wrong_softmax(g):
     return e / e.sum(axis=0)
 
 
-# your check
+passes = ...  # your check: a function that says of a softmax whether it passes
+judge("3.2", passes, softmax, wrong_softmax)
 
 # %% tags=["hide-cell", "solution"]
 batch = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
@@ -310,17 +323,26 @@ assert np.allclose(softmax(batch).sum(axis=1), 1)  # the probabilities of each i
 assert not np.allclose(wrong_softmax(batch).sum(axis=1), 1)
 assert np.allclose(wrong_softmax(batch[0]), softmax(batch[0]))  # one image alone shows nothing
 
+
+def passes(function):
+    return np.allclose(function(batch).sum(axis=1), 1)
+
+
+assert judge("3.2", passes, softmax, wrong_softmax)
+
 # %% [markdown]
 # **3. Two classes.** With two classes, softmax is the sigmoid of lesson 1 in disguise: of which
 # number?
 
 # %%
-# your answer, and a check
+number = ...  # your function of pairs of logits (B, 2)
+judge("3.3", number)
 
 # %% tags=["hide-cell", "solution"]
 g = np.random.default_rng(1).standard_normal((100, 2))
 # Of the difference of the logits
 assert np.allclose(softmax(g)[:, 0], F.sigmoid(g[:, 0] - g[:, 1]).data)
+assert judge("3.3", lambda g: g[:, 0] - g[:, 1])
 
 # %% [markdown]
 # **Next:** [backpropagation](04_backpropagation.ipynb), how all those derivatives are found.

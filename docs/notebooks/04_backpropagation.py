@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -30,7 +31,9 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # $$s = w x + b, \qquad o = \operatorname{sigmoid}(s), \qquad L = (o - y)^2$$
 #
 # How does $L$ change with $w$? The chain rule $\frac{dL}{dX} = \frac{dL}{dY} \cdot \frac{dY}{dX}$
-# walks back through the steps, from the last to the first, and multiplies their derivatives:
+# walks back through the steps, from the last to the first, and multiplies their derivatives.
+# **Backpropagation** is to compute gradients in this order, from the loss back. Guess the sign of
+# $dL/dw$: here $x = 2$, and the neuron answers less than it should.
 #
 # $$\frac{dL}{do} = 2 (o - y), \qquad \frac{dL}{ds} = \frac{dL}{do} \cdot o (1 - o), \qquad
 # \frac{dL}{dw} = \frac{dL}{ds} \cdot x, \qquad \frac{dL}{db} = \frac{dL}{ds}$$
@@ -76,7 +79,8 @@ assert np.isclose(dL_db, (loss(w, b + h) - loss(w, b - h)) / (2 * h))
 #
 # A `Tensor` remembers the operation that made it, and what went in. It takes part in formulas as an
 # array does: `+ - * / @ **`, and methods such as `t.exp()`, `t.log()`, `t.sum()` and `t.mean()`.
-# `backward()` walks that graph from the loss to the leaves, and leaves each derivative in `.grad`:
+# `backward()` walks that graph from the loss to its *leaves*, the tensors that were not computed
+# from others, and puts each derivative into their `.grad`. Guess whether all six digits will agree:
 
 # %%
 w_, b_ = md.Tensor(np.array(w), requires_grad=True), md.Tensor(np.array(b), requires_grad=True)
@@ -98,8 +102,8 @@ md.plot.graph(L_, w=w_, b=b_)
 # %% [markdown]
 # ## Gradient descent
 #
-# The derivative says which way is up. So go the other way, a step of size $\eta$, the **learning
-# rate**, and again:
+# The derivative says which way is up. So go the other way, with the learning rate $\eta$, and
+# again:
 #
 # $$w \leftarrow w - \eta \frac{dL}{dw}, \qquad b \leftarrow b - \eta \frac{dL}{db}$$
 #
@@ -155,12 +159,12 @@ assert np.abs(np.diff(leap, axis=0)).max(axis=1)[-1] / 100 < 1e-4  # the gradien
 assert (abs(sigmoid(leap[-1] @ [xs, np.ones(8)]) - ys) < 0.5).sum() == 7
 
 # %% [markdown]
-# Forty steps each, from the black dot. Too small a rate does not arrive. 3 and 30 do: there is
-# room for a factor of ten. The largest leaps over the valley in its first step, on to a plain where
+# Forty steps each, from the black dot. Too small a rate does not arrive. 3 and 30 do: there is room
+# for a factor of ten. The largest leaps over the valley in its first step, on to a plain where
 # seven examples are right and one is surely wrong. There the gradient is next to nothing, and it
-# stays. Trainings of larger networks often begin with a small rate, let it rise over the first
-# quarter of the steps, and fall to nearly 0 over the others: `md.optim.one_cycle`. Later lessons
-# use it.
+# stays. Trainings of larger networks often follow a schedule. A **one-cycle** schedule begins with
+# a small learning rate, lets it rise over the first quarter of the steps, and fall to nearly 0 over
+# the others (`md.optim.one_cycle`). Later lessons use it.
 #
 # ## Two layers by hand
 #
@@ -171,13 +175,13 @@ assert (abs(sigmoid(leap[-1] @ [xs, np.ones(8)]) - ys) < 0.5).sum() == 7
 # \qquad L = \text{cross-entropy}(G, c)$$
 #
 # And backward, each line the chain rule through one step of it. Write $dY$ for $\partial L /
-# \partial Y$, and $Y = X W$ with its indices, for image $b$ and neuron $j$:
-# $Y_{bj} = \sum_i X_{bi} W_{ij}$. The weight $W_{ij}$ meets $X_{bi}$ in $Y_{bj}$, for every image,
-# and the number $X_{bi}$ meets $W_{ij}$, for every neuron. So the chain rule sums over images, or
+# \partial Y$, and $Y = X W$ with its indices, for row $r$ (an image) and neuron $j$:
+# $Y_{rj} = \sum_i X_{ri} W_{ij}$. The weight $W_{ij}$ meets $X_{ri}$ in $Y_{rj}$, for every image,
+# and the number $X_{ri}$ meets $W_{ij}$, for every neuron. So the chain rule sums over images, or
 # over neurons:
 #
-# $$\frac{\partial L}{\partial W_{ij}} = \sum_b X_{bi} \, dY_{bj} = (X^T dY)_{ij}, \qquad
-# \frac{\partial L}{\partial X_{bi}} = \sum_j dY_{bj} W_{ij} = (dY \, W^T)_{bi}$$
+# $$\frac{\partial L}{\partial W_{ij}} = \sum_r X_{ri} \, dY_{rj} = (X^T dY)_{ij}, \qquad
+# \frac{\partial L}{\partial X_{ri}} = \sum_j dY_{rj} W_{ij} = (dY \, W^T)_{ri}$$
 #
 # A bias is added to every row, and gets the sum over the rows.
 
@@ -207,7 +211,7 @@ X += 0.12 * rng.standard_normal(X.shape)
 parameters = [0.5 * rng.standard_normal(shape) for shape in [(2, 10), 10, (10, 2), 2]]
 
 # %% [markdown]
-# Against the engine, which knows only the forward pass:
+# Against the engine, which knows only the forward pass. Guess the four largest differences:
 
 # %%
 L, by_hand = forward_backward(X, c, *parameters)
@@ -227,7 +231,8 @@ md.plot.graph(loss_, W1=W1, b1=b1, W2=W2, b2=b2)
 
 # %% [markdown]
 # Gradient descent with our own backward pass, and what the network answers on
-# the way. The black line is where both classes are equally likely:
+# the way. The black line is where both classes are equally likely. Guess its shape after 0, 100 and
+# 1000 steps:
 
 # %%
 losses, snapshots = [], {}
@@ -262,18 +267,20 @@ assert losses[1000] < 0.5 * losses[100] < losses[0]
 # %% [markdown]
 # ## Why backward, and not forward?
 #
-# One backward pass gives the derivative by *every* parameter, for about twice the work of a
-# forward pass: two products of matrices behind each one. Difference quotients would take two
-# forward passes for each parameter, for ResNet18's eleven million twenty-two million of them.
+# Guess: ResNet18, one of the report's networks, has eleven million parameters. How many forward
+# passes would its gradient take by difference quotients? Two for each parameter, twenty-two
+# million. One backward pass gives the derivative by *every* parameter, for about twice the work of
+# a forward pass: two products of matrices behind each one.
 #
 # ## Two sums
 #
-# A value that is used twice **within one computation** gets the sum of both gradients, as the
+# A value that is used twice *within one computation* gets the sum of both gradients, as the
 # chain rule says: $L = x \cdot x$ has $dL/dx = x + x$.
 #
-# That `.grad` also adds up **from one backward pass to the next** is no mathematics, but a choice
+# That `.grad` also adds up *from one backward pass to the next* is no mathematics, but a choice
 # of engines. It lets several losses share one step. Its price is that `.grad` must be forgotten
-# before the next step, and who forgets to forget goes along the sum of all gradients so far.
+# before the next step, and who forgets to forget goes along the sum of all gradients so far. Guess
+# what `.grad` is at $x = 3$ after one backward pass, and after two:
 
 # %%
 x = md.Tensor(np.array(3.0), requires_grad=True)
@@ -292,10 +299,10 @@ assert (once, twice, float(x.grad)) == (6, 12, 6)
 # ## Many images: mini-batches, epochs
 #
 # The loss of 1437 digits is a mean over all of them, and so is its gradient. But must it be all,
-# for one step? Ask some of them, picked at random: a **mini-batch**. Their mean gradient is not
-# the same, but its average over all picks is. How far off is it? Measure the cosine of the angle
-# between the two, for the network of lesson 3 with a hidden layer of 32 neurons: 1 is the same
-# direction, 0 a right angle. Guess it for 64 images.
+# for one step? A **mini-batch** is some of the images, picked at random, that one step looks at.
+# Its mean gradient is not the same, but its average over all picks is. How far off is it? Measure
+# the cosine of the angle between the two, for the network of lesson 3 with a hidden layer of 32
+# neurons: 1 is the same direction, 0 a right angle. Guess it for 64 images.
 
 
 # %%
@@ -333,9 +340,9 @@ assert cosines[256] > cosines[64] + 0.05
 
 # %% [markdown]
 # For a twentieth of the work, a direction that is nearly as good. So take many such steps instead
-# of one: shuffle the images, deal them out in mini-batches, take a step on each. One turn through
-# all images is an **epoch**. This is **stochastic gradient descent**, and with it `md.fit` is these
-# ten lines (and a progress bar):
+# of one: shuffle the images, deal them out in mini-batches, take a step on each. An **epoch** is
+# one turn through all images. **Stochastic gradient descent** (`SGD`) is gradient descent with the
+# gradients of mini-batches. With it `md.fit` is these ten lines (and a progress bar):
 
 
 # %%
@@ -362,10 +369,10 @@ furthest = max(abs(a.data - b.data).max() for a, b in zip(ours.parameters(), the
 print("largest difference of a weight:", furthest)
 
 # %% [markdown]
-# Does it matter that there are many steps, and that they are shuffled? The same five epochs
-# again, with one thing changed. First all images in each step. Then, without momentum (of which
-# below), the digits sorted, zeros first and nines last, and not shuffled. Guess both accuracies,
-# on unseen digits:
+# Does it matter that there are many steps, and that they are shuffled? The same five epochs again,
+# with one thing changed. First all images in each step. Then, with $\mu = 0$ in place of 0.9 (of
+# which below), the digits sorted, zeros first and nines last, and not shuffled. Guess both
+# accuracies, on unseen digits:
 
 
 # %%
@@ -406,17 +413,18 @@ assert nines["shuffled, no momentum"] < 0.15
 #
 # ## Momentum
 #
-# In the ten lines a step does not follow the gradient $g$, but a **velocity**, to which each
-# gradient is added, while what was there fades:
+# In the ten lines a step does not follow the gradient, $\nabla L$ for short. The **velocity** $v$,
+# which it follows, is the sum of all gradients so far, where the older ones have faded.
+# **Momentum** $\mu$ is the part of the velocity that is kept from step to step.
 #
-# $$v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta v$$
+# $$v \leftarrow \mu v + \nabla L, \qquad w \leftarrow w - \eta v$$
 #
-# A ball that keeps rolling. Where the gradient stays the same, $v$ grows to
-# $g + \mu g + \mu^2 g + \dots = g / (1 - \mu)$: with $\mu = 0.9$ it is as if the rate were ten
-# times as large. Where the gradient changes its sign from step to step, the terms cancel.
-# That is worth something in a valley that is steep across and flat along,
-# $L = \tfrac12 (100 w_1^2 + w_2^2)$. Across, no rate above $2/100$ settles, and along the valley
-# that is little. Guess whether momentum wins if the rate of both is the best for them:
+# A ball that keeps rolling. Where the gradient stays the same, $v$ grows to $(1 + \mu + \mu^2 +
+# \dots) \nabla L = \nabla L / (1 - \mu)$: with $\mu = 0.9$ it is as if the rate were ten times as
+# large. Where the gradient changes its sign from step to step, the terms cancel. That is worth
+# something in a valley that is steep across and flat along, $L = \tfrac12 (100 w_1^2 + w_2^2)$.
+# Across, no rate above $2/100$ settles, and along the valley that is little. Guess whether momentum
+# wins if the rate of both is the best for them:
 
 
 # %%
@@ -436,8 +444,8 @@ print(f"after 40 steps, at its best rate: plain {best[0]:.2g}, with momentum {be
 assert best[0.7] < best[0] / 20
 
 # %% [markdown]
-# **Nesterov's** form goes a step ahead, $w \leftarrow w - \eta (g + \mu v)$ with the $v$ that
-# already has $g$ in it (`md.optim.SGD(..., momentum=0.9, nesterov=True)`).
+# It does. **Nesterov's momentum** goes a step ahead, $w \leftarrow w - \eta (\nabla L + \mu v)$
+# with the $v$ that already has $\nabla L$ in it (`md.optim.SGD(..., momentum=0.9, nesterov=True)`).
 #
 # ## An operation of your own, in short
 #
@@ -456,21 +464,30 @@ def square(x):
 md.testing.check_gradients(square, np.array([1.0, -2.0, 3.0]))
 
 # %% [markdown]
+# (`@md.op` above the function hands it to `md.op`, which wraps it into one that also takes and
+# returns tensors, as `op` did in lesson 0.)
+#
 # ## Exercises
 #
 # **1. By hand.** Differentiate $L = \log(1 + e^{-y (w x + b)})$ by $w$ and $b$ (the loss of
 # logistic regression, with $y = \pm 1$). Check it with the engine.
 
 # %%
-# your derivatives
+derivatives = ...  # your function of x, y, w, b that gives dL/dw, dL/db
+judge("4.1", derivatives)
+
 
 # %% tags=["hide-cell", "solution"]
+def derivatives(x, y, w, b):
+    dL_ds = -y * sigmoid(-y * (w * x + b))  # s = w x + b
+    return dL_ds * x, dL_ds
+
+
 x, y, w, b = 1.5, -1.0, 0.3, 0.2
-dL_ds = -y * sigmoid(-y * (w * x + b))  # s = w x + b
 w_, b_ = md.Tensor(np.array(w), requires_grad=True), md.Tensor(np.array(b), requires_grad=True)
 (1 + (-y * (w_ * x + b_)).exp()).log().backward()
-assert np.isclose(w_.grad, dL_ds * x)
-assert np.isclose(b_.grad, dL_ds)
+assert np.allclose([w_.grad, b_.grad], derivatives(x, y, w, b))
+assert judge("4.1", derivatives)
 
 # %% [markdown]
 # **2. Momentum, or only a larger rate?** Add momentum to `descend`, with $\mu = 0.9$ and
@@ -478,7 +495,9 @@ assert np.isclose(b_.grad, dL_ds)
 # momentum is the fair control, and who is ahead now?
 
 # %%
-# your descend
+# your descend, with momentum
+rate = ...  # of the fair control
+judge("4.2", rate)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -507,6 +526,7 @@ plain, rolling, fair = (mean_loss(*end).item() for end in ends.values())
 assert rolling < plain - 0.1
 assert fair < rolling - 0.01
 assert np.allclose(descend_with_momentum(0.3, 40, momentum=0), descend(0.3, 40)[-1])
+assert judge("4.2", 0.3 / (1 - 0.9))
 
 # %% [markdown]
 # **3. Find the bug.** This backward pass of $\tanh(X W)$ runs, and has the right shapes. Let
@@ -523,6 +543,8 @@ def tanh_layer(X, W):
 
 X, W = rng.standard_normal((4, 3)), rng.standard_normal((3, 2))
 # md.testing.check_gradients(tanh_layer, X, W)
+mended = ...  # your operation
+judge("4.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -541,6 +563,7 @@ except AssertionError as error:
 print(message)
 assert "gradient by input 0" in message
 assert md.testing.check_gradients(mended, X, W)
+assert judge("4.3", mended)
 
 # %% [markdown]
 # **Next:** [why deep networks were hard to train](05_vanishing_gradients.ipynb).

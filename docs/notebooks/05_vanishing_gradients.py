@@ -15,6 +15,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -28,7 +29,8 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # ## Seeing it
 #
 # Take a deep perceptron: twenty hidden layers of 64 neurons. One batch of digits forward, one
-# backward, and then look at how large $dL/dW$ is in each layer.
+# backward, and then look at how large $dL/dW$ is in each layer. Guess how many times smaller it is
+# in the first layer than in the last.
 
 # %%
 DEPTH, WIDTH = 20, 64
@@ -71,7 +73,8 @@ assert sizes["tanh"][0] / sizes["tanh"][-1] < 1e-2
 
 # %% [markdown]
 # The axis is logarithmic: with sigmoids the first layer's gradient is more than fifteen
-# orders of magnitude below the last one's. Gradient descent will never move it.
+# orders of magnitude below the last one's. Gradient descent will never move it. A **vanishing
+# gradient** is one that shrinks from layer to layer on its way back, until nothing is left.
 #
 # ## Why
 #
@@ -81,13 +84,13 @@ assert sizes["tanh"][0] / sizes["tanh"][-1] < 1e-2
 # $$\frac{dL}{dz_i} = W_{i+1} \Big(\psi'(s_{i+1}) \odot \frac{dL}{dz_{i+1}}\Big), \qquad
 # z_{i+1} = \psi(s_{i+1}), \quad s_{i+1} = W_{i+1}^T z_i + b_{i+1}$$
 #
-# (The report speaks of a gradient shared among many weights; the product is the usual
-# explanation.) The slope of the sigmoid is at most 1/4. And the initial weights shrink a vector as
-# well: a layer of $n$ inputs starts from random numbers between $-1/\sqrt n$ and $1/\sqrt n$, all
-# equally likely, whose mean square is $1/(3n)$. A sum of $n$ products with them has a mean square
-# of a third, a size of $\sqrt{1/3} = 0.58$, of what comes in. Measure the factor of each layer. (A
-# layer's output is not a single number, so `backward` is told with which gradient to begin:
-# `y.backward(dy)`.)
+# ($\odot$ multiplies number by number. The report speaks of a gradient shared among many weights;
+# the product is the usual explanation.) The slope of the sigmoid is at most 1/4. And the initial
+# weights shrink a vector as well: a layer of $n$ inputs starts from random numbers between
+# $-1/\sqrt n$ and $1/\sqrt n$, all equally likely, whose mean square is $1/(3n)$. A sum of $n$
+# products with them has a mean square of a third, a size of $\sqrt{1/3} = 0.58$, of what comes in.
+# Guess the product of the two factors, and measure it. (A layer's output is not a single number, so
+# `backward` is told with which gradient to begin: `y.backward(dy)`.)
 
 # %%
 x = md.Tensor(train.images[:256])
@@ -145,7 +148,7 @@ left = spread(deep(nn.Sigmoid, 12))
 print("layers 1, 4, 8, 12:", *(f"{left[i - 1]:.0e}" for i in (1, 4, 8, 12)))
 
 # %% [markdown]
-# And the cure:
+# And the cure. Guess the accuracy of twelve layers, and of one:
 
 
 # %%
@@ -195,8 +198,9 @@ assert cures["one layer"] > 0.85
 # * so a layer multiplies the mean square by $n v / 2$, and backward it is the same;
 # * that is 1 for $v = 2 / n$.
 #
-# This is He's initialisation, a standard deviation of $\sqrt{2 / n}$ (He et al. 2015). The start
-# between $\pm 1/\sqrt n$ has $v = 1/(3n)$, and each layer keeps a sixth.
+# **He's start** draws the weights of a layer of $n$ inputs with mean 0 and a standard deviation of
+# $\sqrt{2 / n}$ (He et al. 2015). The start between $\pm 1/\sqrt n$ has $v = 1/(3n)$, and each
+# layer keeps a sixth. Guess the first layer's gradient over that of layer 20, from He's start:
 
 
 # %%
@@ -237,16 +241,17 @@ assert 20 < first_over_20["ReLU, batch norm"] < 60
 # ## Batch normalisation
 #
 # The two lowest lines of the legend start from the same weights as the first and the third. What
-# changed is a layer between each linear layer and its activation, which gives each neuron mean 0
-# and deviation 1 over the batch, and then a scale $\gamma$ and shift $\beta$ that are learned
-# (Ioffe and Szegedy 2015):
+# changed is a layer between each linear layer and its activation. **Batch normalisation** gives
+# each neuron mean 0 and deviation 1 over the batch, and then a scale $\gamma$ and a shift $\beta$
+# that are learned (Ioffe and Szegedy 2015):
 #
 # $$\hat x = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \varepsilon}},
 # \qquad y = \gamma \hat x + \beta$$
 #
 # However small a layer makes the differences between images, the next normalisation stretches them
 # to 1 again. So forward nothing is lost. What goes into the activations of a deep ReLU network,
-# less each neuron's mean over the images, layer by layer, with and without:
+# less each neuron's mean over the images, layer by layer, with and without. Guess the deviation in
+# layer 20, plain:
 
 
 # %%
@@ -332,8 +337,8 @@ assert (
 #
 # ## Dropout
 #
-# The report names dropout beside batch normalisation. While training, it sets each value to zero
-# with probability $p$, and divides the others by $1 - p$, so that the mean stays:
+# The report names it beside batch normalisation. **Dropout** sets each value to zero with
+# probability $p$ while training, and divides the others by $1 - p$, so that the mean stays:
 
 # %%
 x = np.ones((12, 30), np.float32)
@@ -352,16 +357,15 @@ plt.show()
 
 # %% [markdown]
 # Values that are doubled with probability 1/2, and 0 otherwise, have twice the mean square. Twenty
-# times over, that makes gradients *longer*, as He's start does (here by a factor of several
-# hundred):
+# times over, that makes gradients *longer*, as He's start does. Guess by how much:
 
 # %%
 longer = gradient_sizes(deep(nn.ReLU, dropout=0.5))[0] / sizes["ReLU"][0]
 print(f"layer 1's gradient, with dropout over without: {longer:.0f}")
 
 # %% [markdown]
-# But that is not what it is for. Its matter is **overfitting**, where a network learns its few
-# examples by heart. A wide network with only 150 digits to learn from, eight runs with dropout
+# But that is not what it is for. **Overfitting** is to learn the examples by heart, and little that
+# holds for others. A wide network with only 150 digits to learn from, eight runs with dropout
 # and eight without. Guess which reads unseen digits better:
 
 
@@ -439,27 +443,35 @@ print(len(list(nn.Sequential(Twice(), nn.ReLU()).parameters())), "parameters: we
 # %% [markdown]
 # ## Exercises
 #
-# **1. A bound.** How large can the factor of one sigmoid layer with weights $W$ be at most? Hint:
-# the spectral norm $\lVert W \rVert$, which is `np.linalg.norm(W, ord=2)`, says how much $W$ can
-# stretch a vector. Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
+# **1. A bound.** The **spectral norm** $\lVert W \rVert$ of a matrix (`np.linalg.norm(W, ord=2)`)
+# is the most by which it stretches a vector. How large can the factor of one sigmoid layer with
+# weights $W$ be at most? Compute the bound for twelve layers of `deep(nn.Sigmoid)`.
 
 # %%
-# your bound
+weights = [layer.weight.data for layer in deep(nn.Sigmoid, 12) if isinstance(layer, nn.Linear)][:12]
+bound = ...  # your function of a list of weights, one after the other
+judge("5.1", bound)
+
 
 # %% tags=["hide-cell", "solution"]
-weights = [layer.weight.data for layer in deep(nn.Sigmoid, 12) if isinstance(layer, nn.Linear)][:12]
-bound = np.prod([np.linalg.norm(W, ord=2) / 4 for W in weights])  # the slope is at most 1/4
-print(f"at most {bound:.1e}")
-assert bound < 1e-5
+def bound(weights):
+    return np.prod([np.linalg.norm(W, ord=2) / 4 for W in weights])  # the slope is at most 1/4
+
+
+print(f"at most {bound(weights):.1e}")
+assert bound(weights) < 1e-5
+assert judge("5.1", bound)
 
 # %% [markdown]
 # **2. Shortcuts.** ResNets let each block *add* something to its input, $x + f(x)$, so that one
-# factor of the product is the identity. Build sigmoid blocks
-# $x + \sigma(\text{linear}(x)) - \tfrac12$, twenty of them, and compare the first layer's
-# gradient with that of the plain network.
+# factor of the product is the identity. Build sigmoid blocks $x +
+# \operatorname{sigmoid}(\text{linear}(x)) - \tfrac12$, twenty of them, and compare the first
+# layer's gradient with that of the plain network.
 
 # %%
 # your network
+first = ...  # the size of its first layer's gradient
+judge("5.2", first, sizes["sigmoid"][0])
 
 
 # %% tags=["hide-cell", "solution"]
@@ -479,6 +491,7 @@ F.cross_entropy(residual(md.Tensor(train.images[:256])), train.labels[:256]).bac
 first = np.sqrt(np.mean(residual[2].linear.weight.grad ** 2))
 print(f"with shortcuts {first:.1e}, without {sizes['sigmoid'][0]:.1e}")
 assert first > 1e10 * sizes["sigmoid"][0]
+assert judge("5.2", first, sizes["sigmoid"][0])
 
 # %% [markdown]
 # **3. Find the bug.** Train `wide(0.5, WrongDropout)` and `wide(0.5)` on all digits, by
@@ -498,7 +511,8 @@ class WrongDropout(nn.Module):
         return x * (self.rng.random(x.shape) >= self.p)
 
 
-# your check
+while_training, in_evaluation = ..., ...  # the mean of what WrongDropout(0.5) makes of ones
+judge("5.3", while_training, in_evaluation)
 
 # %% tags=["hide-cell", "solution"]
 x = md.Tensor(np.ones((1000, 100)))
@@ -514,6 +528,7 @@ for name, dropout in (("wrong", WrongDropout), ("right", nn.Dropout)):
 # several times, and the network too sure; but the largest stays the largest.
 assert abs(means[0] - 0.5) < 0.01
 assert means[1] == 1
+assert judge("5.3", *means)
 assert ends["wrong"].val_loss > 2 * ends["right"].val_loss
 assert abs(ends["wrong"].val_accuracy - ends["right"].val_accuracy) < 0.03
 

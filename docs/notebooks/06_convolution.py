@@ -16,6 +16,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 from matplotlib.cbook import get_sample_data
 
 from minidl import functional as F
@@ -28,11 +29,11 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## An image is numbers
 #
-# An image has a horizontal size $H$, a vertical size $V$ and a depth $D$ (the report's letters):
-# one channel for grey, three for red, green and blue. Arrays have the rows first: `(height, width,
-# channels)`, which code writes `(H, W, C)`, and there `H` is the *height*. Engines add an axis for
-# the batch in front. This photograph of Grace Hopper (US Navy,
-# public domain) comes with Matplotlib:
+# An image has a horizontal size $H$, a vertical size $V$ and a depth $D$ (the report's letters).
+# **Channels** are the numbers that an image has at each place: one for grey, and three for red,
+# green and blue. Arrays have the rows first: `(height, width, channels)`, which code writes `(H, W,
+# C)`, and there `H` is the *height*. Engines add an axis for the batch in front. This photograph of
+# Grace Hopper (US Navy, public domain) comes with Matplotlib. Guess the shape of its array:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -40,9 +41,9 @@ with get_sample_data("grace_hopper.jpg") as file:
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="constrained")
 axes[0].imshow(photo)
 axes[0].set_title(f"{photo.shape}", fontsize=10)
-for c, (ax, name) in enumerate(zip(axes[1:], ("red", "green", "blue"))):
-    ax.imshow(photo[:, :, c], cmap="gray", vmin=0, vmax=1)
-    ax.set_title(f"channel {c}: {name}", fontsize=10)
+for i, (ax, name) in enumerate(zip(axes[1:], ("red", "green", "blue"))):
+    ax.imshow(photo[:, :, i], cmap="gray", vmin=0, vmax=1)
+    ax.set_title(f"channel {i}: {name}", fontsize=10)
 for ax in axes:
     ax.axis("off")
 plt.show()
@@ -50,9 +51,12 @@ plt.show()
 # %% [markdown]
 # ## A kernel slides over it
 #
-# A **kernel** is a small array of weights. Lay it on a part of the image, multiply each pixel by
-# the weight above it, and add up: one pixel of the result. Then move on by the **stride** and do
-# it again. The report's figure 4: a 3 x 3 kernel on a 5 x 5 image, with stride 2:
+# A **kernel** is a small array of weights that is laid on one part of an image after the other.
+# There, multiply each pixel by the weight above it, and add up: one pixel of the result. The
+# **stride** is by how many pixels a kernel moves on from one part to the next. A **convolution** is
+# a layer of neurons that see one part of the image each, all with the same weights, the kernel. The
+# report's figure 4: a 3 x 3 kernel on a 5 x 5 image, with stride 2. Guess the four numbers of the
+# result:
 
 # %%
 image = np.array(
@@ -133,7 +137,8 @@ assert np.array_equal(ours, plain_sums)
 # $$H \leftarrow \Big\lfloor \frac{H - k}{s} \Big\rfloor + 1, \qquad
 # V \leftarrow \Big\lfloor \frac{V - k}{s} \Big\rfloor + 1, \qquad D \leftarrow N$$
 #
-# Try all sizes up to 12, kernels up to 5 and strides up to 4:
+# Guess what a 3 x 3 kernel with stride 2 makes of 12 x 12 pixels. Then try all sizes up to 12,
+# kernels up to 5 and strides up to 4:
 
 # %%
 tried = 0
@@ -143,12 +148,12 @@ for H in range(5, 13):
             shape = F.conv2d(np.zeros((1, H, H + 1, 2)), np.zeros((7, k, k, 2)), stride=s).shape
             assert shape == (1, (H - k) // s + 1, (H + 1 - k) // s + 1, 7)
             tried += 1
-print(tried, "cases agree with the formula")
+print(tried, "cases agree with the formula; of 12 x 12 it makes", (12 - 3) // 2 + 1, "squared")
 
 # %% [markdown]
-# A border of zeros around the image, **padding**, keeps it from shrinking: with 3 x 3 kernels,
-# stride 1 and padding 1 the result is as large as the image. With $p$ zeros on each side, put
-# $H + 2p$ for $H$ into the formula, and $V + 2p$ for $V$. `padding=` says how many:
+# **Padding** is a border of zeros around the image, which keeps it from shrinking: with 3 x 3
+# kernels, stride 1 and padding 1 the result is as large as the image. With padding $P$, put $H +
+# 2P$ for $H$ into the formula, and $V + 2P$ for $V$. `padding=` says how many:
 
 # %%
 padded = F.conv2d(x, weight, padding=1).data[0, :, :, 0]  # (5, 5), as the image
@@ -161,7 +166,8 @@ assert np.array_equal(padded, by_hand)
 # %% [markdown]
 # ## Kernels that see something
 #
-# On the grey photograph, 3 x 3 kernels made by hand:
+# On the grey photograph, 3 x 3 kernels made by hand. Guess what each of the four makes of an even
+# area:
 
 # %%
 grey = photo.mean(axis=2)
@@ -187,15 +193,15 @@ for n, (name, (top, bottom)) in enumerate(zip(handmade, axes.T)):
 plt.show()
 
 # %% [markdown]
-# An edge kernel answers where brightness changes from left to right, or from top to bottom, and
-# gives 0 (grey) where nothing changes. A convolutional network *learns* its kernels. Lesson 7 shows
-# some.
+# The first two leave an even area as it is, for their weights sum to 1. An edge kernel answers
+# where brightness changes from left to right, or from top to bottom, and gives 0 (grey) where
+# nothing changes. A network *learns* its kernels. Lesson 7 shows some.
 #
 # ## Many kernels make many channels
 #
 # Each of $N$ kernels makes an image of its own, and these are the channels of the result (figure
 # 5). On an image with $C$ channels each kernel has a layer of weights for each of them and sums
-# over all. A layer's weights are $N \times k \times k \times C$:
+# over all. A layer's weights are $N \times k \times k \times C$. Guess the shape of the result:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -235,9 +241,13 @@ assert abs(F.conv2d(np.ones((1, 3, 3, 3), np.float32), red).data).max() < 1e-6
 assert redness[60:80, 70:90].mean() > 0.1  # her face
 
 # %% [markdown]
-# ## Why not a fully-connected layer?
+# ## Why not a layer as before?
 #
-# **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size:
+# A **fully-connected layer** is one whose neurons read all numbers of the image each, as those of
+# lesson 2 do. What is gained by reading a window?
+#
+# **Fewer weights.** From the 160 x 160 photograph to 8 channels of the same size. Guess how many
+# times fewer:
 
 # %%
 print(f"convolution, 8 kernels of 3 x 3 x 3: {8 * 3 * 3 * 3:,} weights")
@@ -246,7 +256,7 @@ print(f"fully connected: {160 * 160 * 3 * 160 * 160 * 8:,} weights")
 # %% [markdown]
 # **The same everywhere.** Move the image, and the result moves with it, since every place sees
 # the same kernel. A pattern that was learned in one corner is known in all of them. Ten pixels to
-# the right:
+# the right; guess what changes, away from the border:
 
 # %%
 edge = handmade["vertical edges"][None, :, :, None].astype(np.float32)
@@ -265,7 +275,7 @@ assert np.abs(y - y_moved)[:, :, 12:-12].max() > 1
 # The loops are the clearest form, and useless for training. minidl has the same sums vectorised
 # (`portable`), and compiled for the processor's vector units (`cpu`; see [how the kernels
 # work](../kernels.md)). A computer does other things beside, so a single time says little: the
-# median of five.
+# median of five. Guess how many times faster the compiled ones are:
 
 # %%
 x = rng.random((1, 16, 16, 8), dtype=np.float32)
@@ -300,7 +310,8 @@ for result in results.values():
 # As $x'$ grows, $x - x'$ falls: the kernel is read backwards. Neural networks leave the flip out.
 # As kernels are learned, it makes no difference: they are learned flipped. To see which of the two
 # `convolve` does takes a kernel that differs from its own mirror image, such as that of the
-# vertical edges. (That of figure 4 is its own, and could not tell.)
+# vertical edges. (That of figure 4 is its own, and could not tell.) Guess with which of the two
+# kernels equation (12) is `convolve`:
 
 
 # %%
@@ -330,12 +341,13 @@ assert np.array_equal(kernel, kernel[::-1, ::-1])
 # %% [markdown]
 # ## Exercises
 #
-# **1. AlexNet.** Its first layer has 64 kernels of 11 x 11, stride 4, and 2 pixels of padding on
-# each side. How large is the result for a colour image of 224 x 224, and how many weights are
-# there?
+# **1. AlexNet.** The first layer of this network, one of the report's, has 64 kernels of 11 x 11,
+# stride 4, and 2 pixels of padding on each side. How large is the result for a colour image of 224
+# x 224, and how many weights are there?
 
 # %%
-# your answer
+side, weights = ..., ...  # your answer
+judge("6.1", side, weights)
 
 # %% tags=["hide-cell", "solution"]
 side = (224 + 2 * 2 - 11) // 4 + 1
@@ -348,6 +360,7 @@ assert F.conv2d(np.zeros((1, 224, 224, 3), np.float32), weight, stride=4, paddin
     64,
 )
 assert (side, weight.size) == (55, 23232)
+assert judge("6.1", side, weight.size)
 
 # %% [markdown]
 # **2. Diagonals.** Write a 3 x 3 kernel that answers strongly to lines from the upper left to the
@@ -356,7 +369,8 @@ assert (side, weight.size) == (55, 23232)
 
 # %%
 falling, rising = np.eye(12), np.eye(12)[::-1]
-# your kernel
+diagonal = ...  # your kernel
+judge("6.2", diagonal)
 
 # %% tags=["hide-cell", "solution"]
 diagonal = np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], float)
@@ -365,6 +379,7 @@ assert convolve(falling, diagonal, 1).max() == 6
 # Where a window has no more of the line than its own corner
 assert convolve(rising, diagonal, 1).max() == 2
 assert convolve(np.ones((12, 12)), diagonal, 1).max() == 0
+assert judge("6.2", diagonal)
 
 # %% [markdown]
 # **3. Find the bug.** This vectorised convolution passes when tried on an image of 6 x 6. Check
@@ -380,7 +395,8 @@ def quick(image, kernel, stride):
 
 
 print(np.abs(quick(np.eye(6), kernel, 2) - convolve(np.eye(6), kernel, 2)).max())
-# your check
+mended = ...  # your function
+judge("6.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -396,6 +412,7 @@ for shape in [(6, 9), (9, 6), (7, 7)]:
     for stride in (1, 2, 3):
         picture = rng.random(shape)
         assert np.allclose(mended(picture, kernel, stride), convolve(picture, kernel, stride))
+assert judge("6.3", mended)
 
 # %% [markdown]
 # **Next:** [a convolutional network](07_first_cnn.ipynb) that reads digits.

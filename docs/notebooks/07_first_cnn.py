@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -25,8 +26,8 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Pooling
 #
-# **Max-pooling** keeps the largest value of each window and forgets where in the window it was.
-# The report's figure 7, windows of 2 x 2 with stride 2:
+# **Max-pooling** keeps the largest value of each window and forgets where in the window it was. The
+# report's figure 7, windows of 2 x 2 with stride 2. Guess the four numbers from the picture below:
 
 # %%
 x = np.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]], np.float32)
@@ -55,6 +56,7 @@ print("place of the largest in each window:", where.ravel())
 
 # %% [markdown]
 # Backward, a window's whole gradient goes to the value that won: only that one made a difference.
+# Guess where the four ones stand:
 
 # %%
 image = md.Tensor(x[None, :, :, None], requires_grad=True)
@@ -70,7 +72,8 @@ image.grad[0, :, :, 0]
 # ## The network
 #
 # Convolutions, ReLU, pooling, again, then flatten and one fully-connected layer: the report's
-# figure 6, for our digits of 8 x 8 pixels.
+# figure 6, for our digits of 8 x 8 pixels. A **convolutional network** is a network whose first
+# layers are convolutions. Guess which of its three layers of weights has the most multiplications:
 
 
 # %%
@@ -93,15 +96,15 @@ model = cnn()
 md.summary(model, (8, 8, 1))
 
 # %% [markdown]
-# Read it from top to
-# bottom: fewer and fewer pixels, more and more channels.
+# Read it from top to bottom: fewer and fewer pixels, more and more channels.
 #
 # ## Training
 #
 # Eighteen epochs of 1437 digits. With `pad=1` the loader puts a border of one white pixel around
 # each digit and cuts an 8 x 8 image from a random place of it. So each digit comes in nine
-# positions, one of which is the middle. The other 360 digits say how well it reads what it has not
-# seen.
+# positions, one of which is the middle. (To train on images that were changed so is called
+# *augmentation*, and `augment=False` switches it off.) The other 360 digits say how well it reads
+# what it has not seen. Guess how many of them:
 
 
 # %%
@@ -156,9 +159,12 @@ plt.show()
 # %% [markdown]
 # ## A look inside
 #
-# The sixteen kernels of the first layer, as it has learned them:
+# The sixteen kernels of the first layer, as it has learned them. Guess how many have weights of
+# both signs, as lesson 6's edge kernels have:
 
 # %%
+w = model[1].weight.data.reshape(16, 9)
+print(((w.min(axis=1) < 0) & (w.max(axis=1) > 0)).sum(), "of 16")
 md.plot.kernels(model[1].weight)
 
 # %% [markdown]
@@ -269,12 +275,14 @@ assert work["CNN"] > 14 * work["perceptron"]
 # of lesson 6, then check.
 
 # %%
-# your answer
+side = ...  # your answer
+judge("7.1", side)
 
 # %% tags=["hide-cell", "solution"]
 side = (13 - 3) // 2 + 1
 assert F.max_pool2d(np.zeros((1, 13, 13, 1)), 3, stride=2).shape == (1, side, side, 1)
 assert side == 6
+assert judge("7.1", side)
 
 # %% [markdown]
 # **2. Pooling in one line.** For windows that do not overlap, max-pooling is one `reshape` and
@@ -282,7 +290,8 @@ assert side == 6
 
 # %%
 x = np.random.default_rng(seed).standard_normal((2, 6, 12, 3))
-# your line
+pool = ...  # your function of x and m
+judge("7.2", pool)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -293,6 +302,7 @@ def pool(x, m):
 
 for m in (1, 2, 3, 6):
     assert np.array_equal(pool(x, m), F.max_pool2d(x, m).data)
+assert judge("7.2", pool)
 
 # %% [markdown]
 # **3. Find the bug.** This average-pooling has the right value, and a gradient with the right
@@ -308,6 +318,8 @@ def average_pool(x):
 
 
 # your check, with x: md.testing.check_gradients(...), as in lesson 4
+mended = ...  # your operation
+judge("7.3", mended)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -327,6 +339,7 @@ except AssertionError as error:
 print(message)
 assert "4 times as much" in message
 assert md.testing.check_gradients(mended, x)
+assert judge("7.3", mended)
 
 # %% [markdown]
 # **Next:** [attack it](08_fgsm.ipynb).

@@ -14,6 +14,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -31,9 +32,9 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # $$w \cdot (x + \delta) - w \cdot x = w \cdot \delta = \varepsilon \sum_i |w_i|, \qquad
 # \delta = \varepsilon \operatorname{sign}(w)$$
 #
-# That grows with the number of pixels $n$. A *random* change of the same size grows like
-# $\sqrt n$ only, since its parts mostly cancel. Measure both, with weights of size 1 and
-# $\varepsilon = 0.01$:
+# That grows with the number of pixels $n$. A *random* change of the same size grows like $\sqrt n$
+# only, since its parts mostly cancel. Guess both for 10,000 pixels, with weights of size 1 and
+# $\varepsilon = 0.01$; then measure:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -49,19 +50,20 @@ ax.loglog(counts, random, "s--", color="0.5", label="at random")
 ax.set(xlabel="pixels n", ylabel="change of the sum")
 ax.legend(frameon=False)
 plt.show()
+print(f"10,000 pixels: {chosen[3]:.1f} along the signs, {random[3]:.2f} at random")
 
 # %% tags=["hide-input"]
 shares = np.array(random) / np.array(chosen) * np.sqrt(counts)
 assert ((shares > 0.6) & (shares < 1.6)).all()  # a share of about 1 / sqrt(n)
 
 # %% [markdown]
-# An image of 128 x 128 pixels in colour has 49,152 numbers. This is why the report says that it
-# is above all their
-# *linearity* that makes networks vulnerable: they are no linear neuron, but nearly linear nearby.
+# An image of 128 x 128 pixels in colour has 49,152 numbers. This is why the report says that it is
+# above all their *linearity* that makes networks vulnerable: they are no linear neuron, but nearly
+# linear nearby.
 #
 # ## A network to attack
 #
-# The convolutional network of lesson 7:
+# The convolutional network of lesson 7 (guess its accuracy):
 
 # %%
 train, val = md.data.digits("train"), md.data.digits("val")
@@ -95,20 +97,23 @@ print(f"{right.mean():.1%} of the unseen digits are read rightly")
 # %% [markdown]
 # ## The attack
 #
-# We look for the change that raises the loss most, among all that move no pixel by more than
-# $M_k$ (equation 11):
+# An **adversarial image** is one that was changed a little, on purpose, so that a network gets it
+# wrong. A network is **robust** if it mostly stays right when images are changed a little, on
+# purpose. We look for the change $\delta$ that raises the loss most, among all that move no pixel
+# by more than $M_k$ (equation 11):
 #
 # $$\delta_k = \operatorname{argmax}_{\delta} L(x + \delta, y, \theta) \quad \text{subject to} \quad
 # \lVert \delta \rVert_\infty \le M_k$$
 #
-# That is hard. But *if* the loss were linear,
-# $L(x + \delta) = L(x) + \delta \cdot \nabla_x L$, we would know the answer from above. It is the
-# **fast gradient sign method**:
+# ($\lVert \delta \rVert_\infty$ is the largest of all $|\delta_i|$, and $\nabla_x L$ the gradient
+# by the image.) That is hard. But *if* the loss were linear, $L(x + \delta) = L(x) + \delta \cdot
+# \nabla_x L$, we would know the answer from above. The **fast gradient sign method** (FGSM) moves
+# each pixel by $\varepsilon$ along the sign of the loss's gradient there:
 #
 # $$\delta = \varepsilon \operatorname{sign}(\nabla_x L(x, y, \theta))$$
 #
 # The gradient by the *image*: backpropagation does not care whether it is asked for the weights
-# or for the pixels.
+# or for the pixels. Guess by how much ours and minidl's differ:
 
 
 # %%
@@ -134,10 +139,11 @@ assert np.array_equal(ours, theirs.adversarial[0])
 # %% [markdown]
 # ## Is the network linear nearby?
 #
-# Walk along the attack's direction (without clipping, so that the walk is a straight line) and
-# watch two things: the loss, and the **margin**, by how much the true class's logit is ahead of
-# the next. Dotted: their linear predictions, $L + \varepsilon \sum_i |\partial L / \partial x_i|$
-# and the like. For comparison, a random direction of the same size:
+# The **margin** is by how much the true class's logit is ahead of the largest other one. Walk along
+# the attack's direction (without clipping, so that the walk is a straight line) and watch the loss
+# and the margin. Dotted: their linear predictions, $L + \varepsilon \sum_i |\partial L / \partial
+# x_i|$ and the like. For comparison, a random direction of the same size. Guess which of the two is
+# the straighter line:
 
 
 # %%
@@ -208,18 +214,19 @@ assert 0.85 < times[F.margin_loss] < 1.05
 assert 0.11 < at_random < 0.18
 
 # %% [markdown]
-# The *margin* is nearly linear nearby (`margin_loss` is the best wrong logit less the right one,
-# so it rises where our margin falls), and where it crosses 0 the class changes. The loss is not
-# linear at all: it rises several times as much as the line says. But it is a function of the
-# margin that only rises, flat where the network is sure and steep where it is not. So its
+# The *margin* is nearly linear nearby, and where it crosses 0 the class changes. (The **margin
+# loss** is minus the margin: the best wrong logit less the right one, which an attack raises.) The
+# loss is not linear at all: it rises several times as much as the line says. But it is a function
+# of the margin that only rises, flat where the network is sure and steep where it is not. So its
 # gradient points where the margin's does, and the sign is all that FGSM takes. The random change
 # does little, as its parts cancel: about the $1/\sqrt{64}$ of the first section.
 #
 # ## Turning epsilon up
 #
-# The smallest perturbation that changes the class, equation (10), is
-# $\operatorname{argmin} \lVert \delta \rVert$ subject to $\hat y(x + \delta) \ne \hat y(x)$. FGSM
-# looks for it along one direction: raise $\varepsilon$ until the class flips.
+# The smallest perturbation that changes the class, equation (10), is $\operatorname{argmin} \lVert
+# \delta \rVert$ subject to $\hat y(x + \delta) \ne \hat y(x)$. FGSM looks for it along one
+# direction: raise $\varepsilon$ until the class flips. Guess when our three does, and what it
+# becomes.
 
 # %%
 epsilons = np.array([0, 8, 16, 24, 32, 40, 48]) / 255
@@ -259,10 +266,11 @@ md.plot.adversary(model, image, fgsm(image, label, smallest), smallest)
 #
 # The report's figures 8 to 13 all draw this: which part of the images is still read rightly, at
 # each epsilon. The attack's gradient is computed once for each image; `accuracy_curve` does all
-# that. Around the curve it draws a **band**: 360 other digits would have given somewhat other
-# numbers, and a band that is drawn in this way contains the accuracy on *all* such digits in 95 of
-# 100 cases ([how](../statistics.md)). Beside it, random changes of the same size. Guess what both
-# leave at 32/255:
+# that. But 360 other digits would have given somewhat other numbers. A **band** around a curve is
+# drawn so that it contains the accuracy on *all* such images, of which these are a few, in 95 of
+# 100 cases. (Of $n$ digits a part $a$ is right; another draw of $n$ would give a number about
+# $\sqrt{a (1 - a) / n}$ away, here 2.6 points at $a = \tfrac12$, and twice that to either side is
+# roughly the band.) Beside it, random changes of the same size. Guess what both leave at 32/255:
 
 # %%
 epsilons = np.arange(0, 65, 4) / 255
@@ -288,8 +296,10 @@ plt.show()
 #
 # ## How much can it change at most?
 #
-# A layer $W^T z + b$ stretches a difference by at most its spectral norm $\lVert W \rVert$, an
-# activation by at most its steepest slope $L_\psi$. In a row they multiply (equation 9):
+# A layer $W^T z + b$ stretches a difference by at most its spectral norm $\lVert W \rVert$ (lesson
+# 5), an activation by at most its steepest slope $L_\psi$. A **Lipschitz bound** says by how much a
+# network stretches the difference of two images at most. In a row the factors multiply (equation
+# 9):
 #
 # $$\lVert f(x + \delta) - f(x) \rVert \le \lVert \delta \rVert
 # \prod_{i=1}^d L_{\psi_i} \lVert W_i \rVert$$
@@ -300,7 +310,7 @@ print(bound)
 
 # %% [markdown]
 # Compare with how much the logits really move, for FGSM and for random changes of all validation
-# images:
+# images. Guess how far below the bound that is:
 
 # %%
 moved = {
@@ -345,10 +355,11 @@ assert max(map(np.max, stretches.values())) < bound.bound / 3
 # $\varepsilon = 48/255$?
 
 # %%
-# your attack
+others = val.images[val.labels != 8]
+targeted = ...  # your images
+judge("8.1", others, targeted, lambda images: predict(images).argmax(axis=1))
 
 # %% tags=["hide-cell", "solution"]
-others = val.images[val.labels != 8]
 x = md.Tensor(others, requires_grad=True)
 F.cross_entropy(model(x), np.full(len(others), 8), reduction="sum").backward(inputs=[x])
 # Minus: down the loss of class 8
@@ -356,16 +367,18 @@ targeted = (others - np.float32(48 / 255) * np.sign(x.grad)).clip(0, 1)
 before, after = (np.mean(predict(images).argmax(axis=1) == 8) for images in (others, targeted))
 print(f"read as 8: {before:.1%} before, {after:.1%} after")
 assert after > before + 0.1
+assert judge("8.1", others, targeted, lambda images: predict(images).argmax(axis=1))
 
 # %% [markdown]
-# **2. Do they transfer?** Images that were made to fool this network may fool others, which the
-# attacker never saw (Szegedy et al. 2014). How many? Try its adversarial images at 32/255 on a
-# second network of the same kind, `trained(seed + 10)`, and on the perceptron
+# **2. Do they transfer?** An adversarial image **transfers** to another network if it fools that
+# one too, which the attacker never saw (Szegedy et al. 2014). How many do? Try its adversarial
+# images at 32/255 on a second network of the same kind, `trained(seed + 10)`, and on the perceptron
 # `md.models.fc5(image_size=8, channels=1)`. Count only what the other network reads as it is, and
 # set noise of the same size beside it.
 
 # %%
-# your experiment
+same_kind, perceptron, noise = ..., ..., ...  # parts fooled; by noise: of the perceptron's images
+judge("8.2", same_kind, perceptron, noise)
 
 # %% tags=["hide-cell", "solution"]
 md.manual_seed(seed + 1)
@@ -390,6 +403,7 @@ for name, (attack, chance) in rates.items():
 assert rates["this one"][0] > 0.5
 assert 0.15 < rates["same kind"][0] < 0.45
 assert rates["perceptron"][1] + 0.02 < rates["perceptron"][0] < 0.15
+assert judge("8.2", rates["same kind"][0], *rates["perceptron"])
 
 # %% [markdown]
 # **3. Find the bug.** This attack finds the network wonderfully robust: up to 64/255 its accuracy
@@ -404,7 +418,12 @@ def wrong_fgsm(images, labels, epsilon):
     return (images - np.float32(epsilon) * np.sign(x.grad)).clip(0, 1)
 
 
-# your check: what should an attack do to the loss?
+def mean_loss(images, labels):
+    return F.cross_entropy(model(md.Tensor(images)), labels).item()
+
+
+mended = ...  # your attack: what should it do to the loss?
+judge("8.3", mended, val.images, val.labels, mean_loss)
 
 # %% tags=["hide-cell", "solution"]
 attacked = wrong_fgsm(val.images, val.labels, 16 / 255)
@@ -418,6 +437,7 @@ unchanged = predict(attacked).argmax(axis=1) == predict(val.images).argmax(axis=
 assert unchanged.mean() > 0.98
 far = wrong_fgsm(val.images, val.labels, 64 / 255)
 assert np.mean(predict(far).argmax(axis=1) == val.labels) > right.mean() - 0.02
+assert judge("8.3", fgsm, val.images, val.labels, mean_loss)
 
 # %% [markdown]
 # **Next:** [pruning](09_pruning.ipynb), and whether a pruned network is more robust.

@@ -15,6 +15,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl.compress import MagnitudePruner, cubic_sparsity, sparsity
@@ -53,7 +54,7 @@ def accuracy(model):
 # ## Most weights are small
 #
 # The report's perceptron FC5, trained on the digits: 1.5 million weights for 1437 images of 64
-# pixels.
+# pixels. Guess: half of the weights of a layer are below which part of its largest one?
 
 
 # %%
@@ -71,15 +72,28 @@ for i, ax in enumerate(axes, start=1):
     ax.set_title(f"fc{i}: {w.shape[0]} x {w.shape[1]}", fontsize=9)
     ax.set(yticks=[])
 plt.show()
+sizes = [np.abs(w.data) for w in weights.values() if w.ndim == 2]
+halves = [np.median(size) / size.max() for size in sizes]
 print(f"accuracy {accuracy(dense):.1%}")
+print(
+    "half of the weights are below", *(f"{half:.0%}" for half in halves), "of the layer's largest"
+)
+
+# %% tags=["hide-input"]
+assert max(halves) < 0.42
+assert max(halves[1:]) < 0.27
 
 # %% [markdown]
-# **Magnitude pruning** takes the simplest view of which weights are needed: the large ones. A
-# network's **sparsity** is the part of its weights that are zero.
+# Most are small beside the largest, most of all after the first layer.
+#
+# To *prune* is to set weights to zero and leave them there. **Magnitude pruning** prunes the
+# weights that are smallest in size. A network's **sparsity** is the part of its weights that are
+# zero.
 #
 # ## All at once
 #
-# Cut the smallest weights of each layer, in one go and without any further training:
+# Cut the smallest weights of each layer, in one go and without any further training. Guess at which
+# sparsity it begins to hurt:
 
 
 # %%
@@ -111,10 +125,13 @@ assert at_once[-1] < 0.6
 # ## Step by step
 #
 # So prune a little, train on, prune some more. The schedule of Zhu and Gupta (2017), which the
-# report uses, cuts much at first, while there is plenty, and little towards the end:
+# report uses, cuts much at first, while there is plenty, and little towards the end. (Guess the
+# shape of its curve from the formula.)
 #
 # $$s_t = s_f - s_f \Big(1 - \frac{t - t_\text{start}}{n f}\Big)^3 \quad \text{at} \quad
 # t \in \{t_\text{start}, t_\text{start} + f, \dots, t_\text{start} + n f\}$$
+#
+# with $s_f$ the final sparsity, and $n$ cuts after the first, each $f$ steps after the one before.
 
 # %%
 start, every, count = STEPS // 5, 8, 20
@@ -136,10 +153,10 @@ plt.show()
 
 # %% [markdown]
 # `MagnitudePruner` follows it: `pruner.step(t)` cuts to the schedule's sparsity of step $t$, and
-# `md.fit` calls that after each step. Which weights are left is written into each parameter's
-# **mask**, `parameter.mask`: 1 where a weight is kept, 0 where it was cut. `md.optim`'s optimisers
-# look at it and leave pruned weights at exactly zero. Without it the next step of gradient descent
-# would move them again.
+# `md.fit` calls that after each step. The **mask** of a parameter (`parameter.mask`) is 1 where a
+# weight is kept, and 0 where it was cut. `md.optim`'s optimisers look at it and leave pruned
+# weights at exactly zero. Without it the next step of gradient descent would move them again. Guess
+# the accuracy with a tenth, and with a fiftieth of the weights:
 
 # %%
 sparse, curves, accuracies = {0: dense}, {}, {0: accuracy(dense)}
@@ -218,8 +235,8 @@ plt.show()
 # %% [markdown]
 # ## Which pixels still count?
 #
-# Sum up the size of the first layer's weights for each pixel. In the sparse network most weights
-# at the left and right borders are gone, where digits have little ink:
+# Sum up the size of the first layer's weights for each pixel. Guess where most are gone in the
+# sparse network:
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(6, 1.9), layout="constrained")
@@ -237,6 +254,8 @@ assert by_pixel[0.98][:, [0, 7]].mean() < 0.5 * by_pixel[0.98][:, 2:6].mean()
 assert by_pixel[0][:, [0, 7]].mean() > 0.8 * by_pixel[0][:, 2:6].mean()
 
 # %% [markdown]
+# At the left and right borders, where digits have little ink.
+#
 # ## Is it more robust?
 #
 # The report's question. One idea is that what can be left out was superfluous, and that a network
@@ -257,10 +276,10 @@ md.plot.accuracy(
 # difference". But a band says how much a curve would move if *other* images were taken, and all
 # curves have the same ones: hard images are hard for every network. So compare image by image. What
 # both networks have right, or both wrong, says nothing about which is better. Were they equally
-# good, each of the others would be a toss of a coin. The probability that so many coins, or more,
-# fall on one side is the $p$ of McNemar's test, `md.robustness.mcnemar`
-# ([statistics](../statistics.md)). Dense against 90 % sparse, for two attacks, of which the second
-# climbs the margin in place of the loss:
+# good, each of the others would be a toss of a coin. **McNemar's test** of two networks gives the
+# probability $p$ that chance alone would divide the images, which one of them has right and the
+# other wrong, so unevenly (`md.robustness.mcnemar`). Dense against 90 % sparse, for two attacks, of
+# which the second climbs the margin loss (lesson 8). Guess who is ahead at 8/255, and at 32/255:
 
 
 # %%
@@ -304,7 +323,8 @@ assert tests[32, "cross_entropy"].p_value < 0.05
 # sparsities. What does the curve look like beside ours?
 
 # %%
-# your pruning
+cut_at_random = ...  # your function of a model and a part, like cut
+judge("9.1", cut_at_random, dense)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -324,14 +344,16 @@ ax.set(xlabel="sparsity (%)", ylabel="accuracy (%)", ylim=(0, 100))
 ax.legend(frameon=False)
 plt.show()
 assert sum(at_once) > sum(at_random)
+assert judge("9.1", cut_at_random, dense)
 
 # %% [markdown]
-# **2. One ranking for all.** `MagnitudePruner(..., scope="global")` ranks the weights of all
-# layers together. Train with it to 98 %. Which layers lose most of their weights, and why?
+# **2. One order for all.** `MagnitudePruner(..., scope="global")` puts the weights of all layers
+# into one order. Train with it to 98 %. Which layers lose most of their weights, and why?
 # (Lesson 5 says how large a layer's weights are at the start.)
 
 # %%
-# your experiment
+lost = ...  # your pruner's layer_sparsity(), after the training
+judge("9.2", lost)
 
 # %% tags=["hide-cell", "solution"]
 model = fc5()
@@ -349,6 +371,7 @@ lost = pruner.layer_sparsity()
 assert min(lost["fc2"], lost["fc3"], lost["fc4"]) > 0.98
 assert min(lost["fc1"], lost["fc5"]) > 0.5
 assert max(lost["fc1"], lost["fc5"]) < 0.8
+assert judge("9.2", lost)
 
 # %% [markdown]
 # **3. Find the bug.** This training loop prunes and goes on training, with an optimiser written
@@ -368,7 +391,8 @@ def train_pruned(model, part, steps=23):
     return model
 
 
-# your check
+mended = ...  # your train_pruned
+judge("9.3", mended, fc5)
 
 # %% tags=["hide-cell", "solution"]
 wrong = train_pruned(fc5(), 0.9)
@@ -389,6 +413,7 @@ mended = train_pruned_right(fc5(), 0.9)
 print(f"sparsity {sparsity(wrong):.1%}, mended {sparsity(mended):.1%}")
 assert sparsity(wrong) < 0.5  # the gradient of a zero weight is not zero
 assert abs(sparsity(mended) - 0.9) < 1e-3
+assert judge("9.3", train_pruned_right, fc5)
 
 # %% [markdown]
 # **Next:** [low rank](10_low_rank.ipynb), another way to make a network small.

@@ -15,6 +15,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 from matplotlib.cbook import get_sample_data
 
 import minidl as md
@@ -27,8 +28,9 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Kernels that are a product
 #
-# The kernel that finds vertical edges smooths from top to bottom, and takes a difference from
-# left to right. It is the product of a column and a row, a matrix of **rank 1**:
+# The kernel that finds vertical edges smooths from top to bottom, and takes a difference from left
+# to right. It is the product of a column and a row. The **rank** of a matrix is how many products
+# of a column and a row must be added up to make it. Guess that of this one:
 
 # %%
 column, row = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
@@ -38,7 +40,8 @@ print("rank", np.linalg.matrix_rank(edge))
 
 # %% [markdown]
 # So the convolution can be done in two steps, first with the column, then with the row, for 3 + 3
-# multiplications a pixel in place of 9. The photograph of lesson 6, in both ways:
+# multiplications a pixel in place of 9. The photograph of lesson 6, in both ways. Guess by how much
+# they differ:
 
 # %%
 with get_sample_data("grace_hopper.jpg") as file:
@@ -78,8 +81,9 @@ assert np.abs(whole.data - both.data).max() < 1e-12
 # \tilde F^n = \sum_{d=1}^K H_n^d * \Big(\sum_{c=1}^C V_d^c * Z^c\Big)$$
 #
 # The inner sum is a convolution with kernels of $k \times 1$, to $K$ channels. The outer one is a
-# convolution with kernels of $1 \times k$, from $K$ to $N$ channels. `nn.LowRankConv2d` is this
-# pair. Check that it is the convolution with the kernel of equation (13):
+# convolution with kernels of $1 \times k$, from $K$ to $N$ channels. A **low-rank convolution** is
+# a vertical and a horizontal convolution in place of one, with few channels between:
+# `nn.LowRankConv2d`. Guess by how much it differs from the convolution with the kernel of (13):
 
 # %%
 C, N, K = 8, 12, 5
@@ -104,7 +108,7 @@ assert difference < 1e-12
 #
 # $$K < \frac{k \, C N}{C + N}$$
 #
-# For a layer with 64 channels in and out and 3 x 3 kernels:
+# For a layer with 64 channels in and out and 3 x 3 kernels, guess up to which rank:
 
 # %%
 C = N = 64
@@ -116,6 +120,7 @@ ax.axvline(3 * C * N / (C + N), color="0.7", linewidth=0.8)
 ax.set(xlabel="rank K", ylabel="weights", ylim=(0, None))
 ax.legend(frameon=False)
 plt.show()
+print("it pays below rank", 3 * C * N / (C + N))
 
 # %% [markdown]
 # (The report compares the rank's bounds, $N K$ with $N k^2 C$. Written as a matrix of $C k$ rows
@@ -130,11 +135,12 @@ plt.show()
 # $$M = s_1 u_1 v_1^T + s_2 u_2 v_2^T + \dots, \qquad s_1 \ge s_2 \ge \dots \ge 0$$
 #
 # The columns $u_i$ have length 1 and stand at right angles to each other, and so do the rows
-# $v_i^T$. This is the **singular value decomposition**, and the $s_i$ are the **singular values**.
-# Because of the right angles nothing is counted twice: the sum of the squares of all entries of $M$
-# is $s_1^2 + s_2^2 + \dots$. Keep the first $K$ terms. What is lost is the sum of the squares of
-# the others, and no matrix of rank $K$ loses less (Eckart and Young 1936). A photograph is a matrix
-# too; of rank 1, 2, 4 and 16 it is
+# $v_i^T$. The **singular value decomposition** writes a matrix as the sum of columns times rows
+# that is the best at being cut short. The **singular values** $s_i$ of a matrix say how much each
+# term of this sum weighs. Because of the right angles nothing is counted twice: the sum of the
+# squares of all entries of $M$ is $s_1^2 + s_2^2 + \dots$. Keep the first $K$ terms. What is lost
+# is the sum of the squares of the others, and no matrix of rank $K$ loses less (Eckart and Young
+# 1936). A photograph is a matrix too. Guess at which rank you will know her: 1, 2, 4 or 16?
 
 # %%
 U, S, Vt = np.linalg.svd(grey, full_matrices=False)  # columns u, values s, rows v
@@ -159,9 +165,9 @@ for K in (1, 2, 4, 16):
 # (13) says that this matrix is $V H$, of rank $K$; and the best is its singular value
 # decomposition, cut after $K$ values. `factorize` does that.
 #
-# First a network that has learned something: three convolutions, on digits enlarged to 16 x 16.
-# Before its last layer `nn.AdaptiveAvgPool2d(1)` takes the mean of each channel over the whole
-# image.
+# First a network that has learned something (guess its accuracy): three convolutions, on digits
+# enlarged to 16 x 16. Before its last layer `nn.AdaptiveAvgPool2d(1)` takes the mean of each
+# channel over the whole image.
 
 
 # %%
@@ -304,7 +310,8 @@ assert parts[2] < 35
 #
 # ## Is it more robust?
 #
-# Accuracy under FGSM, dense and of low rank:
+# Accuracy under FGSM, dense (that is, with all its weights) and of low rank. Guess which line is
+# the higher one:
 
 # %%
 epsilons = np.arange(0, 49, 4) / 255
@@ -346,7 +353,8 @@ candidates = {
     "bell": np.exp(-((np.arange(5)[:, None] - 2) ** 2 + (np.arange(5) - 2) ** 2) / 2),
     "diagonal": np.eye(3),
 }
-# your answer
+separable = ...  # a list of their names
+judge("10.1", separable)
 
 # %% tags=["hide-cell", "solution"]
 separable = []
@@ -357,6 +365,7 @@ for name, kernel in candidates.items():
         separable.append(name)
         assert np.allclose(np.outer(U[:, 0] * S[0], Vt[0]), kernel)
 assert separable == ["mean", "bell"]
+assert judge("10.1", separable)
 
 # %% [markdown]
 # **2. What the cut loses.** The distance of the best kernel of rank $K$ from the dense one is the
@@ -367,15 +376,18 @@ assert separable == ["mean", "bell"]
 V, H = md.compress.factorize(weight, 8)
 best = np.einsum("dhc,nwd->nhwc", V[:, :, 0], H[:, 0])
 n, kh, kw, c = weight.shape
-# your check
+distance, by_values = ..., ...  # from `best` itself, and from the singular values
+judge("10.2", distance, by_values)
 
 # %% tags=["hide-cell", "solution"]
 S = np.linalg.svd(weight.transpose(3, 1, 2, 0).reshape(c * kh, kw * n), compute_uv=False)
 assert np.isclose(np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()), rtol=1e-4)
+assert judge("10.2", np.linalg.norm(best - weight), np.sqrt((S[8:] ** 2).sum()))
 
 # %% [markdown]
 # **3. Find the bug.** Somebody factorises a kernel by reshaping it at once, without bringing the
-# axes into order. It runs, and for full rank it even looks right. What goes wrong at K = 8?
+# axes into order. It runs, and for full rank it even looks right. What goes wrong at K = 8? Compare
+# its rank as equation (13) counts it with that of `best`.
 
 
 # %%
@@ -387,7 +399,8 @@ def wrong_factorize(weight, K):
 
 full = wrong_factorize(weight, 10_000).reshape(weight.shape)
 print("full rank:", np.abs(full - weight).max())
-# your check
+rank_of_best, rank_of_wrong = ..., ...
+judge("10.3", rank_of_best, rank_of_wrong)
 
 # %% tags=["hide-cell", "solution"]
 # Its rows are (n, h) and its columns (w, c): a vertical filter for each *output*, a horizontal one
@@ -399,6 +412,7 @@ rank = np.linalg.matrix_rank(rows_c_h)
 right = np.linalg.matrix_rank(best.transpose(3, 1, 2, 0).reshape(c * kh, kw * n))
 print(f"rank in equation (13)'s order: {rank}, and of the right one {right}")
 assert rank > right == 8
+assert judge("10.3", right, rank)
 
 # %% [markdown]
 # **Next:** [temperature](11_temperature.ipynb), and how a network can look robust without being

@@ -16,6 +16,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -28,12 +29,13 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # %% [markdown]
 # ## Dividing the logits
 #
-# Divide the logits by a **temperature** $T$ before the softmax:
+# The **temperature** $T$ is a number that the logits are divided by before the softmax:
 #
 # $$p_k = \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}$$
 #
-# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / c$
-# each; towards $T = 0$ the largest takes all. The report's animals:
+# $T = 1$ is the plain softmax. The larger $T$, the more alike the probabilities, down to $1 / m$
+# each for $m$ classes; towards $T = 0$ the largest takes all. The report's animals. Guess the cat's
+# probability at $T = 20$:
 
 # %%
 classes, logits = ["elephant", "dog", "cat"], np.array([-4.0, 5.0, 6.0])
@@ -56,6 +58,8 @@ plt.show()
 #
 # $$L = -\sum_k y[k] \log p_k = -\sum_k y[k] \log \frac{\exp(g_k / T)}{\sum_j \exp(g_j / T)}
 # = -\frac{g_c}{T} + \log \sum_j \exp \frac{g_j}{T}$$
+#
+# Guess it for the dog, at $T = 5$, from the picture (its probability there is .42):
 
 # %%
 T, c = 5.0, 1
@@ -68,13 +72,14 @@ assert np.isclose(by_hand, F.cross_entropy(logits[None], [c], temperature=T).ite
 # %% [markdown]
 # Its gradient is $(p - y) / T$. So with a high temperature training goes on pushing until the
 # *divided* logits are large. Were the divided logits to become as large as those of $T = 1$, the
-# logits themselves would be $T$ times as large. Guess whether training gets that far.
+# logits themselves would be $T$ times as large.
 #
 # ## Training at several temperatures
 #
 # A perceptron with two hidden layers, trained at T = 1, 20 and 90 (the report's range). Since the
 # gradient is $1/T$ times as large, the learning rate is raised by $\sqrt T$. That is the report's
-# recipe, found by trying, and not derived from anything.
+# recipe, found by trying, and not derived from anything. Guess whether training makes the logits
+# $T$ times as large:
 
 
 # %%
@@ -144,10 +149,11 @@ for dtype in (np.float32, np.float64):
 
 # %% [markdown]
 # The last entry is 0 in both, though it is really $-(p_0 + p_1)$: float32 has about 7 digits, and
-# near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny,
-# and a lead of 104 or more leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is
-# about $10^{-45}$. Then the whole gradient is exactly zero. An attacker with the textbook
-# formula finds:
+# near 1 it cannot show anything smaller than $6 \cdot 10^{-8}$. The others are there, but tiny, and
+# a lead of 104 or more leaves nothing: $e^{-104}$ is 0 in float32, whose smallest number is about
+# $10^{-45}$. An **underflow** is a result too small for the computer's numbers, which becomes 0.
+# Then the whole gradient is exactly zero. Guess for which part of the images that is so, to an
+# attacker with the textbook formula:
 
 
 # %%
@@ -176,12 +182,11 @@ assert dead[90] > 0.85
 # An image whose gradient is zero does not move, whatever epsilon. It counts as robust, and
 # nothing was tested.
 #
-# What could a better attacker do? Compute in float64, whose smallest number is about
-# $5 \cdot 10^{-324}$. Or guess $T$: FGSM needs only the
-# *direction* of the gradient, and at the temperature of the training nothing underflows. Or climb
-# another loss: the
-# **margin** $\max_{k \ne c} g_k - g_c$ has no exponential, and cannot saturate. Four attackers,
-# the same three networks:
+# What could a better attacker do? Compute in float64, whose smallest number is about $5 \cdot
+# 10^{-324}$. Or guess $T$: FGSM needs only the *direction* of the gradient, and at the temperature
+# of the training nothing underflows. Or climb another loss: the margin loss of lesson 8, $\max_{k
+# \ne c} g_k - g_c$, has no exponential, and so nothing to underflow. Four attackers, the same three
+# networks. Guess what is left of the robustness at $T = 90$ under each:
 
 # %%
 epsilons = np.arange(0, 41, 4) / 255
@@ -235,13 +240,13 @@ for name in ("knows T", "the margin"):
     assert end[20, name] < end[1, name] + 5
 
 # %% [markdown]
-# The first picture is the report's figure 13 a in small: hot networks look robust at every
-# epsilon. In the second the same attacker, with the same $T = 1$, computes with more digits, and
-# much of the robustness is gone. Not all of it: a lead of 745 is too much for float64 too. At
-# $T = 90$ about a third of the gradients is zero still, and the line levels off high above chance.
-# More digits alone are no way out. The last two leave nothing of the robustness. (This is known as
-# gradient masking: Papernot et al. 2017; Carlini and Wagner 2016.) Whenever a defence looks good,
-# first ask whether the attack still works.
+# The first picture is the report's figure 13 a in small: hot networks look robust at every epsilon.
+# In the second the same attacker, with the same $T = 1$, computes with more digits, and much of the
+# robustness is gone. Not all of it: a lead of 745 is too much for float64 too. At $T = 90$ about a
+# third of the gradients is zero still, and the line levels off high above chance. More digits alone
+# are no way out. The last two leave nothing of the robustness. **Gradient masking** is what makes a
+# network look robust by leaving the attack without a useful gradient (Papernot et al. 2017; Carlini
+# and Wagner 2016). Whenever a defence looks good, first ask whether the attack still works.
 #
 # `md.robustness` has these attackers too: `fgsm` and `accuracy_curve` take `temperature=T` and
 # `loss="margin"`, and their cross-entropy computes $p_c - 1$ as minus the sum of the others, so
@@ -251,12 +256,14 @@ for name in ("knows T", "the margin"):
 #
 # Three checks, each a line or two:
 #
-# * **Zero gradients.** Count the images whose gradient is exactly zero.
+# * *Zero gradients.* Count the images whose gradient is exactly zero.
 #   `accuracy_curve(...).zero_gradients` does, and warns.
-# * **Large steps.** At an epsilon where the image is lost to any eye, accuracy must fall to
+# * *Large steps.* At an epsilon where the image is lost to any eye, accuracy must fall to
 #   chance. A line that levels off high above it tells of an attack that stands still.
-# * **Another attack.** One that climbs the margin must not do much better. (One that computes in
+# * *Another attack.* One that climbs the margin loss must not do much better. (One that computes in
 #   float64 shows *that* something is wrong, and as we saw not how much.)
+#
+# Guess what the first two say of the network trained at $T = 90$:
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -272,18 +279,23 @@ assert curve.accuracy[1] > 0.5
 # %% [markdown]
 # ## Exercises
 #
-# **1. The limit.** Show that for very large $T$ the probabilities are
-# $p_k \approx \frac1c \big(1 + (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it
-# for the animals at T = 1000.
+# **1. The limit.** Show that for very large $T$ the probabilities are $p_k \approx \frac1m \big(1 +
+# (g_k - \bar g) / T\big)$, with $\bar g$ the mean logit. Check it for the animals at T = 1000.
 
 # %%
-# your check
+first_order = ...  # your function of the logits (m,) and T
+judge("11.1", first_order)
+
 
 # %% tags=["hide-cell", "solution"]
+def first_order(logits, T):
+    return (1 + (logits - logits.mean()) / T) / len(logits)  # exp(z) is about 1 + z
+
+
 T = 1000
-first_order = (1 + (logits - logits.mean()) / T) / 3  # exp(z) is about 1 + z
-assert np.allclose(F.softmax(logits, temperature=T).data, first_order, atol=1e-4)
+assert np.allclose(F.softmax(logits, temperature=T).data, first_order(logits, T), atol=1e-4)
 assert not np.allclose(F.softmax(logits, temperature=T).data, 1 / 3, atol=1e-4)
+assert judge("11.1", first_order)
 
 # %% [markdown]
 # **2. A fake defence.** Take the network trained at T = 1, and multiply its last layer's weights
@@ -291,7 +303,8 @@ assert not np.allclose(F.softmax(logits, temperature=T).data, 1 / 3, atol=1e-4)
 # attacker of the first picture, at 32/255?
 
 # %%
-# your experiment
+before, after = ..., ...  # accuracy at 32/255, in percent
+judge("11.2", before, after)
 
 # %% tags=["hide-cell", "solution"]
 fake = trained(1)
@@ -303,6 +316,7 @@ print(f"accuracy at 32/255: {before[8]:.0f} % before, {after[8]:.0f} % after mul
 assert after[8] > before[8] + 30
 knowing = attacked(fake, np.sign(textbook_gradient(fake, val.images, val.labels, T=100)))
 assert abs(knowing[8] - before[8]) < 3  # who knows about it is not impressed
+assert judge("11.2", before[8], after[8])
 
 # %% [markdown]
 # **3. Find the bug.** This loss passes every test at small logits. Where does it fail, and how
@@ -316,7 +330,8 @@ def wrong_loss(logits, label, T):
 
 
 print(wrong_loss(logits, 1, 5.0))  # right
-# your check
+stable_loss = ...  # your function
+judge("11.3", stable_loss)
 
 
 # %% tags=["hide-cell", "solution"]
@@ -334,6 +349,7 @@ assert np.isinf(underflow)
 for g in ([0.0, 1000.0], [0.0, -1000.0], [2.0, 1.0]):
     exact = F.cross_entropy(np.array([g]), [1], temperature=1.0).item()
     assert np.isclose(stable_loss(np.array(g), 1, 1.0), exact)
+assert judge("11.3", stable_loss)
 
 # %% [markdown]
 # **Next:** [an operation of your own](12_your_own_operation.ipynb).

@@ -18,6 +18,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -81,8 +82,8 @@ print(
 # ## One image that stands
 #
 # Of those that FGSM leaves right, take one that is neither the nearest miss nor the firmest, and
-# walk to where FGSM leads, as in lesson 8: the loss, and the margin of the best wrong class, which
-# is above 0 where the image is lost.
+# walk to where FGSM leads, as in lesson 8: the loss, and the margin loss, which is above 0 where
+# the image is lost. Guess whether the loss rises all the way:
 
 # %%
 stand = np.flatnonzero(left)
@@ -93,14 +94,14 @@ fgsm = one_step[[chosen]] - image  # what FGSM adds to it
 parts = np.linspace(0, 1, 33, dtype=np.float32)
 walk = image + parts[:, None, None, None] * fgsm  # (33, 8, 8, 1)
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
-for ax, line, name in zip(axes, look(walk, label.repeat(33)), ("loss", "margin")):
+for ax, line, name in zip(axes, look(walk, label.repeat(33)), ("loss", "margin loss")):
     ax.plot(255 * epsilon * parts, line)
     ax.set(xlabel="epsilon, in 1/255", ylabel=name)
 axes[1].axhline(0, color="0.6", lw=0.8)
 plt.show()
 
 # %% [markdown]
-# The loss rises all the way, and not far enough: the margin stays below 0. FGSM asks for the
+# The loss rises all the way, and not far enough: the margin loss stays below 0. FGSM asks for the
 # gradient once, at the beginning, and trusts it to the end. What does the gradient say at the
 # *end*? Guess first: for how many of the pixels has its sign changed?
 
@@ -120,13 +121,16 @@ assert 0.2 < changed.mean() < 0.35
 #
 # ## Projected gradient descent
 #
-# Take FGSM's step many times, each shorter than $\varepsilon$, each with a new gradient, and after
-# each return into the box of all images within $\varepsilon$, which we call $\Pi$:
+# The **box** around an image is all images whose pixels differ by at most $\varepsilon$ from its
+# own, and lie in $[0, 1]$. **Projected gradient descent** (PGD) takes FGSM's step many times, each
+# shorter than $\varepsilon$, each with a new gradient, and returns into the box after each. To
+# return, cut each pixel to what is allowed, which we call $\Pi$:
 #
 # $$x_{k+1} = \Pi\big(x_k + a \operatorname{sign} \nabla_x L(x_k, y)\big), \qquad
 # \Pi(x) = x \text{ cut to } [x_0 - \varepsilon, x_0 + \varepsilon] \cap [0, 1]$$
 #
-# This is PGD (Madry et al. 2018), though it climbs.
+# (Madry et al. 2018. It is called descent, though it climbs.) Guess after how many steps of 8/255
+# our image is lost:
 
 
 # %%
@@ -144,9 +148,9 @@ theirs = R.pgd(model, image, label, epsilon, steps=10, step=8 / 255, start="imag
 assert np.array_equal(path[-1], theirs.adversarial[0, 0])
 for k in (0, 1, 2, 4, 6, 8, 10):
     loss, margin = look(path[[k]], label)
-    print(f"after {k:2} steps: loss {loss[0]:6.3f}, margin {margin[0]:6.2f}")
+    print(f"after {k:2} steps: loss {loss[0]:6.3f}, margin loss {margin[0]:6.2f}")
 print(
-    "FGSM:           loss {:6.3f}, margin {:6.2f}".format(
+    "FGSM:           loss {:6.3f}, margin loss {:6.2f}".format(
         *(v[0] for v in look(image + fgsm, label))
     )
 )
@@ -157,7 +161,7 @@ assert look(path[[-1]], label)[0] > 1.5 * look(image + fgsm, label)[0]
 
 # %% [markdown]
 # The image is lost, within the same box. Is it really because the gradient was asked for *again*?
-# The control: the same ten steps, with the gradient of the image each time.
+# The control: the same ten steps, with the gradient of the image each time. Guess where they end:
 
 # %%
 at_the_image = gradient(image, label)
@@ -173,7 +177,7 @@ assert np.allclose(frozen[-1], image + fgsm, atol=1e-6)
 # ## The surface
 #
 # An image of 64 pixels lies in a space that nobody can draw. A *plane* through it can be drawn:
-# all $x + a\,u + b\,v$, for two directions $u$ and $v$. What of it lies outside the box, $\Pi$
+# all $x + s\,u + t\,v$, for two directions $u$ and $v$. What of it lies outside the box, $\Pi$
 # brings back, so that each point of the picture is an image that the attacker may use. The first
 # direction is FGSM's, $u = \varepsilon \operatorname{sign} \nabla_x L$. For the second we try a
 # random one of the same size, and then the one that leads to PGD's end. Guess: in which of the two
@@ -183,16 +187,16 @@ assert np.allclose(frozen[-1], image + fgsm, atol=1e-6)
 # %%
 def surface(u, v, ends):
     """Loss and margin of each point of the plane, (61, 61) each."""
-    a, b = np.meshgrid(ends, ends)
+    s, t = np.meshgrid(ends, ends)
     low, high = (image - epsilon).clip(0, 1), (image + epsilon).clip(0, 1)
-    points = image + a.reshape(-1, 1, 1, 1) * u + b.reshape(-1, 1, 1, 1) * v
+    points = image + s.reshape(-1, 1, 1, 1) * u + t.reshape(-1, 1, 1, 1) * v
     return [
-        values.reshape(a.shape) for values in look(points.clip(low, high), label.repeat(a.size))
+        values.reshape(s.shape) for values in look(points.clip(low, high), label.repeat(s.size))
     ]
 
 
 def shadow(path, u, v):
-    """(a, b) of the points of the plane that are nearest to those of a path."""
+    """(s, t) of the points of the plane that are nearest to those of a path."""
     return np.linalg.lstsq(np.stack([u.ravel(), v.ravel()], 1), (path - image).reshape(-1, 64).T)[0]
 
 
@@ -215,7 +219,7 @@ for ax, (name, v) in zip(axes, seconds.items()):
     ax.plot([0, 1], [0, 0], "o-", color="#D55E00", label="FGSM")
     if name == "PGD":
         ax.plot(*shadow(path, fgsm, v), "s-", color="k", ms=4, label="PGD")
-    ax.set(xlabel="a, along FGSM", ylabel=f"b, second direction: {name}")
+    ax.set(xlabel="s, along FGSM", ylabel=f"t, second direction: {name}")
     ax.legend(loc="lower left")
     peaks[name] = loss.max(), margin.max()
 figure.colorbar(colours, ax=axes, label="loss, power of ten")
@@ -254,9 +258,10 @@ assert (~left & ~lost).sum() <= 5
 # Less than half. Both attacks were on the *same* images, and so we compare them image by image:
 # what both break or both leave says nothing about which is stronger. If they were equally strong,
 # each of the others would be a coin's toss, and all of some 60 coins do not fall on one side (this
-# is McNemar's test, `md.robustness.mcnemar`).
+# is McNemar's test, of lesson 9).
 #
-# The curve of lesson 8, with both. `stop_early` leaves each image as soon as it is lost:
+# The curve of lesson 8, with both. `stop_early` leaves each image as soon as it is lost. Guess
+# where the two are furthest apart:
 
 # %%
 epsilons = np.arange(0, 57, 8) / 255
@@ -303,10 +308,11 @@ assert fixed[40][-1] > fixed[10].min() + 0.01
 #
 # ## Halve it when it no longer helps
 #
-# APGD (Croce and Hein 2020) does without the choice. Begin with steps of $2 \varepsilon$. From
-# time to time, look back: did the loss rise in at least three quarters of the steps? If not, this
-# image has got as far as steps of this length lead: go back to its best point, and go on from
-# there with half the step. Each image has its own.
+# **APGD** is PGD that halves its steps where the loss no longer rises (Croce and Hein 2020), and so
+# does without the choice. Begin with steps of $2 \varepsilon$. From time to time, look back: did
+# the loss rise in at least three quarters of the steps? If not, this image has got as far as steps
+# of this length lead: go back to its best point, and go on from there with half the step. Each
+# image has its own. Guess: does it do worse than the best fixed size, as well, or better?
 
 
 # %%
@@ -364,9 +370,10 @@ assert 1 - lost_halving.mean() < fixed[40].min() + 0.01
 #
 # ## Begin again
 #
-# A climber reaches a top, not always the highest. So begin at a point drawn at random from the
-# box, and begin several times: an image counts as lost if *one* of the runs breaks it. Ten runs of
-# twenty steps cost as much as one run of two hundred. Guess which leaves less.
+# A climber reaches a top, not always the highest. A **restart** is to begin the attack once more,
+# at another point drawn at random from the box, and an image counts as lost if *one* of the runs
+# breaks it. Ten runs of twenty steps cost as much as one run of two hundred. Guess which leaves
+# less.
 
 
 # %%
@@ -403,16 +410,18 @@ assert luck.sum() >= 10
 # ## The worst case
 #
 # An attack may break an image that another leaves. Nobody who wants to know whether a network is
-# robust cares *which* attack breaks it. So an image stands only if it stands under all of them:
+# robust cares *which* attack breaks it. In the **worst case** of several attacks an image stands
+# only if it stands under all of them:
 #
 # $$\text{accuracy} = 1 - \frac1n \sum_i \max_{\text{attacks } a}
-# \big[\hat y(x_i + \delta_i^a) \ne y_i\big]$$
+# \big[\hat y(x_i + \delta_i^a) \ne c_i\big]$$
 #
-# AutoAttack is four attacks that the field has agreed on: APGD on the cross-entropy; APGD on the
-# *DLR*, a margin that is divided by the spread of the logits; FAB, which looks for the nearest
-# border; and Square, which uses no gradient at all, but tries squares of changed pixels at random.
-# Each has to do only with what the ones before have left. Its numbers are 100 steps and 5000
-# tries; fewer are enough here:
+# (The square bracket is 1 if what stands in it is so, and 0 if not.) **AutoAttack** is four attacks
+# that the field has agreed on (Croce and Hein 2020): APGD on the cross-entropy; APGD on the *DLR*,
+# which is the margin loss divided by the lead of the largest logit over the third; FAB, which looks
+# for the nearest border; and Square, which uses no gradient at all, but tries squares of changed
+# pixels at random. Each has to do only with what the ones before have left. Its numbers are 100
+# steps and 5000 tries; fewer are enough here. Guess what it leaves of the first 100:
 
 # %%
 some = slice(0, 100)
@@ -434,13 +443,15 @@ assert not worst.flags
 #
 # Equation (10) asks another question: not whether an image is lost at some $\varepsilon$, but the
 # smallest change with which it is. `smallest_epsilon` looks along FGSM's ray, a straight line.
-# Here too one can turn. Were the margin $f$ between the label and a class $k$ linear, with
-# gradient $w$, then the smallest step to the border would be known from lesson 8: $f$ changes by
-# $\varepsilon \lVert w \rVert_1$ along $\varepsilon \operatorname{sign}(w)$, so that
+# Here too one can turn. Were the lead $f$ of a class $k$ over the label linear, with gradient $w$,
+# then the smallest step to the border would be known from lesson 8: $f$ changes by
+# $\varepsilon \lVert w \rVert_1$ along $\varepsilon \operatorname{sign}(w)$, where
+# $\lVert w \rVert_1 = \sum_i |w_i|$, so that
 #
 # $$\varepsilon = \frac{|f|}{\lVert w \rVert_1}$$
 #
-# Take the nearest class, go there, and ask again: DeepFool (Moosavi-Dezfooli et al. 2016).
+# **DeepFool** goes to the class that is the nearest by this formula, and asks again, until the
+# image is lost (Moosavi-Dezfooli et al. 2016). Guess how much less than FGSM's ray it needs:
 
 
 # %%
@@ -484,9 +495,9 @@ assert np.median(ray) > 1.05 * np.median(nearest)
 
 # %% [markdown]
 # A path that turns finds less than the ray, and FMN (Pintor et al. 2021) less again: it climbs the
-# margin, in a ball that shrinks while the image is lost and grows while it is not. From distances
-# the accuracy at *every* $\varepsilon$ comes at once. It is the part of the distances that are
-# larger: `(distance > epsilon).mean()`.
+# margin loss, in a box that shrinks while the image is lost and grows while it is not. From
+# distances the accuracy at *every* $\varepsilon$ comes at once. It is the part of the distances
+# that are larger: `(distance > epsilon).mean()`.
 #
 # ## Do they fool others?
 #
@@ -568,17 +579,18 @@ assert (np.ptp(found["T = 1"].loss, axis=0) > 0).mean() > 0.99
 # By its accuracy the hot network is by far the more robust one. *More steps do not help an attack
 # that stands still.* But `diagnose` does not look at accuracy. It asks what a reader should ask:
 #
-# * **I1**: is there a gradient at all? Here there is almost none (lesson 11 says why).
-# * **I2**: does the loss jump between points that lie side by side?
-# * **I3**: was the image lost on the way, and right again at the end?
-# * **I4**: was the loss still rising when the attack ended?
-# * **I5**: do images that were made on *another* network break more? (For this, hand it one:
+# * *I1*: is there a gradient at all? Here there is almost none (lesson 11 says why).
+# * *I2*: does the loss jump between points that lie side by side?
+# * *I3*: was the image lost on the way, and right again at the end?
+# * *I4*: was the loss still rising when the attack ended?
+# * *I5*: do images that were made on *another* network break more? (For this, hand it one:
 #   `surrogate=`.)
-# * **I6**: at epsilon 1 any image may become any other, so that a network that knows something
+# * *I6*: at epsilon 1 any image may become any other, so that a network that knows something
 #   must fail. Does it?
 # * and does a random search, which needs no gradient, break more than the gradients?
 #
-# What it saw can be drawn: loss and margin along the attack, for a few images.
+# What it saw can be drawn: loss and margin along the attack, for a few images. Guess what the lines
+# of the hot network look like.
 
 # %%
 md.plot.diagnosis(found["T = 1"])
@@ -588,8 +600,8 @@ md.plot.diagnosis(found["T = 90"])
 
 # %% [markdown]
 # Above, the lines climb and then level off: the attack has done what it can. Below, most lines are
-# flat from the start: nothing was tried. The doctor's advice was to attack the margin, which has
-# no exponential that could underflow. Guess what is left:
+# flat from the start: nothing was tried. The doctor's advice was to climb the margin loss, which
+# has no exponential that could underflow. Guess what is left:
 
 # %%
 advice = {
@@ -621,7 +633,8 @@ assert abs(advice["T = 1"].accuracy - found["T = 1"].accuracy) < 0.08
 # outputs. Compare FGSM and PGD, image by image, at several epsilons. Explain.
 
 # %%
-# your experiment
+by_fgsm_alone, by_pgd_alone = ..., ...  # .success of both
+judge("13.1", by_fgsm_alone, by_pgd_alone)
 
 # %% tags=["hide-cell", "solution"]
 md.manual_seed(seed)
@@ -644,6 +657,7 @@ print("broken by FGSM:", single.sum(axis=1), " by PGD:", many.sum(axis=1))
 # same, and the first step already goes to the best corner of the box.
 assert np.array_equal(single, many)
 assert 0 < single.mean() < 1
+assert judge("13.1", single, many)
 
 # %% [markdown]
 # **2. Find the bug.** This PGD breaks more than any other in this lesson. Why should you not be
@@ -660,13 +674,15 @@ def wrong_pgd(x0, y, step, steps):
 
 
 print(f"it leaves {(look(wrong_pgd(images, labels, 16 / 255, 10), labels)[1] < 0).mean():.1%}")
-# your check
+far = ...  # your number: what is wrong with what it gives?
+judge("13.2", far, epsilon)
 
 # %% tags=["hide-cell", "solution"]
 far = abs(wrong_pgd(images, labels, 16 / 255, 10) - images).max()
 print(f"allowed: {255 * epsilon:.0f}/255; moved: {255 * far:.0f}/255")
 # The box is around the point where the attack stands, and wanders with it.
 assert far > 2 * epsilon
+assert judge("13.2", far, epsilon)
 assert abs(pgd(images, labels, 16 / 255, 10)[-1] - images).max() <= epsilon + 1e-6
 
 # %% [markdown]
@@ -676,7 +692,8 @@ assert abs(pgd(images, labels, 16 / 255, 10)[-1] - images).max() <= epsilon + 1e
 # (`R.apgd(..., loss="dlr")`)? Explain the difference.
 
 # %%
-# your experiment
+on_cross_entropy, on_dlr = ..., ...  # what stands, before and after: two parts each
+judge("13.3", on_cross_entropy, on_dlr)
 
 # %% tags=["hide-cell", "solution"]
 fake = copy.deepcopy(plain)
@@ -696,6 +713,7 @@ print("raised:", ", ".join(sorted(flags)))
 assert kept["cross_entropy", 100] > kept["cross_entropy", 1] + 0.2
 assert abs(kept["dlr", 100] - kept["dlr", 1]) < 0.02
 assert {"I1", "I6"} <= flags
+assert judge("13.3", *([kept[loss, k] for k in (1, 100)] for loss in ("cross_entropy", "dlr")))
 
 # %% [markdown]
 # **Next:** [training on what fools you](14_adversarial_training.ipynb).

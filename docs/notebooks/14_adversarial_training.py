@@ -19,6 +19,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import functional as F
@@ -37,9 +38,10 @@ seed = 0  # of all random numbers; what is said below also holds for 1 and 2
 # $$\min_\theta \; \frac1n \sum_i \; \max_{\lVert \delta_i \rVert_\infty \le \varepsilon} \;
 # L(x_i + \delta_i, y_i, \theta)$$
 #
-# A game: within, the attacker moves the image; outside, the network moves its weights (Madry et
-# al. 2018). Which way should they go? Call the best attack $\delta^*(\theta)$. It depends on the
-# weights too, and by the chain rule
+# **Adversarial training** minimises the loss on the adversarial images of the network as it is at
+# each step. A game: within, the attacker moves the image; outside, the network moves its weights
+# (Madry et al. 2018). Which way should they go? Call the best attack $\delta^*(\theta)$. It depends
+# on the weights too, and by the chain rule
 #
 # $$\frac{d}{d\theta} L\big(x + \delta^*(\theta), y, \theta\big) =
 # \frac{\partial L}{\partial \theta} + \frac{\partial L}{\partial \delta}
@@ -147,11 +149,11 @@ assert right["adversarial"] > right["plain"] - 0.02
 # ## A random start
 #
 # The formula asks for the maximum, and we took one step of FGSM. Many steps come closer, and each
-# costs a gradient. A cheap idea is to begin at a random point of the box: draw each number of
-# $\eta$ evenly from $[-\varepsilon, \varepsilon]$, take the gradient *there*, go a step $a$ along
-# its sign, and return into the box (FGSM-RS, Wong et al. 2020):
+# costs a gradient. A cheap idea is to begin at a random point of the box: draw each number of a
+# start $\xi$ evenly from $[-\varepsilon, \varepsilon]$, take the gradient *there*, go a step $a$
+# along its sign, and return into the box (FGSM-RS, Wong et al. 2020):
 #
-# $$\delta = \Pi\big(\eta + a \operatorname{sign} \nabla_x L(x + \eta)\big), \qquad
+# $$\delta = \Pi\big(\xi + a \operatorname{sign} \nabla_x L(x + \xi)\big), \qquad
 # a = 1.25\, \varepsilon$$
 #
 # Why not $a = \varepsilon$, as before? Look at one pixel, in units of $\varepsilon$, along the way
@@ -224,9 +226,9 @@ def fgsm_change(model, data):
 
 # %% [markdown]
 # We train two networks, from the same weights, on the same batches. One is attacked by FGSM from
-# the image, as above, the other by FGSM from a random start. After each epoch a **guard** attacks
-# 200 digits that nobody trains on, by FGSM and by PGD of five steps, and takes notes. Guess what
-# you will see.
+# the image, as above, the other by FGSM from a random start. A **guard** attacks images that nobody
+# trains on after each epoch of a training, and takes notes. Ours has 200 digits, FGSM, and PGD of
+# five steps. Guess what you will see.
 
 # %%
 watched = unseen.images[:200], unseen.labels[:200], epsilon
@@ -256,9 +258,10 @@ assert guards["image"].best.pgd < max(seen.pgd for seen in guards["random"].hist
 
 # %% [markdown]
 # On the left the accuracy under FGSM is the higher of the two, and there is nothing behind it: PGD
-# takes most of it. This is **catastrophic overfitting** (Wong et al. 2020). The training's own loss
-# does not show it, since that is measured under FGSM, and there all goes well. (On larger images
-# robustness is often there first and lost within an epoch; here it hardly comes.) On all 360:
+# takes most of it. **Catastrophic overfitting** is to learn to fool the one-step attack of one's
+# training, and to be broken by any other (Wong et al. 2020). The training's own loss does not show
+# it, since that is measured under FGSM, and there all goes well. (On larger images robustness is
+# often there first and lost within an epoch; here it hardly comes.) On all 360:
 
 # %%
 once, many = ({k: stands(m, unseen, epsilon, a) for k, m in models.items()}
@@ -279,7 +282,8 @@ assert R.mcnemar(many["random"], many["image"]).p_value < 1e-6
 # ## What it has learnt instead
 #
 # Walk to where FGSM leads, as in lesson 8, with both networks, and look at the mean loss on the
-# way. And then take FGSM's change apart: make it in the frame alone, or on the digit alone.
+# way. And then take FGSM's change apart: make it in the frame alone, or on the digit alone. Guess
+# which of the two hurts, and which helps.
 
 # %%
 parts = np.linspace(0, 1, 21, dtype=np.float32)
@@ -321,14 +325,14 @@ assert apart["random"]["both: FGSM"].mean() - apart["random"]["digit alone"].mea
 
 # %% [markdown]
 # The attack *lowers* the loss of the network that was trained on it. What FGSM does to the digit
-# hurts. But what it does to the frame **helps**: with the frame changed alone, more digits are
+# hurts. But what it does to the frame *helps*: with the frame changed alone, more digits are
 # right than without any attack.
 #
 # How can an attack help? FGSM's change is a function of the image, of its *label* and of the
 # network, and so it writes something of the label into the frame, whatever the network is. From the
 # image it is always the same function, and training minimises the loss where it leads. One way to
-# do that is to resist. Another is to *read* what is written there. The attack takes the label to
-# the network (Kurakin et al. 2017 call it *label leaking*). An attacker who takes a second
+# do that is to resist. Another is to *read* what is written there. **Label leaking** is when the
+# attack itself takes the label to the network (Kurakin et al. 2017). An attacker who takes a second
 # gradient, or does not touch the frame, does not play along: here FGSM on the digit alone is the
 # stronger attack of the two, with fewer pixels.
 #
@@ -365,8 +369,8 @@ assert R.mcnemar(by_steps, control).p_value < 1e-4
 # for FGSM and four here. A third remedy costs two again. It begins at a *wide* start, and does not
 # return into the box (N-FGSM, de Jorge et al. 2022; `start="wide"`):
 #
-# $$\delta = \eta + \varepsilon \operatorname{sign} \nabla_x L(x + \eta), \qquad
-# \eta_i \text{ even in } [-2 \varepsilon, 2 \varepsilon]$$
+# $$\delta = \xi + \varepsilon \operatorname{sign} \nabla_x L(x + \xi), \qquad
+# \xi_i \text{ even in } [-2 \varepsilon, 2 \varepsilon]$$
 #
 # And whatever you choose: let a guard look. It remembers the weights of its best epoch
 # (`guard.best`, `guard.restore()`), and with `stop=True` it ends the training by a
@@ -384,7 +388,8 @@ print(f"the best of 20 epochs: {guard.best.epoch + 1}, {guard.best.pgd:.1%} unde
 # Train on them with FGSM from the image, as above. Is there still a gulf between FGSM and PGD?
 
 # %%
-# your experiment
+bare_once, bare_many = ..., ...  # what stands under FGSM, and under PGD
+judge("14.1", bare_once, bare_many)
 
 # %% tags=["hide-cell", "solution"]
 bare, bare_unseen = framed(train, width=0), framed(val, width=0)
@@ -395,6 +400,7 @@ print(f"without a frame: FGSM {bare_once:.1%}, PGD {bare_many:.1%}")
 # Every pixel that the attack can write on is one that the digit needs.
 assert bare_once - bare_many < 0.25
 assert bare_many > many["image"].mean() + 0.15
+assert judge("14.1", bare_once, bare_many)
 
 # %% [markdown]
 # **2. Find the bug.** To save gradients, somebody attacks the training images *once*, by PGD on
@@ -406,7 +412,8 @@ attacked = R.pgd(three["plain"], *train, 32 / 255, steps=20).adversarial[0]
 saved, _ = trained(md.data.ImageSet(attacked, train.labels, train.classes))
 known = saved(attacked).data.argmax(axis=1) == train.labels
 print(f"right on its training images: {known.mean():.1%}")
-# your check
+under_pgd = ...  # what stands of the unseen digits, at 32/255
+judge("14.2", under_pgd, found["adversarial"].mean())
 
 # %% tags=["hide-cell", "solution"]
 by_saving = stands(saved, val, 32 / 255)
@@ -417,6 +424,7 @@ print(
 # like any: the new network learns them, and has its own weak spots.
 assert found["adversarial"].mean() > by_saving.mean() + 0.1
 assert R.mcnemar(found["adversarial"], by_saving).p_value < 1e-3
+assert judge("14.2", by_saving.mean(), found["adversarial"].mean())
 
 # %% [markdown]
 # **3. How much is left of the start?** Take `md.objectives.Adversarial(32 / 255, step=...)`, which
@@ -424,16 +432,20 @@ assert R.mcnemar(found["adversarial"], by_saving).p_value < 1e-3
 # `pale` which part of the pixels ends at the border. What does the formula say?
 
 # %%
-# your count
+counted = ...  # three parts, for 1/2, 1 and 2 epsilon
+judge("14.3", counted)
 
 # %% tags=["hide-cell", "solution"]
+counted = []
 for a in (0.5, 1, 2):
     objective = md.objectives.Adversarial(32 / 255, step=a * 32 / 255)
     moved = abs(objective.attack(three["adversarial"], pale, train.labels[:100]) - pale)
     part = (moved > 0.999 * 32 / 255).mean()
+    counted.append(part)
     print(f"step {a} epsilon: {part:.1%} at the border, the formula says {a / 2:.1%}")
     assert abs(part - a / 2) < 0.06
 # Nearly: in a network, the sign of the gradient depends a little on where it is taken.
+assert judge("14.3", counted)
 
 # %% [markdown]
 # **Next:** [sparsity, four ways](15_sparsity.ipynb).

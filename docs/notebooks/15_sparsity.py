@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from answers import judge
 
 import minidl as md
 from minidl import compress as C
@@ -86,18 +87,21 @@ assert abs(C.sparsity(networks["random"]) - SPARSITY) < 0.002
 # ## Way 2: which weights bear noise?
 #
 # Size is a guess at importance. Ask more directly: how far may a weight be *wrong* before the
-# network minds? Let each weight be random in training, a draw from $N(w, \sigma^2)$, and let the
-# network learn both $w$ and $\sigma$ (Molchanov et al. 2017). In units of the weight itself, the
-# noise is
+# network minds? **Variational dropout** makes each weight random in training, and learns how much
+# noise each of them bears (Molchanov et al. 2017). A weight is a draw from $N(w, \tau^2)$, the
+# normal distribution with mean $w$ and standard deviation $\tau$, and both are learned. In units of
+# the weight itself, the noise is
 #
-# $$\alpha = \frac{\sigma^2}{w^2}, \qquad \log \alpha = \log \sigma^2 - \log w^2$$
+# $$\alpha = \frac{\tau^2}{w^2}, \qquad \log \alpha = \log \tau^2 - \log w^2$$
 #
-# A sum of normal numbers is normal. So one need not draw weights: a layer's outputs are themselves
-# $N(x W + b,\; x^2 \sigma^2)$, and are drawn for each image anew. Check it:
+# A sum of normal numbers is normal, and its variance is the sum of theirs. So one need not draw
+# weights: a layer's outputs are themselves $N(x W + b,\; x^2 \tau^2)$, with the squares taken
+# number by number, and are drawn for each image anew. Guess their deviation if $\tau^2 = e^{-4}$
+# for all weights; then check it:
 
 # %%
 layer = nn.VariationalLinear(64, 3)  # in training mode, as layers are at first
-layer.noise.data[...] = -4.0  # log sigma^2 of all weights
+layer.noise.data[...] = -4.0  # log tau^2 of all weights
 x = train.images[:1].reshape(1, 64)
 draws = layer(np.repeat(x, 20_000, axis=0)).data  # (20000, 3)
 mean, deviation = x @ layer.weight.data + layer.bias.data, np.sqrt((x**2).sum() * np.exp(-4.0))
@@ -109,21 +113,25 @@ assert np.allclose(draws.mean(axis=0), mean[0], atol=0.03)
 assert np.allclose(draws.std(axis=0), deviation, rtol=0.03)
 
 # %% [markdown]
-# Left alone, the loss would learn $\sigma = 0$: noise never helps it. So noise must be *rewarded*.
-# Compare the weight's distribution $q$ with a prior that knows nothing about scale,
-# $p(w) \propto 1 / |w|$, by the Kullback-Leibler divergence $E_q[\log q - \log p]$. With
-# $w (1 + \sqrt\alpha\, e)$ for the weight, $e$ from $N(0, 1)$,
+# Left alone, the loss would learn $\tau = 0$: noise never helps it. So noise must be *rewarded*. A
+# **prior** is the distribution that a weight is taken to have before any image was seen. Ours knows
+# nothing about scale, $p(w) \propto 1 / |w|$: as many weights between .1 and 1 as between 1 and 10.
+# The **Kullback-Leibler divergence** $KL = E_q[\log q - \log p]$ says how far a distribution $q$ is
+# from another one $p$; it is 0 if they are the same, and positive otherwise. ($E_q$ is the mean
+# over draws from $q$.) Let $q$ be the distribution of the weight. With $w (1 + \sqrt\alpha\, e)$
+# for the weight, $e$ from $N(0, 1)$,
 #
 # $$E_q \log q = -\tfrac12 \log(\alpha w^2) + \text{const}, \qquad
 # -E_q \log p = \log |w| + E \log |1 + \sqrt\alpha\, e| + \text{const}$$
 #
 # and in the sum $w$ drops out:
 #
-# $$KL(\alpha) = -\tfrac12 \log \alpha + E \log |1 + \sqrt\alpha\, e| + c$$
+# $$KL(\alpha) = -\tfrac12 \log \alpha + E \log |1 + \sqrt\alpha\, e| + \kappa$$
 #
-# Only $\alpha$ counts. The constant we choose so that $KL \to 0$ for $\alpha \to \infty$: there
-# $E \log |1 + \sqrt\alpha\, e|$ is $\tfrac12 \log \alpha + E \log |e|$, so that
-# $c = -E \log |e| = 0.635$. The expectation has no closed form, and Molchanov et al. fitted one:
+# Only $\alpha$ counts. The constant $\kappa$ we choose (as $p$ has no sum, it has no right value)
+# so that $KL \to 0$ for $\alpha \to \infty$: there $E \log |1 + \sqrt\alpha\, e|$ is $\tfrac12 \log
+# \alpha + E \log |e|$, so that $\kappa = -E \log |e| = 0.635$. The expectation has no closed form,
+# and Molchanov et al. fitted one:
 #
 # $$KL \approx k_1 + \tfrac12 \log(1 + 1 / \alpha) - k_1 \operatorname{sigm}(k_2 + k_3 \log \alpha),
 # \qquad k = (0.63576,\ 1.8732,\ 1.48695)$$
@@ -155,10 +163,11 @@ assert np.abs(close - drawn).max() < 0.03
 # large as the weight ($e^{3/2}$), and the weight may go. (To compare at one sparsity, below, more
 # of them go than that; and minidl keeps $\log \alpha$ within $\pm 8$, where many end.)
 #
-# The loss is the cross-entropy, a mean over images, plus $\lambda / n$ times the sum of all KL,
-# for $n$ images. At $\lambda = 1$ that is a bound on the evidence of the data, up to a constant.
-# Ours is weaker, and grows along a ramp, so that the network learns something before it is asked
-# to forget.
+# The loss is the cross-entropy, a mean over images, plus $\lambda / n$ times the sum of all KL, for
+# $n$ images. (At $\lambda = 1$ that has a meaning in statistics: it bounds from above, up to a
+# constant, minus the logarithm of the probability that the prior gives the labels.) Ours is weaker,
+# and grows along a ramp, so that the network learns something before it is asked to forget. Guess
+# which part of the weights ends right of the grey line:
 
 
 # %%
@@ -205,37 +214,39 @@ assert R.mcnemar(right["variational"], right["random"]).p_value < 1e-3
 # %% [markdown]
 # ## Way 3: a gate for each weight
 #
-# What we want small is the *number* of weights that are not zero, which is called their $l_0$ norm.
-# It has no gradient: a count jumps. So give each weight a random gate $z$, let the network compute
-# with $w z$, and make the *expected* number of open gates small, which moves smoothly with their
-# probabilities (Louizos et al. 2018). Gates that are only 0 or 1 would let no gradient through
-# either. Theirs are numbers in [0, 1], of which many are *exactly* 0 or 1: draw $u$ evenly from
-# $(0, 1)$,
+# What we want small is the **l0 norm** of the weights, the *number* of those that are not zero. It
+# has no gradient: a count jumps. A **gate** $z$ is a random number between 0 and 1 by which a
+# weight is multiplied while the network trains. So make the *expected* number of open gates small,
+# of those that are not 0, which moves smoothly with their probabilities (Louizos et al. 2018).
+# Gates that are only 0 or 1 would let no gradient through either. Theirs are numbers in [0, 1], of
+# which many are *exactly* 0 or 1: draw $u$ evenly from $(0, 1)$,
 #
-# $$s = \operatorname{sigm}\Big(\frac{\log u - \log(1 - u) + \log \alpha}{\beta}\Big), \qquad
+# $$s = \operatorname{sigm}\Big(\frac{\log u - \log(1 - u) + \nu}{\beta}\Big), \qquad
 # z = \min\big(1, \max(0, s (\zeta - \gamma) + \gamma)\big)$$
 #
 # $s$ lies between 0 and 1; stretched to $(\gamma, \zeta) = (-0.1, 1.1)$ it sticks out at both ends,
-# and what sticks out is cut to 0 and 1. ($\log \alpha$ is the gate's own number here, and has
-# nothing to do with the noise above; $\beta = 2/3$.) When is the gate open? When
-# $s > -\gamma / (\zeta - \gamma)$. The sigmoid's inverse is $\log \frac{s}{1 - s}$, which makes
-# $\log(-\gamma / \zeta)$ of that; and $\log u - \log(1 - u)$ exceeds a number $v$ with probability
-# $\operatorname{sigm}(-v)$. So
+# and what sticks out is cut to 0 and 1. ($\operatorname{sigm}$ is the sigmoid, $\nu$ the gate's own
+# number, which is learned, and $\beta = 2/3$.) When is the gate open? When $s > -\gamma / (\zeta -
+# \gamma)$. The sigmoid's inverse is $\log \frac{s}{1 - s}$, which makes $\log(-\gamma / \zeta)$ of
+# that; and $\log u - \log(1 - u)$ exceeds a number $v$ with probability $\operatorname{sigm}(-v)$.
+# So
 #
-# $$P(z \ne 0) = \operatorname{sigm}\big(\log \alpha - \beta \log(-\gamma / \zeta)\big)$$
+# $$P(z \ne 0) = \operatorname{sigm}\big(\nu - \beta \log(-\gamma / \zeta)\big)$$
+#
+# Guess it for $\nu = -3$, 0 and 3:
 
 # %%
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
 u = rng.random(100_000)
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.2), layout="constrained", sharey=True)
 opened = []
-for ax, a in zip(axes, (-3.0, 0.0, 3.0)):
-    s = 1 / (1 + np.exp(-(np.log(u) - np.log(1 - u) + a) / BETA))
+for ax, nu in zip(axes, (-3.0, 0.0, 3.0)):
+    s = 1 / (1 + np.exp(-(np.log(u) - np.log(1 - u) + nu) / BETA))
     z = np.clip(s * (ZETA - GAMMA) + GAMMA, 0, 1)
-    opened.append(((z > 0).mean(), C.hard_concrete_open(np.array([a])).data[0]))
+    opened.append(((z > 0).mean(), C.hard_concrete_open(np.array([nu])).data[0]))
     ax.hist(z, bins=30, weights=np.full(z.size, 1 / z.size))
-    ax.set(title=f"log alpha {a:.0f}", xlabel="z")
-    print(f"log alpha {a:4}: open {opened[-1][0]:.1%}, by the formula {opened[-1][1]:.1%}")
+    ax.set(title=f"nu = {nu:.0f}", xlabel="z")
+    print(f"nu = {nu:4}: open {opened[-1][0]:.1%}, by the formula {opened[-1][1]:.1%}")
 plt.show()
 
 # %% tags=["hide-input"]
@@ -244,15 +255,15 @@ assert np.allclose(*zip(*opened), atol=0.01)
 # %% [markdown]
 # Now train, with $\lambda / n$ times the expected number of open gates as a penalty. Its gradient
 # is the same for all gates at first, and that of the cross-entropy is small for each of so many. So
-# gradient descent, which follows their sum, should move all gates together, and Adam, which
-# divides each by its usual size, should tell them apart. Try both; and since Adam is another
-# training, it gets a random control of its own. All gates begin at $\log \alpha = 0$, where the
-# formula above says that 83 % are open.
+# gradient descent, which follows their sum, should move all gates together, and Adam, which divides
+# each by its usual size, should tell them apart. Try both; and since Adam is another training, it
+# gets a random control of its own. All gates begin at $\nu = 0$, where the formula above says that
+# 83 % are open. Guess what becomes of them under each of the two:
 
 
 # %%
 def at_zero(model):
-    return C.l0(model, open_at_first=0.5)  # log alpha = log(0.5 / 0.5)
+    return C.l0(model, open_at_first=0.5)  # nu = log(0.5 / 0.5)
 
 
 def chances(layer):
@@ -285,9 +296,9 @@ assert R.mcnemar(right["l0"], right["random, Adam"]).p_value < 1e-3
 # ## Way 4: lottery tickets
 #
 # Train, prune the smallest weights, and put those that are left *back to where they were at the
-# start*. Train again, prune again, and so on (Frankle and Carbin 2019). What is left in the end is
-# a mask and the initial weights under it, a **ticket**. Their hypothesis: such a network, trained
-# alone, does well, because these weights *began* well. It is like a draw in a lottery.
+# start*. Train again, prune again, and so on (Frankle and Carbin 2019). A **lottery ticket** is a
+# mask, found in this way, and the initial weights under it. Their hypothesis: such a network,
+# trained alone, does well, because these weights *began* well. It is like a draw in a lottery.
 #
 # We look for it in four rounds, each as long as a training of the other ways, and one more for the
 # ticket itself.
@@ -309,6 +320,7 @@ print("sparsity after each round:", ", ".join(f"{s:.1%}" for s in after))
 # Is it the ticket? Three networks are trained alone, each for twelve epochs, by the same steps. One
 # has the ticket's mask and the weights it began with. One began there too, but its mask has as many
 # weights in each layer at *random* places. One has the ticket's mask over *other* initial weights.
+# Guess all three:
 
 
 # %%
@@ -341,8 +353,9 @@ assert right["ticket"].mean() > right["dense"].mean() - 0.05
 #
 # ## All of them
 #
-# The same images for all, so that each is compared with the random choice image by image
-# (McNemar's test, lesson 13). l0 is compared with the random choice that was trained as it was.
+# The same images for all, so that each is compared with the random choice image by image (McNemar's
+# test, lesson 9). l0 is compared with the random choice that was trained as it was. Guess which
+# pixels have kept most of their weights:
 
 # %%
 ways = "magnitude", "variational", "l0", "ticket"
@@ -371,16 +384,17 @@ plt.show()
 # (`scope="layer"`), or one ranking of all (`"global"`), or, without looking at weights at all, a
 # density that is larger for small layers (`"erk"`, Evci et al. 2020):
 #
-# $$\text{density} = k\, \frac{N + k_h + k_w + C}{N k_h k_w C}, \qquad
-# \text{for a linear layer } k\, \frac{n + m}{n m}$$
+# $$\text{density} = \rho\, \frac{N + k_h + k_w + C}{N k_h k_w C}, \qquad
+# \text{for a linear layer } \rho\, \frac{n + m}{n m}$$
 #
-# with one number $k$ for all layers. The weights of a linear layer are then $k (n + m)$. Each has
-# two ends, so that its neurons, of both sides, have $2 k$ of them on average in every layer.
+# for $N$ kernels of $k_h \times k_w \times C$, with one number $\rho$ for all layers. The weights
+# of a linear layer are then $\rho (n + m)$. Each has two ends, so that its neurons, of both sides,
+# have $2 \rho$ of them on average in every layer. Guess which of our three layers is the densest:
 
 # %%
 shapes = [p.shape for p in perceptron().parameters() if p.ndim == 2]
-k = (1 - SPARSITY) * sum(n * m for n, m in shapes) / sum(n + m for n, m in shapes)
-by_hand = [k * (n + m) / (n * m) for n, m in shapes]
+rho = (1 - SPARSITY) * sum(n * m for n, m in shapes) / sum(n + m for n, m in shapes)
+by_hand = [rho * (n + m) / (n * m) for n, m in shapes]
 pruner = C.RandomPruner(perceptron(), SPARSITY, start=0, every=1, count=1, scope="erk")
 pruner.step(1)
 theirs = [1 - part for part in pruner.layer_sparsity().values()]
@@ -397,7 +411,8 @@ assert np.allclose(by_hand, theirs, atol=0.005)
 # $w (1 + \sqrt\alpha\, e)$ does it have the *wrong sign*? And at $\log \alpha = -3$?
 
 # %%
-# your draws
+at_3, at_minus_3 = ..., ...  # your parts
+judge("15.1", at_3, at_minus_3)
 
 # %% tags=["hide-cell", "solution"]
 wrong = {}
@@ -407,13 +422,15 @@ for a in (-3, 3):
 # At 3 it is nearly a coin's toss: the weight says almost nothing.
 assert abs(wrong[3] - 0.41) < 0.02
 assert wrong[-3] < 0.001
+assert judge("15.1", wrong[3], wrong[-3])
 
 # %% [markdown]
 # **2. Gates that are fully open.** Derive $P(z = 1)$ as we derived $P(z \ne 0)$, and check it by
-# draws at $\log \alpha = 0$.
+# draws at $\nu = 0$.
 
 # %%
-# your derivation and draws
+fully_open = ...  # your part, by the formula or by draws
+judge("15.2", fully_open)
 
 # %% tags=["hide-cell", "solution"]
 # z = 1 where s >= (1 - gamma) / (zeta - gamma); of that the sigmoid's inverse is
@@ -423,6 +440,7 @@ s = 1 / (1 + np.exp(-(np.log(u) - np.log(1 - u)) / BETA))
 by_draws = (s * (ZETA - GAMMA) + GAMMA >= 1).mean()
 print(f"by the formula {by_formula:.2%}, by draws {by_draws:.2%}")
 assert abs(by_formula - by_draws) < 0.01
+assert judge("15.2", by_formula)
 
 # %% [markdown]
 # **3. Find the bug.** Somebody uses the gates without noise, after training, and finds that the
@@ -430,21 +448,28 @@ assert abs(by_formula - by_draws) < 0.01
 
 
 # %%
-def gates_without_noise(log_alpha):
-    return 1 / (1 + np.exp(-log_alpha))
+def gates_without_noise(nu):
+    return 1 / (1 + np.exp(-nu))
 
 
-closing = np.random.default_rng(1).normal(-4, 1.5, 1000)  # log alpha of a thousand gates
+closing = np.random.default_rng(1).normal(-4, 1.5, 1000)  # nu of a thousand gates
 print(f"exactly zero: {(gates_without_noise(closing) == 0).mean():.1%}")
-# your check
+mended = ...  # your function of nu
+judge("15.3", mended)
+
 
 # %% tags=["hide-cell", "solution"]
-stretched = np.clip(gates_without_noise(closing) * (ZETA - GAMMA) + GAMMA, 0, 1)
+def mended(nu):
+    return np.clip(gates_without_noise(nu) * (ZETA - GAMMA) + GAMMA, 0, 1)
+
+
+stretched = mended(closing)
 print(f"stretched and cut: {(stretched == 0).mean():.1%}")
 # A sigmoid is never 0: it is the stretching that makes zeros.
 assert (gates_without_noise(closing) == 0).mean() == 0
 assert (stretched == 0).mean() > 0.8
 assert np.allclose(stretched, C.hard_concrete(closing, training=False).data, atol=1e-6)
+assert judge("15.3", mended)
 
 # %% [markdown]
 # **Next:** [what no attack can break](16_certificates.ipynb).

@@ -4,9 +4,11 @@
     python docs/notebooks/build.py 04_backpropagation   one of them
     python docs/notebooks/build.py --check              run nothing: which pairs differ?
     python docs/notebooks/build.py --seeds 0 1 2        which checks hold, at each seed
+    python docs/notebooks/build.py --glossary           the glossary alone
 
 Write in the .py; the .ipynb is what the site and GitHub show. The same code gives the same file,
-but for the times that lesson 6 measures. It takes ``pip install -e ".[docs]"``.
+but for the times that lesson 6 measures. Two things are made of what the lessons say: the line at a
+notebook's head on a reader's time, and glossary.md. It takes ``pip install -e ".[docs]"``.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import glossary  # beside this file
 import jupytext
 import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
 SECONDS = 120  # that one cell may take
+WORDS, LINES = 150, 15  # of prose and of visible code, read in a minute
+EXERCISE = 10  # minutes that each takes
 SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 
 
@@ -33,17 +39,33 @@ def lessons() -> list[Path]:
     return sorted(HERE.glob("[0-9][0-9]_*.py"))
 
 
-def cells(path: Path) -> list[tuple[str, str, list[str]]]:
-    """(type, source, tags) of each cell of a .py or .ipynb file."""
-    book = (
-        jupytext.read(path, fmt="py:percent")
-        if path.suffix == ".py"
-        else nbformat.read(path, as_version=4)
-    )
+def cells(book: Any) -> list[tuple[str, str, list[str]]]:
+    """(type, source, tags) of each cell."""
     return [
         (cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", [])))
         for cell in book.cells
     ]
+
+
+def minutes(lesson: Path) -> int:
+    """A reader's time, from the words, the lines of code and the exercises, rounded to five."""
+    words, lines, exercises = 0, 0, 0
+    for kind, source, tags in cells(jupytext.read(lesson, fmt="py:percent")):
+        if kind == "markdown":
+            words += len(source.split())
+            exercises += len(re.findall(r"^\*\*\d+\. ", source, re.MULTILINE))
+        elif "solution" not in tags and not any(tag.startswith("hide") for tag in tags):
+            lines += sum(bool(line.strip()) for line in source.splitlines())
+    return 5 * round((words / WORDS + lines / LINES + EXERCISE * exercises) / 5)
+
+
+def timed(lesson: Path) -> Any:
+    """The notebook of a lesson, not yet run, with a reader's time under its title."""
+    book = jupytext.read(lesson, fmt="py:percent")
+    title, _, rest = book.cells[0].source.partition("\n")
+    time = f"*About {minutes(lesson)} minutes, with the exercises.*"
+    book.cells[0].source = f"{title}\n\n{time}\n{rest}"
+    return book
 
 
 def drift(lesson: Path) -> str | None:
@@ -51,7 +73,7 @@ def drift(lesson: Path) -> str | None:
     notebook = lesson.with_suffix(".ipynb")
     if not notebook.exists():
         return f"{lesson.name} has no {notebook.name}"
-    written, ran = cells(lesson), cells(notebook)
+    written, ran = cells(timed(lesson)), cells(nbformat.read(notebook, as_version=4))
     for i, (here, there) in enumerate(zip(written, ran, strict=False)):
         if here != there:
             title = f"{notebook.name}: cell {i} is not that of {lesson.name}:"
@@ -63,7 +85,7 @@ def drift(lesson: Path) -> str | None:
 
 def run(lesson: Path) -> Any:
     """The executed notebook of a lesson."""
-    book = jupytext.read(lesson, fmt="py:percent")
+    book = timed(lesson)
     book.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -118,6 +140,7 @@ def main() -> int:
         "names", nargs="*", help="lessons, such as 04_backpropagation; all of them by default"
     )
     parser.add_argument("--check", action="store_true", help="run nothing, say which pairs differ")
+    parser.add_argument("--glossary", action="store_true", help="make the glossary alone")
     parser.add_argument(
         "--seeds", nargs="+", type=int, help="build nothing, say which checks hold at each of them"
     )
@@ -129,6 +152,8 @@ def main() -> int:
         parser.error(f"no such lesson: {', '.join(sorted(unknown))}; there are {names}")
     if options.check:
         problems = [problem for path in chosen if (problem := drift(path))]
+        if glossary.PAGE.read_text(encoding="utf-8") != glossary.page(lessons()):
+            problems.append("glossary.md is not what the lessons say: run build.py")
         print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
         return 1 if problems else 0
     if options.seeds:
@@ -140,7 +165,8 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
     )
-    for path in chosen:
+    glossary.PAGE.write_text(glossary.page(lessons()), encoding="utf-8")
+    for path in chosen if not options.glossary else []:
         nbformat.write(run(path), path.with_suffix(".ipynb"))
         print(
             f"{path.stem}.ipynb: {path.with_suffix('.ipynb').stat().st_size // 1024} KB", flush=True
