@@ -5,6 +5,8 @@
     python docs/notebooks/build.py --check              run nothing: which pairs differ?
     python docs/notebooks/build.py --seeds 0 1 2        which checks hold, at each seed
     python docs/notebooks/build.py --glossary           the glossary alone
+    python docs/notebooks/build.py --handout DIR        notebooks for a class (handout.py)
+    python docs/notebooks/build.py --slides DIR         their pictures as slides (slides.py)
 
 Write in the .py; the .ipynb is what the site and GitHub show. The same code gives the same file,
 but for the times that lesson 6 measures. Two things are made of what the lessons say: the line at a
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import glossary  # beside this file
+import handout
 import jupytext
 import nbformat
 from nbclient import NotebookClient
@@ -144,6 +147,8 @@ def main() -> int:
     parser.add_argument(
         "--seeds", nargs="+", type=int, help="build nothing, say which checks hold at each of them"
     )
+    parser.add_argument("--handout", type=Path, metavar="DIR", help="notebooks for a class, there")
+    parser.add_argument("--slides", type=Path, metavar="DIR", help="all pictures as slides, there")
     options = parser.parse_args()
     chosen = [path for path in lessons() if not options.names or path.stem in options.names]
     unknown = set(options.names) - {path.stem for path in chosen}
@@ -156,9 +161,22 @@ def main() -> int:
             problems.append("glossary.md is not what the lessons say: run build.py")
         print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
         return 1 if problems else 0
-    if options.seeds:
+    if options.handout:
+        handout.hand_out(chosen, options.handout)
+        return 0
+    if options.slides or options.seeds:
         os.environ["MPLBACKEND"] = "agg"
         sys.path.insert(0, str(HERE.parents[1]))
+    if options.slides:
+        import slides  # beside this file
+
+        for path in chosen:
+            print(
+                f"{path.stem}: {len(slides.draw(path, options.slides.resolve()))} slides",
+                flush=True,
+            )
+        return 0
+    if options.seeds:
         os.chdir(HERE)
         held = [seeds(path, options.seeds) for path in chosen]  # all are run, whatever one says
         return 0 if all(held) else 1

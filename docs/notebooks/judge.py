@@ -8,6 +8,7 @@ not. The first that does not hold is shown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -39,7 +40,17 @@ def exercise(number: str) -> Callable[[Callable[..., Looks]], Callable[..., Look
 
 
 def judge(number: str, *answer: Any) -> Verdict:
-    """What there is to say of an answer; dots stand for what is still to be given."""
+    """What there is to say of an answer; dots stand for what is still to be given.
+
+    While nbgrader grades, a wrong answer raises: it counts cells that do not.
+    """
+    verdict = _judged(number, *answer)
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde" and not verdict:
+        raise AssertionError(verdict.says)
+    return verdict
+
+
+def _judged(number: str, *answer: Any) -> Verdict:
     if any(part is ... for part in answer):
         return Verdict(False, f"{number}: no answer yet. Put yours in place of the dots.")
     try:
