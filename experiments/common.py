@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from attacks import TWINNED, with_twins
 from ending import say_how_it_ended, say_what_is_there
 from refusals import check
 from settings import PRESETS, TITLES, FigureName, Options, Settings, recorded
+from until import counted, until_decided
 
 from minidl import study
 from minidl.records.run import OWN, Method
@@ -42,7 +46,7 @@ def main(
         out = options.out or Path("runs") / f"{name}-{options.preset}"
         if options.check:
             raise SystemExit(say_what_is_there(out))
-        options = extended(options, study.Folder(out))
+        options = counted(extended(options, study.Folder(out)))
         check(options, makers)
         sides.check(options)
         if options.download:  # before the runs, which look for what is there
@@ -58,9 +62,17 @@ def main(
             "settings": recorded(options),
         }
         figures = figures_of(options, makers)
+        late = math.inf if options.hours is None else time.monotonic() + 3600 * options.hours
+
+        def do(some: list[Figure | TransferFigure], only: Sequence[str]) -> study.Ending:
+            return study.run_study(some, place, record, workers, options.shard, only, options.patience, late)
+
         try:
-            shard, only, patience = options.shard, options.only, options.patience
-            ending = study.run_study(figures, place, record, workers, shard, only, patience)
+            if options.until == "finished":
+                ending = do(figures, options.only)
+            else:
+                of_seeds = partial(_figures_of_seeds, options, makers)
+                ending = until_decided(options.seeds, of_seeds, do, study.Folder(out))
         finally:
             workers.close()
     except (ValueError, TypeError, OSError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -77,6 +89,12 @@ def figures_of(options: Options, makers: Mapping[FigureName, FigureMaker]) -> li
     if not figures:
         raise ValueError(f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins")
     return figures
+
+
+def _figures_of_seeds(
+    options: Options, makers: Mapping[FigureName, FigureMaker], seeds: tuple[int, ...]
+) -> list[Figure | TransferFigure]:
+    return figures_of(dataclasses.replace(options, seeds=seeds), makers)
 
 
 def read_options(

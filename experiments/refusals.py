@@ -32,6 +32,12 @@ def check(options: Any, makers: Mapping[Any, Any]) -> None:
         raise ValueError(f"--checkpoint-share: {options.checkpoint_share} is not in (0, 1]")
     if not 0 <= options.patience < float("inf"):
         raise ValueError(f"--patience: {options.patience} is no number of seconds")
+    if options.looks < 1:
+        raise ValueError(f"--looks: {options.looks} is no number of looks at the claims: at least 1")
+    if options.hours is not None and not 0 < options.hours < float("inf"):
+        raise ValueError(f"--hours: {options.hours} is no number of hours above 0")
+    if options.until == "decided" and (options.shard is not None or options.only):
+        raise ValueError("--until decided chooses the runs itself: leave out --only and --shard")
     if options.shard == "" or "" in options.only:
         name = "--shard" if options.shard == "" else "--only"
         raise ValueError(f"{name} is empty (is a variable of your script not set?): leave it out to do all runs")

@@ -46,7 +46,10 @@ class Settings:
     """Which of the report's figures to make. Ours are 13c, figure 13 under an attack that cannot saturate; 14, whether
     what fools one network fools another; and 16, defences."""
     seeds: tuple[int, ...] = (0,)
-    """Everything is done once for each."""
+    """Everything is done once for each; with --until decided, at most."""
+    looks: int = 1
+    """How often the claims are looked at before the study ends: their intervals are widened for as many chances of a
+    wrong verdict. --until decided looks after each seed from the third on, and counts by itself."""
     data: DataName = "digits"
     """Handwritten digits (shipped, 8 x 8, enlarged), or ten classes of ImageNet."""
     pixels: int = 16
@@ -146,6 +149,11 @@ class Options(Settings):
     """i/N: do only the i-th of N parts of the runs. All parts may write to one folder."""
     only: tuple[str, ...] = ()
     """Do only the runs whose names begin with one of these."""
+    until: Literal["finished", "decided"] = "finished"
+    """Do all runs of all seeds; or seed after seed, and from the third on only what an undecided claim needs, that
+    first which is nearest to a decision."""
+    hours: float | None = None
+    """Begin no run after so many hours, and say what would be done next."""
     checkpoint_share: float = 0.03
     """Part of the time that checkpoints may take; 1 writes one after each epoch."""
     patience: float = 30
@@ -192,6 +200,7 @@ def recorded(options: Settings) -> dict[str, Any]:
     """The settings as JSON has them: all that the results depend on, and nothing else."""
     unused: set[str] = {method for method in OWN if method not in options.attacks}
     unused |= set() if options.certify else {"band_epsilons", "band_every"}
+    unused |= set() if options.looks > 1 else {"looks"}
     values = dataclasses.asdict(options)
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in unused]
     return json.loads(json.dumps({name: values[name] for name in names}))

@@ -38,7 +38,7 @@ def verdicts(study: Any) -> list[dict[str, Any]]:
         lines, parts = parts_of(study)
         verdict, part, why = decide(lines, parts)
         low, high = part.estimate.interval()
-        reason = f"{part} {why}".strip()
+        reason = f"{part.told()} {why}".strip()
         about = {"claim": name, "text": TEXTS[name], "verdict": verdict, "effect": part.estimate.effect}
         found.append({**about, "low": low, "high": high, "seeds": len(lines.seeds), "reason": reason})
     return found

@@ -17,7 +17,7 @@ from .learnt import check_learnt, clean_accuracies
 from .nine import CLAIMS, Claim
 from .results import Results
 from .tables import write_csv
-from .verdict import Verdict, decide
+from .verdict import LEVEL, Verdict, decide
 
 
 def claims(results: Results) -> list[Verdict]:
@@ -77,13 +77,15 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
         parts = claim.parts(lines)
     except MissingError as missing:
         return Verdict(name, figure, claim.text, "undecided", None, None, seeds, str(missing))
-    verdict, part, why = decide(lines, parts)
+    looks = results.study.get("settings", {}).get("looks", 1)
+    level = LEVEL / looks
+    verdict, part, why = decide(lines, parts, level)
     note = claim.note(results, lines) if claim.note and figure == claim.figure else ""
-    reason = " ".join(
-        filter(None, (str(part), why, note, clean_accuracies(lines), _other_batch(claim, figure, results)))
-    )
-    estimate = part.estimate
-    return Verdict(name, figure, claim.text, verdict, estimate.effect, estimate.interval(), seeds, reason)
+    several = f"At each of {looks} looks at the claims, for 95 % over all of them." if looks > 1 else ""
+    said = part.told(level), several, why, note, clean_accuracies(lines), _other_batch(claim, figure, results)
+    effect, interval = part.estimate.effect, part.estimate.interval(1 - level)
+    needed = part.seeds_to_decide(level) if verdict == "undecided" else None
+    return Verdict(name, figure, claim.text, verdict, effect, interval, seeds, " ".join(filter(None, said)), needed)
 
 
 def _other_batch(claim: Claim, shown: str, results: Results) -> str:

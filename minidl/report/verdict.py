@@ -5,6 +5,9 @@
 * It **fails** when the interval of some part lies outside its range, at 95 % for all the parts together (Bonferroni,
   which is Holm's first step: one part suffices).
 * Otherwise, or with fewer than three seeds, or while runs are missing, it is **undecided**.
+
+A study that looks at its claims several times, and goes on with more seeds where they are undecided, has as many
+chances of a wrong verdict: each of k looks, whose number is fixed beforehand, is taken at 95 % for all looks together.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ class Verdict:
         How many were used.
     reason : str
         What was measured, what the claim asks of it, and what to run where that is not enough.
+    needed : int or None
+        With how many seeds an undecided claim would be decided, if their spread stayed the same.
     """
 
     claim: str
@@ -46,6 +51,7 @@ class Verdict:
     interval: tuple[float, float] | None
     seeds: int
     reason: str
+    needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,18 @@ class Part:
         low, high = self.estimate.interval(confidence)
         return high <= self.low or low >= self.high
 
-    def seeds_to_decide(self) -> int | None:
+    def seeds_to_decide(self, level: float = LEVEL) -> int | None:
         """With how many seeds of the same mean and spread the interval would lie on one side of the range's ends."""
         room = min(abs(self.estimate.effect - end) for end in (self.low, self.high))
         first = len(self.estimate.values) + 1
-        return next((n for n in range(first, MOST_SEEDS + 1) if self.estimate.half_width(1 - LEVEL, n) < room), None)
+        return next((n for n in range(first, MOST_SEEDS + 1) if self.estimate.half_width(1 - level, n) < room), None)
 
-    def __str__(self) -> str:
-        low, high = self.estimate.interval(1 - LEVEL)
+    def told(self, level: float = LEVEL) -> str:
+        """What was measured, and what is asked of it, as a sentence."""
+        low, high = self.estimate.interval(1 - level)
         return (
-            f"{self.name}: {points(self.estimate.effect)} points (95 % interval {points(low)} to {points(high)}); "
-            f"the claim asks for {self._asked()}."
+            f"{self.name}: {points(self.estimate.effect)} points ({100 * (1 - level):.3g} % interval {points(low)} to "
+            f"{points(high)}); the claim asks for {self._asked()}."
         )
 
     def _asked(self) -> str:
@@ -93,21 +100,22 @@ def points(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:+.1f}"  # the sum turns -0.0 into 0.0
 
 
-def decide(lines: Lines, parts: Sequence[Part]) -> tuple[str, Part, str]:
+def decide(lines: Lines, parts: Sequence[Part], level: float = LEVEL) -> tuple[str, Part, str]:
     """The verdict, the part on which it hangs, and what there is to say besides."""
     count, several = len(lines.seeds), len(parts) > 1
-    weakest = min(parts, key=Part.slack)
-    together = 1 - LEVEL / len(parts)
+    weakest = min(parts, key=lambda part: part.slack(1 - level))
+    together = 1 - level / len(parts)
     failed = [part for part in parts if part.fails(together)]
     if lines.unfinished or count < FEWEST_SEEDS:
         return "undecided", weakest, _what_is_missing(lines)
     if failed:
         worst = min(failed, key=lambda part: part.slack(together))
-        why = f"{len(failed)} of {len(parts)} such quantities out of range, at 95 % for all together."
+        sure = f"{100 * (1 - level):.3g}"
+        why = f"{len(failed)} of {len(parts)} such quantities out of range, at {sure} % for all together."
         return "fails", worst, why if several else ""
-    if weakest.slack() > 0:
+    if weakest.slack(1 - level) > 0:
         return "holds", weakest, f"All {len(parts)} such quantities in range, this one by the least." if several else ""
-    return "undecided", weakest, _how_many_seeds(weakest)
+    return "undecided", weakest, _how_many_seeds(weakest, level)
 
 
 def _what_is_missing(lines: Lines) -> str:
@@ -122,8 +130,8 @@ def _what_is_missing(lines: Lines) -> str:
     return " ".join(sentences)
 
 
-def _how_many_seeds(part: Part) -> str:
-    seeds = part.seeds_to_decide()
+def _how_many_seeds(part: Part, level: float) -> str:
+    seeds = part.seeds_to_decide(level)
     if seeds:
         return f"If the spread stays the same, about {seeds} seeds would settle this."
     return f"More than {MOST_SEEDS} seeds would be needed to settle this: the effect is too near the edge."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from .plan import Work
 
 ATTEMPTS = 3  # how often a run may take its worker with it before it is given up
 LOST = "the cluster's scheduler is gone, or has cancelled it: what it was doing is in its last checkpoint"
+LATE = "not begun, as the hours were over"
 PATIENCE = 10  # seconds that a scheduler has to answer, and to find a worker before somebody is told
 LOOK = 2  # seconds between two looks at who works
 AGAIN = 60  # seconds until one who waits is told once more why
@@ -28,6 +30,10 @@ AGAIN = 60  # seconds until one who waits is told once more why
 
 class LostSchedulerError(ConnectionError):
     """A run was given to a scheduler that is gone."""
+
+
+class OutOfTimeError(TimeoutError):
+    """A run was not begun, as the hours for a study were over."""
 
 
 class InProcess(Executor):
@@ -167,17 +173,21 @@ def connect(address: str) -> Any:
 
 
 def do_all(
-    work: Sequence[Work], do: Callable[[Work], Any], workers: Workers
+    work: Sequence[Work], do: Callable[[Work], Any], workers: Workers, until: float = math.inf
 ) -> Iterator[tuple[Work, Any | None, Exception | None]]:
     """(work, result, error) of each piece as it ends. A piece whose worker dies is done again by another.
 
-    A file that cannot be written ends all of it: the next piece would be lost as well.
+    None is begun once ``time.monotonic()`` is ``until``. A file that cannot be written ends all of it: the next piece
+    would be lost as well.
     """
     queue = [(piece, 1) for piece in reversed(work)]
     executor = workers.executor()
     pending: dict[Future[Any], tuple[Work, int]] = {}
     try:
         while queue or pending:
+            if time.monotonic() >= until:
+                yield from ((piece, None, OutOfTimeError(LATE)) for piece, _ in reversed(queue))
+                queue.clear()
             while queue and len(pending) < workers.at_a_time:
                 piece, attempt = queue.pop()
                 pending[executor.submit(do, piece)] = piece, attempt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..tools.progress import say
 from .folder import BusyError, Folder, origin
 from .made import say_made, why_to_make
 from .plan import Figure, TransferFigure, Work, all_work, shard, teachers_of
-from .pool import LostSchedulerError, Workers, do_all
+from .pool import LostSchedulerError, OutOfTimeError, Workers, do_all
 from .problem import load_problem
 from .progress import StudyProgress
 from .refusals import check
@@ -61,6 +62,7 @@ def run_study(
     part: str | None = None,
     only: Sequence[str] = (),
     patience: float = 30,
+    until: float = math.inf,
 ) -> Ending:
     """Do what is missing of a study, and write its report.
 
@@ -79,6 +81,8 @@ def run_study(
         Beginnings of run names: only these.
     patience : float
         How many seconds to wait at the end for runs that other processes are working on.
+    until : float
+        No run is begun once ``time.monotonic()`` is that; those that were not are missing.
 
     Returns
     -------
@@ -101,9 +105,10 @@ def run_study(
     _write_plan(folder, figures, record)
     with folder.reporting():
         _write_table(folder)  # now, so that a damaged file is found before hours of training
-    failed, busy = _do_all(_unfinished(folder, chosen), place, workers)
+    failed, busy = _do_all(_unfinished(folder, chosen), place, workers, until)
     if busy:
-        more, busy = _wait_for([piece for piece in chosen if piece.run.name in busy], busy, place, workers, patience)
+        theirs = [piece for piece in chosen if piece.run.name in busy]
+        more, busy = _wait_for(theirs, busy, place, workers, patience)
         failed |= more
     make_transfers([figure for figure in figures if isinstance(figure, TransferFigure)], place)
     write_report(folder)
@@ -114,14 +119,16 @@ def run_study(
     return Ending(len(work) - len(_unfinished(folder, work)), failed, busy)
 
 
-def _do_all(work: Sequence[Work], place: Place, workers: Workers) -> tuple[dict[str, Exception], dict[str, Exception]]:
+def _do_all(
+    work: Sequence[Work], place: Place, workers: Workers, until: float = math.inf
+) -> tuple[dict[str, Exception], dict[str, Exception]]:
     """Do the work, with the table brought up to date after each run; (what failed, what others are working on)."""
     failed: dict[str, Exception] = {}
     busy: dict[str, Exception] = {}
     folder = Folder(place.out)
     with StudyProgress(work) as progress:
-        for piece, _, error in do_all(work, functools.partial(_do, place=place), workers):
-            if isinstance(error, LostSchedulerError):  # all at once: it is told of at the end, once
+        for piece, _, error in do_all(work, functools.partial(_do, place=place), workers, until):
+            if isinstance(error, LostSchedulerError | OutOfTimeError):  # all at once: it is told of at the end, once
                 failed[piece.run.name] = error
                 continue
             if isinstance(error, BusyError):
