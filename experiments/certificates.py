@@ -6,7 +6,8 @@ between the two as a table and a picture. The networks are those of figure 11, t
     python experiments/certificates.py                        handwritten digits: minutes on two cores
     python experiments/certificates.py --preset laptop        Imagenette at 64 px: hours
 
-A study that was stopped goes on where it was, at the image after the last that was written.
+A study that was stopped goes on where it was, at the image after the last that was written; networks whose images are
+done are not trained again.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def main(args: Sequence[str] | None = None) -> None:
         settings = dataclasses.replace(settings, pixels=8, crop=8)
     every = list(runs(settings, options.seeds))
     for run in every:
-        finish(run, [], Place(networks, progress=False))
-        band_of(run, np.array(EPSILONS[options.preset]) / 255, count, networks, out)
+        if not is_whole(run, count, out):  # else its network is not needed, and may be gone
+            finish(run, [], Place(networks, progress=False))
+            band_of(run, np.array(EPSILONS[options.preset]) / 255, count, networks, out)
         report(every, count, out)
 
 
@@ -108,6 +110,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
     return known
 
 
+def is_whole(run: Run, count: int, out: Path) -> bool:
+    """Whether so many images are certified and attacked."""
+    return read(out / "bands" / f"{run.name}.npz")["standing"].shape[1] >= count
+
+
 def write(path: Path, **known: Any) -> None:
     with whole_file(path) as file:
         np.savez_compressed(file, **known)
@@ -129,7 +136,7 @@ def both_sides(every: Sequence[Run], count: int, out: Path) -> R.TwoSided:
 
 def report(every: Sequence[Run], count: int, out: Path) -> None:
     """The table, a row for each finished network and epsilon, and the picture of what all finished seeds show."""
-    done = [run for run in every if read(out / "bands" / f"{run.name}.npz")["standing"].shape[1] >= count]
+    done = [run for run in every if is_whole(run, count, out)]
     dense = {run.seed: both_sides([run], count, out) for run in done if not run.sparsity}
     rows: list[dict] = []
     for run in done:
