@@ -431,11 +431,11 @@ print(worst)
 
 # %% tags=["hide-input"]
 assert worst.accuracy < 1 - lost[some].mean() - 0.01
-assert worst.accuracy < left[some].mean() / 3
+assert worst.accuracy < left[some].mean() / 2
 assert not worst.flags
 
 # %% [markdown]
-# From more than a fifth to a few in a hundred, and it is the same network. Every number by an
+# Less than half of what FGSM leaves, and it is the same network. Every number by an
 # attack is an *upper* bound of what no attacker could break. How to bound that from below is the
 # matter of [lesson 16](16_certificates.ipynb).
 #
@@ -533,11 +533,12 @@ by_pgd = R.transfer(
     networks, images, labels, epsilon, attack=partial(R.pgd, steps=10, start="image")
 )
 print(f"FGSM\n{by_fgsm}\n\nPGD\n{by_pgd}\n")
-signs = rng.choice([-1, 1], images.shape).astype(np.float32)
+signs, by_noise = rng.choice([-1, 1], images.shape).astype(np.float32), []
 for name, network in networks.items():
     right = network(images).data.argmax(axis=1) == labels
     noisy = network((images + epsilon * signs).clip(0, 1)).data.argmax(axis=1) == labels
-    print(f"random signs of the same size: {1 - noisy[right].mean():5.1%} of {name}'s")
+    by_noise.append(1 - noisy[right].mean())
+    print(f"random signs of the same size: {by_noise[-1]:5.1%} of {name}'s")
 
 # %% tags=["hide-input"]
 others = ~np.eye(3, dtype=bool)
@@ -547,6 +548,8 @@ for matrix in (by_fgsm, by_pgd):
     assert matrix.rate[0, 1] > matrix.rate[0, 2] + 0.1
     assert matrix.rate[0, 1] > 0.15
     assert matrix.compare("sister", "perceptron", on="ours").p_value < 0.01
+    assert matrix.rate[0, 1] > by_noise[1] + 0.1
+    assert matrix.rate[0, 2] > by_noise[2] + 0.02
 
 # %% [markdown]
 # No: what PGD gains is about the network that it was asked for. And kinship counts: networks of

@@ -361,6 +361,7 @@ for name, settings in {
 control, by_start, by_steps = mended.values()
 assert by_steps.mean() > control.mean() + 0.12
 assert by_steps.mean() > by_start.mean() + 0.08
+assert by_start.mean() < many["random"].mean() - 0.08
 assert R.mcnemar(by_steps, control).p_value < 1e-4
 
 # %% [markdown]
