@@ -244,6 +244,11 @@ def operation(name, f, *arrays, **settings):
 
 
 operation("relu", F.relu, LOGITS)
+operation("leaky_relu", F.leaky_relu, LOGITS)
+operation("gelu", F.gelu, LOGITS)
+operation("clip", lambda x: F.clip(x, -0.5, 0.5), LOGITS)
+operation("group_norm", lambda x, g, b: F.group_norm(x, g, b, 3), IMAGES, ONES, ONES)
+operation("layer_norm", F.layer_norm, IMAGES, ONES, ONES)
 operation("sigmoid", F.sigmoid, LOGITS)
 operation("tanh", F.tanh, LOGITS)
 operation("dropout", lambda x: F.dropout(x, rng=rng()), LOGITS)
@@ -350,6 +355,26 @@ rows("minidl.nn.AdaptiveAvgPool2d", lambda **s: layer(nn.AdaptiveAvgPool2d, **s)
 rows("minidl.nn.BatchNorm2d", lambda **s: layer(nn.BatchNorm2d, **s), whole, num_features=3)
 rows("minidl.nn.BatchNorm2d", lambda **s: layer(nn.BatchNorm2d, num_features=3, **s), number, eps=0.5, momentum=0.25)
 rows("minidl.nn.Dropout", lambda **s: nn.Dropout(**s, rng=rng())(LOGITS), number, p=0.5)
+BORDER = ((0, 0), (1, 0), (0, 2), (0, 0))
+rows(
+    "minidl.functional.leaky_relu",
+    lambda **s: gradients(lambda x: F.leaky_relu(x, **s), LOGITS),
+    number,
+    negative_slope=0.5,
+)
+rows("minidl.functional.clip", lambda **s: gradients(lambda x: F.clip(x, **s), LOGITS), number, low=0, high=0.5)
+rows("minidl.functional.pad", lambda **s: gradients(lambda x: F.pad(x, BORDER, **s), IMAGES), number, value=0.5)
+rows("minidl.functional.group_norm", lambda **s: F.group_norm(IMAGES, ONES, ONES, **s), whole, groups=3)
+rows("minidl.functional.group_norm", lambda **s: F.group_norm(IMAGES, ONES, ONES, 1, **s), number, eps=0.5)
+rows("minidl.functional.layer_norm", lambda **s: F.layer_norm(IMAGES, ONES, ONES, **s), number, eps=0.5)
+rows("minidl.functional.concatenate", lambda **s: F.concatenate([IMAGES, IMAGES], **s), whole, axis=2)
+rows("minidl.functional.stack", lambda **s: F.stack([IMAGES, IMAGES], **s), whole, axis=2)
+rows("minidl.nn.LeakyReLU", lambda **s: layer(nn.LeakyReLU, LOGITS, **s), number, negative_slope=0.5)
+rows("minidl.nn.Softmax", lambda **s: layer(nn.Softmax, LOGITS, **s), number, temperature=2)
+rows("minidl.nn.GroupNorm", lambda **s: layer(nn.GroupNorm, **s), whole, num_groups=3, num_channels=3)
+rows("minidl.nn.GroupNorm", lambda **s: layer(nn.GroupNorm, num_groups=3, num_channels=3, **s), number, eps=0.5)
+rows("minidl.nn.LayerNorm", lambda **s: layer(nn.LayerNorm, **s), whole, num_channels=3)
+rows("minidl.nn.LayerNorm", lambda **s: layer(nn.LayerNorm, num_channels=3, **s), number, eps=0.5)
 rows("minidl.nn.Linear", lambda **s: layer(nn.Linear, **s), whole, in_features=3, out_features=2)
 CHANNELS = {"in_channels": 3, "out_channels": 4}
 rows("minidl.nn.Conv2d", lambda **s: layer(nn.Conv2d, kernel_size=3, **s), whole, **CHANNELS)
@@ -364,6 +389,7 @@ rows("minidl.nn.init.he_normal", lambda **s: nn.init.he_normal(rng(), (2, 3), **
 
 rows("minidl.optim.SGD", lambda **s: optimised(optim.SGD, **s), number, lr=0.125, momentum=0.5, weight_decay=0.25)
 rows("minidl.optim.Adam", lambda **s: optimised(optim.Adam, **s), number, lr=0.125, eps=0.5, weight_decay=0.25)
+rows("minidl.optim.AdamW", lambda **s: optimised(optim.AdamW, **s), number, lr=0.125, weight_decay=0.25)
 rows("minidl.optim.Adam", lambda **s: optimised(optim.Adam, **s), sequence, betas=[0.5, 0.25])
 rows(
     "minidl.optim.Optimizer",
@@ -685,6 +711,8 @@ LEFT_OUT = {
     "minidl.nn.init.he_uniform.model": "a Module",
     "minidl.robustness.TwoSided": "joins results; its own array is of truth values, and refused where it is not",
     "minidl.plot.band": "draws results",
+    "minidl.functional.maximum minidl.functional.where minidl.functional.pad.x": "any arrays: test_functional.py",
+    "minidl.functional.pad.widths": "pairs, each as for padding: test_functional.py",
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",

@@ -165,6 +165,12 @@ def test_layers_are_their_operations(rng):
     x = Tensor(rng.uniform(-1, 1, (2, 6, 6, 4)).astype(np.float32))
     for layer, expected in (
         (nn.ReLU(), F.relu(x)),
+        (nn.LeakyReLU(0.2), F.leaky_relu(x, 0.2)),
+        (nn.GELU(), F.gelu(x)),
+        (nn.Softmax(2), F.softmax(x, 2)),
+        (nn.Identity(), x),
+        (nn.GroupNorm(2, 4), F.group_norm(x, np.ones(4, np.float32), np.zeros(4, np.float32), 2)),
+        (nn.LayerNorm(4), F.layer_norm(x, np.ones(4, np.float32), np.zeros(4, np.float32))),
         (nn.Sigmoid(), F.sigmoid(x)),
         (nn.Tanh(), F.tanh(x)),
         (nn.MaxPool2d(3, 2, 1), F.max_pool2d(x, 3, 2, 1)),
@@ -192,6 +198,10 @@ def test_layers_are_their_operations(rng):
         (lambda: nn.Normalize(0.5, 0), "Normalize: std is 0, and must be above 0"),
         (lambda: nn.Normalize([0, 0], [1, -1]), "Normalize: std is"),
         (lambda: nn.Dropout(1.5), "Dropout: p is 1.5"),
+        (lambda: nn.LeakyReLU(-0.1), "LeakyReLU: negative_slope is -0.1"),
+        (lambda: nn.GroupNorm(3, 4), "GroupNorm: num_groups is 3, and must divide num_channels, 4"),
+        (lambda: nn.LayerNorm(0), "LayerNorm: num_channels is 0"),
+        (lambda: nn.Softmax(0), "Softmax: temperature is 0"),
         (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size is 0"),
         (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride is 0"),
         (lambda: nn.Conv2d(3, 4, 3, padding=-1), "Conv2d: padding is -1"),

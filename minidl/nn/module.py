@@ -23,7 +23,7 @@ class Module:
     ``summary``, ``compress.cost`` and ``robustness.lipschitz_bound`` ask these, and nothing else.
 
     ``robustness.linear_bounds`` asks one of two more: ``spread(radius)`` of a layer A x + b, which is ``|A|`` radius;
-    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it there (``functional.lines``).
+    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it there (``minidl.lines``).
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Module:
         if any(isinstance(part, Module | Parameter) for part in parts):
             raise TypeError(
                 f"{kind} a {type(value).__name__} with layers or parameters, which would not be found there, nor "
-                "trained: use nn.Sequential, or an attribute for each"
+                "trained: use nn.ModuleList or nn.Sequential, or an attribute for each"
             )
         super().__setattr__(name, value)
 

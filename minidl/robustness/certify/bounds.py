@@ -100,8 +100,9 @@ def linear_bounds(
     ----------
     model : Module, in evaluation mode
         From images in [0, 1] to logits (B, K). Its layers may be Linear, Conv2d, LowRankConv2d, BatchNorm2d, average
-        and max pooling, ReLU, Sigmoid, Tanh, Normalize, Flatten, Dropout, and such that say ``spread`` or ``lines``
-        themselves (see ``nn.Module``); sums of two values, as in a residual block, and activations stand between.
+        and max pooling, ReLU, LeakyReLU, Sigmoid, Tanh, Normalize, Flatten, Dropout, Identity, and such that say
+        ``spread`` or ``lines`` themselves (see ``nn.Module``); sums of two values, as in a residual block, and
+        activations stand between.
     images : float32 or float64 array (B, H, W, C) in [0, 1]
     epsilon : float in [0, 1]; for norm "2" any that is not negative
         How far the images may be moved, in units of pixels; they stay within [0, 1].
