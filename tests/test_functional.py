@@ -523,6 +523,9 @@ AFFINE = {
     "conv2d": lambda x: F.conv2d(x, RNG_OF_ROWS.standard_normal((3, 3, 2, 2)), stride=2, padding=(1, 0)),
     "batch_norm": lambda x: F.batch_norm(x, *np.ones((2, 2)), *np.ones((2, 2))),
     "normalize": lambda x: F.normalize(x, 0.5, 0.25),
+    "matmul": lambda x: x @ RNG_OF_ROWS.standard_normal((2, 3)),
+    "a vector": lambda x: x @ RNG_OF_ROWS.standard_normal(2),
+    "pad": lambda x: F.pad(x, ((0, 0), (1, 0), (0, 2), (0, 0))),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 4),
 }

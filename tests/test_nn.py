@@ -398,6 +398,16 @@ def test_values_that_are_no_numbers(strict):
     assert_same_state(model.state_dict(), before)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int8, bool])
+def test_whole_weights_are_refused(kind):
+    """Of weights that were cast to whole numbers nothing is left; what is whole in the model may stay so."""
+    model, state = Block(), Block(seed=1).state_dict()
+    before, state["conv.weight"] = model.state_dict(), state["conv.weight"].astype(kind)
+    with pytest.raises(ValueError, match=rf"wrong type: conv.weight is {np.dtype(kind)}, and the model needs float32"):
+        model.load_state_dict(state)
+    assert_same_state(model.state_dict(), before)
+
+
 def broken_state():
     """Three kinds of trouble, two of each."""
     state = Block(seed=1).state_dict()

@@ -41,7 +41,7 @@ def test_a_list_of_layers():
     assert layers[:2](np.ones((1, 2), np.float32)).shape == (1, 2)
     with pytest.raises(TypeError, match=r"only its model knows what its layers do: for layer in self.layers"):
         layers(np.ones((1, 2), np.float32))
-    with pytest.raises(TypeError, match=r"use nn.ModuleList or nn.Sequential"):
+    with pytest.raises(TypeError, match=r"use nn.Sequential or nn.ModuleList"):
         nn.Sequential().parts = [nn.ReLU()]
 
 

@@ -78,16 +78,15 @@ def matmul(x: Array, y: Array) -> Result:
             f"matmul: shapes {x.shape} and {y.shape} do not fit: the last axis of the first and the last but one "
             "of the second (a vector's only one) must be equal, and neither may be a number"
         )
-    product = kernels.of(x).matmul
+    product, expand = kernels.of(x).matmul, array_module(x).expand_dims
     a, b = x[None] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
-    z = product(a, b)  # (..., N, M)
-    shape = z.shape[:-2] + z.shape[-2:][x.ndim == 1 : 2 - (y.ndim == 1)]
+    left_out = (-2,) * (x.ndim == 1) + (-1,) * (y.ndim == 1)
 
     def grad_y(dz: Array) -> Array:
-        dy = product(a.swapaxes(-1, -2), dz.reshape(z.shape))
+        dy = product(a.swapaxes(-1, -2), expand(dz, left_out))
         return dy[..., 0] if y.ndim == 1 else dy
 
-    return z.reshape(shape), (lambda dz: product(dz.reshape(z.shape), b.swapaxes(-1, -2)), grad_y)
+    return product(a, b).squeeze(left_out), (lambda dz: product(expand(dz, left_out), b.swapaxes(-1, -2)), grad_y)
 
 
 @op

@@ -78,7 +78,7 @@ def pad(x: Array, widths: Any, value: float = 0.0) -> Result:
     if np.ndim(widths) != 2 or len(widths) != x.ndim:
         raise ValueError(f"pad: widths are {widths!r}: give a (before, after) pair for each axis of shape {x.shape}")
     sides = [pair(side, "each of the widths", 0, "pad") for side in widths]
-    inside = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
+    inside = tuple(slice(before, -after or None) for before, after in sides)
     return array_module(x).pad(x, sides, constant_values=value), (lambda dy: dy[inside],)
 
 
@@ -97,7 +97,8 @@ def concatenate(tensors: Iterable[Any], axis: int = 0) -> Tensor:
     >>> F.concatenate([np.ones((2, 8, 8, 3)), np.zeros((2, 8, 8, 1))], axis=-1).shape
     (2, 8, 8, 4)
     """
-    return _concatenate(whole_number(axis, "axis", None, "concatenate"), *map(_tensor, tensors))
+    parts = (x if isinstance(x, Tensor) else Tensor(x) for x in tensors)
+    return _concatenate(whole_number(axis, "axis", None, "concatenate"), *parts)
 
 
 @op
@@ -124,14 +125,11 @@ def stack(tensors: Iterable[Any], axis: int = 0) -> Tensor:
     array([[1., 3.],
            [2., 4.]], dtype=float32)
     """
-    return _stack(whole_number(axis, "axis", None, "stack"), *map(_tensor, tensors))
+    parts = (x if isinstance(x, Tensor) else Tensor(x) for x in tensors)
+    return _stack(whole_number(axis, "axis", None, "stack"), *parts)
 
 
 @op
 def _stack(axis: int, *parts: Array) -> Result:
     xp = array_module(parts[0] if parts else None)
     return xp.stack(parts, axis), (None, *(lambda dy, i=i: xp.moveaxis(dy, axis, 0)[i] for i in range(len(parts))))
-
-
-def _tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(x)

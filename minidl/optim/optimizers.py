@@ -74,8 +74,8 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(
-                f"{name}: there are no parameters to optimise: if this was an iterator, it is "
-                "used up; else the model's layers are not its attributes (but in a list, say: use nn.ModuleList)"
+                f"{name}: there are no parameters to optimise: if this was an iterator, it is used up; else the "
+                "model's layers are not its attributes (but in a list, say: use nn.Sequential or nn.ModuleList)"
             )
         for i, parameter in enumerate(self.parameters):
             if not isinstance(parameter, Parameter):
@@ -285,9 +285,7 @@ class AdamW(Adam):
     Parameters
     ----------
     parameters : iterable of Parameter
-    lr, weight_decay : float
-    **settings
-        The others of ``Adam``.
+    lr, weight_decay : float, and the other settings of ``Adam``
 
     Examples
     --------
