@@ -24,7 +24,7 @@ LAYERS = [
     {"graph"},
     {"checks", "settings"},
     {"tensor"},
-    {"functional", "testing", "lines", "spectral"},
+    {"functional", "testing", "images", "lines", "spectral"},
     {"nn", "optim"},
     {"sparsify", "trace", "periodic"},
     {"models", "robustness", "compress", "data", "records", "weights"},

@@ -482,7 +482,7 @@ rows("minidl.compress.decompose", lambda ranks: compress.decompose(model(), [ran
 rows(
     "minidl.compress.decompose",
     lambda images: compress.decompose(model(), [2], "jaderberg", images),
-    reals,
+    pixels,
     images=IMAGES,
 )
 rows("minidl.compress.NoisePruner", settled, whole, at=2)
@@ -531,7 +531,7 @@ for f in (robustness.fgsm, robustness.accuracy_curve, robustness.smallest_epsilo
     )
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), number, temperature=2)
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), whole, batch_size=3)
-    rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), reals, images=IMAGES)
+    rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), pixels, images=IMAGES)
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), labels, labels=LABELS)
     if sizes:
         rows(name, lambda f=f, **s: attacked(f, **s), sequence, epsilons=[0, 0.125])
@@ -595,7 +595,7 @@ rows(
     whole,
     seed=2,
 )
-rows("minidl.fit", lambda **s: trained(**s), reals, images=IMAGES)
+rows("minidl.fit", lambda **s: trained(**s), pixels, images=IMAGES)
 rows("minidl.fit", lambda **s: trained(**s), labels, labels=LABELS)
 rows("minidl.objectives.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
 
@@ -631,7 +631,7 @@ rows("minidl.objectives.Penalized", penalized, number, weight=0.5)
 TABLE.append(("minidl.objectives.Penalized", "ramp", whole, 2, lambda v: penalized(ramp=(v, 4))))
 rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
 rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
-rows("minidl.train.Guard", guarded, reals, images=IMAGES)
+rows("minidl.train.Guard", guarded, pixels, images=IMAGES)
 rows("minidl.train.Guard", guarded, labels, labels=LABELS)
 
 
@@ -742,7 +742,7 @@ ROWS_OF = {
     "gamma": (number, 0.5),
     "confidence": (number, 0.75),
     "epsilons": (sequence, [0, 0.125]),
-    "images": (reals, IMAGES),
+    "images": (pixels, IMAGES),
     "labels": (labels, LABELS),
     "targets": (labels, (LABELS + 1) % 3),
     "candidates": (whole, 2),

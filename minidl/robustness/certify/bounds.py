@@ -9,8 +9,9 @@ import numpy as np
 
 from ...backend import Array, to_numpy
 from ...checks import check_labels, whole_number
+from ...images import as_images
 from ...nn import Module
-from ..checks import checked_epsilon, checked_images
+from ..checks import checked_epsilon
 from .enclosure import Enclosure
 from .program import Program
 from .region import NORMS, Region
@@ -173,7 +174,7 @@ class Question:
             if value not in choices:
                 raise ValueError(f"{name}: {what} is {value!r}: choose {' or '.join(map(repr, choices))}")
         self.name, self.norm = name, norm
-        self.images = np.ascontiguousarray(to_numpy(checked_images(images, name)))
+        self.images = np.ascontiguousarray(to_numpy(as_images(images, name)))
         self.program = Program(model, self.images, arithmetic, name)
         logits = self.program.values(self.images.astype(np.float64))[-1]  # (B, K)
         self.count, self.kinds = logits.shape

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...backend import Array, device_of, to_device, to_numpy
 from ...checks import number, whole_number, whole_numbers
+from ...images import as_images
 from ...nn import Module
 from ...tensor import Tensor, no_grad
 from ..attacks.victim import device_for, finite
-from ..checks import checked_images
 from ..intervals import clopper_pearson_lower
 from .program import check_model
 
@@ -158,7 +158,7 @@ def certify_smoothed(
     (array([0]), array([0.34]))
     """
     check_model(model, "certify_smoothed")
-    images = np.ascontiguousarray(to_numpy(checked_images(images, "certify_smoothed")))
+    images = np.ascontiguousarray(to_numpy(as_images(images, "certify_smoothed")))
     sigma = number(sigma, "sigma", "(0, inf)", "certify_smoothed")
     alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed")
     n0, n, batch_size = whole_numbers("certify_smoothed", 1, n0=n0, n=n, batch_size=batch_size)
