@@ -130,6 +130,12 @@ def labels(value):
     return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(np.uint64) + np.uint64(2**63), [0.0] * 4]
 
 
+def named(value):
+    """Labels, of which texts are names."""
+    same, bad = labels(value)
+    return same, [b for b in bad if np.asarray(b).dtype.kind != "U"]
+
+
 def probabilities(value):
     arrays = [value.astype(kind) for kind in FLOATS]
     bad = [value.astype(int), value > 0, value.astype(complex), 2 * value, -value, value[:-1], value * np.nan]
@@ -642,6 +648,9 @@ def computed(data):
 rows("minidl.Tensor", computed, anything, data=RNG.standard_normal((40, 50)).astype(np.float32))
 rows("minidl.Parameter", lambda data: optimised(optim.SGD, data=data, lr=0.125), anything, data=LOGITS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pixels, images=IMAGES)
+rows("minidl.data.arrays", lambda images: list(md.data.arrays(images, LABELS)), pixels, images=IMAGES)
+rows("minidl.data.arrays", lambda labels: list(md.data.arrays(IMAGES, labels)), named, labels=LABELS)
+rows("minidl.data.arrays", lambda seed: list(md.data.arrays(IMAGES, LABELS, "train", seed=seed)), whole, seed=2)
 rows("minidl.data.Loader", lambda **s: loaded(**s), labels, labels=LABELS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), whole, batch_size=2, pad=1, prefetch=1, seed=3)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pair, crop=4)
@@ -708,6 +717,7 @@ LEFT_OUT = {
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
     "minidl.data.ImageSet": "keeps what it is given",
+    "minidl.data.ImageFolder.held_out minidl.data.arrays.classes": "tests/data/test_folder.py",
     "minidl.nn.init.he_uniform.model": "a Module",
     "minidl.robustness.TwoSided": "joins results; its own array is of truth values, and refused where it is not",
     "minidl.plot.band": "draws results",

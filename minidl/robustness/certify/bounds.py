@@ -104,7 +104,7 @@ def linear_bounds(
         and max pooling, ReLU, LeakyReLU, Sigmoid, Tanh, Normalize, Flatten, Dropout, Identity, and such that say
         ``spread`` or ``lines`` themselves (see ``nn.Module``); sums of two values, as in a residual block, and
         activations stand between.
-    images : float32 or float64 array (B, H, W, C) in [0, 1]
+    images : array (B, H, W, C), float32 or float64 in [0, 1], or uint8 from 0 to 255
     epsilon : float in [0, 1]; for norm "2" any that is not negative
         How far the images may be moved, in units of pixels; they stay within [0, 1].
     norm : {"inf", "2"}

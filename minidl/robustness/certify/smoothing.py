@@ -115,7 +115,7 @@ def certify_smoothed(
     ----------
     model, sigma
         As for ``smooth``. Any network will do; one trained with the same noise (``Loader(noise=sigma)``) does best.
-    images : float32 or float64 array (B, H, W, C) in [0, 1]
+    images : array (B, H, W, C), float32 or float64 in [0, 1], or uint8 from 0 to 255
     n0, n : int, at least 1
         The radius is at most sigma Phi^-1(alpha^(1/n)): 3.2 sigma for 10,000 draws at 0.001, 3.8 sigma for 100,000.
     alpha : float in (0, 1)
