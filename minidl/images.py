@@ -1,4 +1,7 @@
-"""What images are, wherever some are taken: (B, H, W, C), uint8 from 0 to 255 or real numbers in [0, 1]."""
+"""What images are, wherever some are taken: (B, H, W, C), uint8 from 0 to 255 or real numbers in [0, 1].
+
+And what an epsilon is: how far a pixel may be moved, in units of [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .backend import Array, array_module, as_array, is_array, is_at_hand
-from .checks import check_images
+from .checks import check_images, number, vector
 from .tensor import Tensor
 
 FEW = 64  # images are looked at first: of a large file, all only where these are nearly black
@@ -86,3 +89,16 @@ def warn_of_darkness(images: Array, operation: str) -> None:
             "all images are black: were they divided by 255 twice? uint8 need not be divided at all",
             stacklevel=3,
         )
+
+
+RANGE = ", the range of the pixels: 8 grey levels are 8 / 255"
+
+
+def checked_epsilons(epsilons: Any, name: str) -> np.ndarray:
+    """Epsilons (E,) in float64; one number counts as a sequence of one."""
+    return vector(epsilons, "epsilon", "[0, 1]", name, RANGE)
+
+
+def checked_epsilon(epsilon: Any, name: str, within: str = "[0, 1]") -> float:
+    """The one epsilon of a function that takes no more: call it for each of several."""
+    return number(epsilon, "epsilon", within, name, RANGE)

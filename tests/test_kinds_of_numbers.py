@@ -726,7 +726,7 @@ LEFT_OUT = {
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
-    "minidl.plot.diagnosis minidl.plot.spectrum": "pictures: tests/plot",
+    "minidl.plot.diagnosis minidl.plot.spectrum minidl.plot.confusion minidl.plot.training": "pictures: tests/plot",
     "minidl.plot.feature_maps minidl.plot.graph minidl.plot.kernels minidl.plot.weights": "pictures: tests/plot",
 }
 LEFT_OUT = {place: why for places, why in LEFT_OUT.items() for place in places.split()}

@@ -12,12 +12,11 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import number
-from ..images import as_images
+from ..images import as_images, checked_epsilons
 from ..nn import Module
 from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
 from .attacks.fgsm import CAUSES, rays
 from .attacks.victim import attacked, warn_of_zeros
-from .checks import checked_epsilons
 from .intervals import paired_difference_interval, wilson_interval
 
 

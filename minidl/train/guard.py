@@ -15,10 +15,9 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import number, whole_number
-from ..images import as_images
+from ..images import as_images, checked_epsilon
 from ..nn import Module
 from ..robustness import ZeroGradientWarning, fgsm, pgd
-from ..robustness.checks import checked_epsilon
 
 
 class CatastrophicOverfittingWarning(RuntimeWarning):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...backend import Array, array_module, device_of, to_device
+from ...images import checked_epsilons
 from ...nn import Module
-from ..checks import checked_epsilons
 from .fixed import Attack
 from .losses import chosen_loss
 from .points import each, take

@@ -9,9 +9,8 @@ import numpy as np
 
 from ...backend import Array, to_numpy
 from ...checks import check_labels, whole_number
-from ...images import as_images
+from ...images import as_images, checked_epsilon
 from ...nn import Module
-from ..checks import checked_epsilon
 from .enclosure import Enclosure
 from .program import Program
 from .region import NORMS, Region
