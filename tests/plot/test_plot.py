@@ -284,6 +284,11 @@ def test_the_diagnosis_shows_the_paths_of_loss_and_margin():
 def test_only_a_diagnosis_is_drawn():
     with pytest.raises(TypeError, match="robustness.diagnose returns, and got a float"):
         md.plot.diagnosis(0.5)
+    model, images = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), np.full((2, 2, 2, 1), 0.5, np.float32)
+    found = md.robustness.diagnose(model, images, model(images).argmax(axis=1), 0.1, steps=12, queries=2)
+    for bad in (0, 1.5, "2"):
+        with pytest.raises((TypeError, ValueError), match="diagnosis: images is"):
+            md.plot.diagnosis(found, bad)
 
 
 # Spectra
@@ -409,3 +414,19 @@ def test_only_epochs_are_drawn():
         md.plot.training([0.5])
     with pytest.raises(TypeError, match="got a str"):
         md.plot.training()("epoch 1")
+
+
+BAD_NUMBERS = {
+    "kernels: count": lambda bad: md.plot.kernels(np.ones((4, 3, 3, 1)), bad),
+    "feature_maps: count": lambda bad: md.plot.feature_maps(np.ones((4, 4, 3)), bad),
+    "decision: resolution": lambda bad: md.plot.decision(nn.Linear(2, 2), POINTS, np.zeros(4, int), None, bad),
+    "weights: bins": lambda bad: md.plot.weights(np.ones(4), np.ones(4), bad),
+    "adversary: epsilon": lambda bad: md.plot.adversary(classifier([[1, 0], [0, 1]]), PIXELS[0], PIXELS[0], bad),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NUMBERS)
+@pytest.mark.parametrize("bad", [-1, 2.5, "3", True, np.nan])
+def test_numbers_are_numbers_in_pictures_too(name, bad):
+    with pytest.raises((TypeError, ValueError), match=f"^{name} is"):
+        BAD_NUMBERS[name](bad)
