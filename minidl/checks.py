@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, array_module, device_of, is_array, to_numpy
+from .backend import Array, device_of, is_array, to_numpy
 from .backend.recording import is_capturing
 from .graph import Vjp
 from .kernels.shapes import Pair, output_sizes
@@ -60,18 +60,6 @@ def check_windows(
                 f"{x.shape}: the output {'height' if axis == 0 else 'width'} would be "
                 f"floor(({size} + 2*{p} - {k})/{s}) + 1 = {out}. Use larger images, a smaller kernel or more padding"
             )
-
-
-def check_unit_range(images: Array, operation: str) -> None:
-    """Pixels must lie in [0, 1]."""
-    least, most = float(images.min()), float(images.max())
-    if not (least >= 0 and most <= 1):  # also true of NaN
-        bad = int((~array_module(images).isfinite(images)).sum())
-        what = f"{bad} of their values are NaN or infinite" if bad else f"they span [{least:g}, {most:g}]"
-        raise ValueError(
-            f"{operation}: images must lie in [0, 1], and {what}. Divide pixels from 0 to 255 by 255, and leave "
-            "normalisation to the model's first layer (nn.Normalize)"
-        )
 
 
 # Labels and answers

@@ -183,7 +183,7 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
     if any(_spent.get(id(leaf.grad)) is leaf.grad is not None for leaf, _ in leaves):
         warnings.warn(
             "backward: adds to gradients that an optimiser's step has already used: call optimizer.zero_grad() before "
-            "backward()",
+            "backward(), or, for the gradient by images alone, as an attack wants it, backward(inputs=[x])",
             SpentGradientWarning,
             stacklevel=3,  # who calls Tensor.backward
         )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import nn
+from .backend import Array
 from .checks import check_images, whole_number
+from .graph import Node
 from .nn import Module, evaluation_mode
 from .tensor import Tensor, no_grad
 
@@ -52,6 +57,92 @@ def watching(model: Module, watch: Callable[[str, Module], Forward | None]) -> I
                 del module.forward
             else:
                 module.forward = own  # type: ignore[method-assign]
+
+
+@dataclass(eq=False)
+class Seen:
+    """What ``watch`` saw of a layer.
+
+    Attributes
+    ----------
+    value : array, what the layer gave when it was last called; None before that
+    gradient : array of the same shape, that of what ``backward`` was called on by it; None before that
+    """
+
+    value: Any = None
+    gradient: Array | None = None
+
+    def note(self, y: Any) -> None:
+        """Keep a result, and have the graph leave the gradient by it here."""
+        self.value, self.gradient = getattr(y, "data", y), None
+        node = getattr(y, "_node", None)
+        if isinstance(node, Node) and node.vjp is not None:
+            node.vjp = tuple(part and self._noting(part, node) for part in node.vjp)
+            self.node = node  # of the last call: an earlier one's gradient is not kept
+
+    def _noting(self, part: Callable[[Array], Array], node: Node) -> Callable[[Array], Array]:
+        def noting(dy: Array) -> Array:
+            if node is self.node:
+                self.gradient = dy
+            return part(dy)
+
+        return noting
+
+
+@contextlib.contextmanager
+def watch(model: Module, *names: str) -> Iterator[dict[str, Seen]]:
+    """See what layers give, and the gradients by it, in the passes within the block.
+
+    Parameters
+    ----------
+    model : Module
+    *names : str
+        Dotted names of layers as ``named_modules`` has them, or patterns: "layer2.*" is all within layer2. Every
+        layer by default.
+
+    Yields
+    ------
+    dict from a layer's name to what was seen of it
+        ``seen["layer2.0"].value`` is an array, and after ``backward`` so is ``seen["layer2.0"].gradient``, of the same
+        shape: both of the last call. Nothing is copied or changed; the dictionary stays when the block ends.
+
+    Raises
+    ------
+    ValueError
+        When no layer has such a name: which there are.
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> from minidl import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> x, labels = np.zeros((5, 2, 2, 1), np.float32), np.zeros(5, int)
+    >>> with nn.watch(model, "1", "2") as seen:
+    ...     md.functional.cross_entropy(model(x), labels).backward()
+    >>> seen["1"].value.shape, seen["2"].gradient.shape
+    ((5, 3), (5, 3))
+    """
+    layers = {name: layer for name, layer in model.named_modules() if name}
+    for pattern in names:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            raise ValueError(f"watch: no layer is called {pattern!r}: the names are {', '.join(layers)}")
+    chosen = [name for name in layers if not names or any(fnmatchcase(name, pattern) for pattern in names)]
+    by_layer: dict[Module, Seen] = {}  # one that has two names is seen once, under both
+    seen = {name: by_layer.setdefault(layers[name], Seen()) for name in chosen}
+
+    def noted(layer: Module, forward: Forward) -> Forward:
+        def noting(*inputs: Any, **settings: Any) -> Any:
+            y = forward(*inputs, **settings)
+            by_layer[layer].note(y)
+            return y
+
+        return noting
+
+    with watching(model, lambda _, layer: noted(layer, layer.forward) if layer in by_layer else None):
+        yield seen
+
+
+nn.watch = watch
 
 
 class Call(NamedTuple):

@@ -24,7 +24,7 @@ LAYERS = [
     {"graph"},
     {"checks", "settings"},
     {"tensor"},
-    {"functional", "testing"},
+    {"functional", "testing", "images", "lines", "spectral"},
     {"nn", "optim"},
     {"sparsify", "trace", "periodic"},
     {"models", "robustness", "compress", "data", "records", "weights"},
@@ -191,6 +191,9 @@ def test_the_public_surface_is_what_it_says():
 
 # How much there is to read
 
+# The layers and operations that researchers bring along, beyond what the report needs: what they may add to the engine,
+# and each of its two rooms to 1,500 lines (docs/architecture.md)
+BROUGHT = 350
 # kernels, study and report by decision; in robustness every attack and certificate is a file of its own
 ROOMS_WITHOUT_END = {"kernels", "report", "study", "robustness"}
 
@@ -201,13 +204,13 @@ def lines_in(path):
 
 @pytest.mark.parametrize("room", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))
 def test_rooms_are_small(room):
-    assert room in ROOMS_WITHOUT_END or lines_in(PACKAGE / room) <= 1500
+    assert room in ROOMS_WITHOUT_END or lines_in(PACKAGE / room) <= 1500 + BROUGHT // 2 * (room in ("functional", "nn"))
 
 
 def test_the_engine_is_read_in_an_afternoon():
     engine = [PACKAGE / f"{name}.py" for name in ("tensor", "graph", "checks")]
     engine += [file for room in ("functional", "nn", "optim") for file in (PACKAGE / room).glob("*.py")]
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in engine) <= 4000
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in engine) <= 4000 + BROUGHT
 
 
 def files_passed(job):

@@ -130,8 +130,8 @@ KINDS = {
         ("normalize: images must be real numbers, and got uint8", "by 255"),
     ),
     "attacked images of integers": (
-        lambda: attack(cnn(), GREY_LEVELS),
-        ("images are uint8", "float32 or float64 in [0, 1]", "images.astype(np.float32) / 255"),
+        lambda: attack(cnn(), GREY_LEVELS.astype(int)),
+        ("images must be uint8 in 0..255 or float32 in [0, 1], got int64", "images.astype(np.uint8)"),
     ),
     "attacked images in a list": (
         lambda: attack(cnn(), IMAGES.tolist()),
@@ -285,7 +285,8 @@ def test_forgotten_zero_grad():
     loss_of(model).backward()
     optimizer.step()
     with pytest.warns(
-        md.optim.SpentGradientWarning, match=r"call optimizer.zero_grad\(\) before backward\(\)"
+        md.optim.SpentGradientWarning,
+        match=r"zero_grad\(\) before backward\(\), or, .* backward\(inputs=\[x\]\)",
     ) as caught:
         loss_of(model).backward()
     assert Path(caught[0].filename) == Path(__file__)  # the line of the user's own

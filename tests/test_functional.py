@@ -117,6 +117,131 @@ def test_activations(name, rng):
     assert_same_as_torch(getattr(F, name), getattr(torch, name), 5 * rng.standard_normal((3, 4)))
 
 
+# What researchers bring along: in float64 as above, and in float32 to 1e-5, also of views and of axes of one element
+
+
+def named(name, *settings):
+    """An operation here and in PyTorch, of the same name and settings."""
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+    return lambda *arrays: getattr(F, name)(*arrays, *settings), lambda *arrays: theirs(*arrays, *settings)
+
+
+def group_norm(groups):
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.functional.group_norm
+    return lambda x, g, b: F.group_norm(x, g, b, groups), lambda x, g, b: theirs(x, groups, g, b)
+
+
+def layer_norm():
+    """Over PyTorch's channels, which come second there."""
+    torch = pytest.importorskip("torch")
+
+    def theirs(x, g, b):
+        moved = x.permute(0, 2, 3, 1)
+        return torch.nn.functional.layer_norm(moved, g.shape, g, b, 1e-5).permute(0, 3, 1, 2)
+
+    return F.layer_norm, theirs
+
+
+def joined(name, axis, theirs_axis):
+    torch = pytest.importorskip("torch")
+    return (
+        lambda *arrays: getattr(F, name)(arrays, axis),
+        lambda *arrays: getattr(torch, name)(arrays, theirs_axis),
+    )
+
+
+def padded():
+    torch = pytest.importorskip("torch")
+    return (
+        lambda x: F.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0)), 0.5),
+        lambda x: torch.nn.functional.pad(x, (0, 1, 1, 2), value=0.5),
+    )
+
+
+BROUGHT = {
+    "leaky_relu": (lambda: named("leaky_relu", 0.2), ("images",)),
+    "gelu": (lambda: named("gelu"), ("images",)),
+    "group_norm 1": (lambda: group_norm(1), ("images", "channels", "channels")),
+    "group_norm 2": (lambda: group_norm(2), ("images", "channels", "channels")),
+    "layer_norm": (layer_norm, ("images", "channels", "channels")),
+    "concatenate": (lambda: joined("concatenate", -1, 1), ("images", "images")),
+    "pad": (padded, ("images",)),
+    "clip": (lambda: named("clip", -0.5, 0.5), ("images",)),
+    "maximum": (lambda: named("maximum"), ("images", "images")),
+}
+SIZES = [(2, 3, 5, 4), (1, 1, 3, 4), (3, 2, 1, 4), (1, 1, 1, 4)]
+
+
+def views(array):
+    """The same numbers: as they are, every second of more, backwards, and with the axes in another order."""
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return array, wide[..., ::2], np.flip(np.flip(array).copy()), np.asfortranarray(array)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", BROUGHT)
+def test_what_researchers_bring_is_pytorchs(name, size, dtype, rng):
+    torch = pytest.importorskip("torch")
+    make, kinds = BROUGHT[name]
+    ours, theirs = make()
+    drawn = [rng.standard_normal(size if kind == "images" else size[-1:]).astype(dtype) for kind in kinds]
+    torch_leaves = [to_torch(x) for x in drawn]
+    expected = theirs(*torch_leaves)
+    v = rng.standard_normal(from_torch(expected).shape).astype(dtype)
+    expected.backward(torch.tensor(np.ascontiguousarray(v.transpose(0, 3, 1, 2))))
+    # a sum's rounding is measured by what is summed: a gradient of three terms that cancel has no digits of its own
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-7, "atol": 1e-12}
+    for arrays in zip(*map(views, drawn), strict=True):
+        leaves = [Tensor(x, requires_grad=True) for x in arrays]
+        y = ours(*leaves)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, from_torch(expected), **close)
+        y.backward(v)
+        for leaf, torch_leaf in zip(leaves, torch_leaves, strict=True):
+            assert leaf.grad.dtype == dtype
+            np.testing.assert_allclose(leaf.grad, from_torch(torch_leaf.grad), **close)
+
+
+PRODUCTS = [((3,), (3,)), ((3,), (3, 2)), ((4, 3), (3,)), ((5, 4, 3), (3,)), ((3,), (5, 3, 2))]
+
+
+@pytest.mark.parametrize(("x", "y"), PRODUCTS)
+def test_products_of_vectors(x, y, rng):
+    torch = pytest.importorskip("torch")
+    arrays = [rng.standard_normal(shape) for shape in (x, y)]
+    leaves = [Tensor(array, requires_grad=True) for array in arrays]
+    torch_leaves = [torch.tensor(array, requires_grad=True) for array in arrays]
+    product, expected = leaves[0] @ leaves[1], torch_leaves[0] @ torch_leaves[1]
+    assert product.shape == expected.shape == (arrays[0] @ arrays[1]).shape
+    product.backward(np.ones(product.shape))
+    expected.backward(torch.ones(expected.shape))
+    for leaf, torch_leaf in zip(leaves, torch_leaves, strict=True):
+        np.testing.assert_allclose(leaf.grad, torch_leaf.grad.numpy(), rtol=1e-12)
+
+
+def test_stack_and_where_and_argmax(rng):
+    a, b = rng.standard_normal((2, 3)), rng.standard_normal((2, 3))
+    for axis in (0, 1, 2, -1, -3):
+        np.testing.assert_array_equal(F.stack([a, Tensor(b)], axis).data, np.stack([a, b], axis))
+    np.testing.assert_array_equal(F.where(a > 0, a, Tensor(b)).data, np.where(a > 0, a, b))
+    assert F.where(a > 0, Tensor(a.astype(np.float32)), 0.5).dtype == np.float32
+    np.testing.assert_array_equal(Tensor(a).argmax(axis=1), a.argmax(axis=1))
+    assert Tensor(a).argmax() == a.argmax()
+
+
+def test_group_norm_normalises_far_from_zero(rng):
+    """In float32 the mean of numbers near 10,000 is known to 0.001, and what that leaves is taken out again."""
+    x = rng.standard_normal((2, 32, 32, 4)).astype(np.float32)
+    one, zero = np.ones(4, np.float32), np.zeros(4, np.float32)
+    near, far = (F.group_norm(x + np.float32(shift), one, zero, 2).data for shift in (0, 10_000))
+    np.testing.assert_allclose(far, near, atol=2e-3)  # the sum x + 10,000 is rounded to 0.001
+    assert abs(far.reshape(2, -1, 2, 2).mean(axis=(1, 3))).max() < 1e-6
+
+
 def test_flatten_channels_first(rng):
     x = rng.standard_normal((2, 3, 4, 5))
     np.testing.assert_array_equal(F.flatten(x).data, x.reshape(2, -1))
@@ -291,7 +416,18 @@ def test_the_formula_counts_the_windows(size, kernel, stride, padding):
         ),
         (lambda: F.linear(X, np.zeros((90, 5))), ("linear", "(2, 5, 6, 3)", "(90, 5)", "Flatten")),
         (lambda: Tensor(np.zeros((2, 3))) @ np.zeros((2, 3)), ("matmul: shapes (2, 3) and (2, 3) do not fit",)),
-        (lambda: Tensor(np.zeros(3)) @ np.zeros((3, 3)), ("matmul: shapes (3,) and (3, 3)", "two axes")),
+        (lambda: Tensor(np.zeros(2)) @ np.zeros((3, 3)), ("matmul: shapes (2,) and (3, 3) do not fit", "vector")),
+        (lambda: Tensor(2.0) @ np.zeros(3), ("matmul: shapes () and (3,)", "a number")),
+        (lambda: F.concatenate([]), ("concatenate: need at least one array",)),
+        (lambda: F.concatenate([X, X[..., :2]], 1), ("concatenate: shapes (2, 5, 6, 3) and (2, 5, 6, 2)", "match")),
+        (lambda: F.concatenate([X, X], 4), ("concatenate", "axis 4 is out of bounds")),
+        (lambda: F.stack([X, X[0]]), ("stack: shapes (2, 5, 6, 3) and (5, 6, 3)", "same shape")),
+        (lambda: F.pad(X, 1), ("pad: widths are 1: give a (before, after) pair for each axis of shape (2, 5, 6, 3)",)),
+        (lambda: F.pad(X[0, 0, 0], ((1, -1),)), ("pad: each of the widths is (1, -1)", "at least 0")),
+        (lambda: F.clip(X, 1, 0), ("clip: low is 1, above high, which is 0",)),
+        (lambda: F.group_norm(X, np.ones(3), np.ones(3), 2), ("group_norm: groups is 2", "the 3 channels")),
+        (lambda: F.group_norm(X[:, 0, 0], np.ones(3), np.ones(3), 3), ("group_norm", "(2, 3)", "single value")),
+        (lambda: F.layer_norm(X, np.ones(5), np.ones(3)), ("layer_norm: gamma has shape (5,)", "asks for (3,)")),
         (lambda: F.max_pool2d(X[0], 2), ("max_pool2d", "(5, 6, 3)", "(B, H, W, C)")),
         (lambda: F.avg_pool2d(X[0], 2), ("avg_pool2d", "(5, 6, 3)")),
         (lambda: F.adaptive_avg_pool2d(X[0], 2), ("adaptive_avg_pool2d", "(5, 6, 3)")),
@@ -378,7 +514,7 @@ def test_every_operation_is_documented():
 
 
 def test_a_number_keeps_its_shape():
-    for operation in (F.relu, F.sigmoid, F.tanh):
+    for operation in (F.relu, F.sigmoid, F.tanh, F.leaky_relu, F.gelu, lambda x: F.clip(x, 0, 3)):
         assert operation(md.Tensor(2.0)).shape == ()
 
 
@@ -387,6 +523,9 @@ AFFINE = {
     "conv2d": lambda x: F.conv2d(x, RNG_OF_ROWS.standard_normal((3, 3, 2, 2)), stride=2, padding=(1, 0)),
     "batch_norm": lambda x: F.batch_norm(x, *np.ones((2, 2)), *np.ones((2, 2))),
     "normalize": lambda x: F.normalize(x, 0.5, 0.25),
+    "matmul": lambda x: x @ RNG_OF_ROWS.standard_normal((2, 3)),
+    "a vector": lambda x: x @ RNG_OF_ROWS.standard_normal(2),
+    "pad": lambda x: F.pad(x, ((0, 0), (1, 0), (0, 2), (0, 0))),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 4),
 }

@@ -107,6 +107,10 @@ case("abs", "", lambda x: abs(x) * x.abs(), off_zero(2, 3))
 case("matmul", "matrices", lambda x, y: x @ y, anywhere(2, 3), anywhere(3, 4))
 case("matmul", "stacks, broadcast", lambda x, y: x @ y, anywhere(5, 1, 2, 3), anywhere(2, 3, 4))
 case("matmul", "array first", lambda y: like(y, np.ones((2, 3))) @ y, anywhere(3, 4))
+case("matmul", "two vectors", lambda x, y: x @ y, anywhere(3), anywhere(3))
+case("matmul", "vector and stacks", lambda x, y: x @ y, anywhere(3), anywhere(2, 3, 4))
+case("matmul", "stacks and vector", lambda x, y: x @ y, anywhere(2, 4, 3), anywhere(3))
+case("matmul", "a vector by itself", lambda x: x @ x, anywhere(3))
 case("getitem", "number", lambda x: x[1], anywhere(3, 4))
 case("getitem", "slices", lambda x: x[..., ::-2, None], anywhere(3, 4))
 case("getitem", "repeated rows", lambda x: x[np.array([0, 2, 0])], anywhere(3, 4))
@@ -134,7 +138,25 @@ case("transpose", "T", lambda x: x.T @ x, anywhere(2, 3))
 case("transpose", "order", lambda x: x.transpose(2, 0, 1) ** 2, anywhere(2, 3, 4))
 case("transpose", "order from the end", lambda x: x.transpose(-1, 0, -2) ** 2, anywhere(2, 3, 4))
 
+case("clip", "", lambda x: x.clip(-0.05, 0.05) ** 2 + x, off_zero(3, 4))
+
+# joining
+case("maximum", "stretched", F.maximum, distinct(3, 4), lambda rng: rng.uniform(0.01, 0.09, (4,)))
+case("maximum", "a number", lambda x: F.maximum(x, 0) + F.maximum(0.0, x) ** 2, off_zero(3, 4))
+case("maximum", "equals", lambda x: F.maximum(x, x) ** 2, anywhere(3, 4))
+case("where", "stretched", lambda x, y: F.where(like(x, np.eye(3)) > 0, x, y) ** 2, anywhere(3, 3), anywhere(1, 3))
+case("where", "a number", lambda x: F.where(x.data > 0, x, 0.5) ** 2, off_zero(3, 3))
+case("pad", "images", lambda x: F.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0)), 0.5) ** 2, anywhere(2, 3, 2, 1))
+case("pad", "a vector", lambda x: F.pad(x, [(2, 0)]) ** 2, anywhere(3))
+case("concatenate", "", lambda x, y: F.concatenate([x, y]) ** 2, anywhere(2, 3), anywhere(1, 3))
+case("concatenate", "last axis", lambda x, y: F.concatenate([x, y, x], -1) ** 2, anywhere(2, 3, 1), anywhere(2, 3, 2))
+case("concatenate", "a constant", lambda x: F.concatenate([x, like(x, np.ones((2, 3)))], 0) ** 2, anywhere(2, 3))
+case("stack", "", lambda x, y: F.stack([x, y]) ** 2, anywhere(2, 3), anywhere(2, 3))
+case("stack", "last axis", lambda x, y: F.stack([x, y, x], axis=-1) ** 2, anywhere(2, 3), anywhere(2, 3))
+
 # activation
+case("leaky_relu", "", lambda x: F.leaky_relu(x, 0.2) ** 2, off_zero(3, 4))
+case("gelu", "", lambda x: F.gelu(2 * x), anywhere(3, 4))
 case("relu", "", lambda x: F.relu(x), off_zero(3, 4))
 case("relu", "images", lambda x: F.relu(x), off_zero(2, 3, 2, 4))
 case("sigmoid", "", lambda x: F.sigmoid(3 * x), anywhere(3, 4))
@@ -241,6 +263,18 @@ for _training in (True, False):
         _shift,
         far_apart(*IMAGES),
     )
+for _groups in (1, 2, 6):
+    case(
+        "group_norm",
+        f"{_groups} groups",
+        lambda x, g, b, n=_groups: F.group_norm(x, g, b, n),
+        anywhere(2, 3, 4, 6),
+        anywhere(6),
+        anywhere(6),
+    )
+case("group_norm", "rows", lambda x, g, b: F.group_norm(x, g, b, 2, 0.1), anywhere(3, 6), anywhere(6), anywhere(6))
+case("layer_norm", "images", F.layer_norm, anywhere(2, 3, 1, 5), anywhere(5), anywhere(5))
+case("layer_norm", "rows", lambda x, g, b: F.layer_norm(x, g, b, 0.1), anywhere(3, 6), anywhere(6), anywhere(6))
 case("normalize", "channels", lambda x: F.normalize(x, [0.1, 0.2, 0.3], [0.5, 1, 2]), anywhere(2, 2, 2, 3))
 case("normalize", "one for all", lambda x: F.normalize(x, 0.5, 0.25), anywhere(2, 2, 2, 3))
 for _size in (1, 2, 3, 5, 12):

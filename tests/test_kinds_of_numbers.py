@@ -130,6 +130,12 @@ def labels(value):
     return [value.tolist(), *arrays, *layouts(value)], [*bad, value.astype(np.uint64) + np.uint64(2**63), [0.0] * 4]
 
 
+def named(value):
+    """Labels, of which texts are names."""
+    same, bad = labels(value)
+    return same, [b for b in bad if np.asarray(b).dtype.kind != "U"]
+
+
 def probabilities(value):
     arrays = [value.astype(kind) for kind in FLOATS]
     bad = [value.astype(int), value > 0, value.astype(complex), 2 * value, -value, value[:-1], value * np.nan]
@@ -244,6 +250,11 @@ def operation(name, f, *arrays, **settings):
 
 
 operation("relu", F.relu, LOGITS)
+operation("leaky_relu", F.leaky_relu, LOGITS)
+operation("gelu", F.gelu, LOGITS)
+operation("clip", lambda x: F.clip(x, -0.5, 0.5), LOGITS)
+operation("group_norm", lambda x, g, b: F.group_norm(x, g, b, 3), IMAGES, ONES, ONES)
+operation("layer_norm", F.layer_norm, IMAGES, ONES, ONES)
 operation("sigmoid", F.sigmoid, LOGITS)
 operation("tanh", F.tanh, LOGITS)
 operation("dropout", lambda x: F.dropout(x, rng=rng()), LOGITS)
@@ -350,6 +361,26 @@ rows("minidl.nn.AdaptiveAvgPool2d", lambda **s: layer(nn.AdaptiveAvgPool2d, **s)
 rows("minidl.nn.BatchNorm2d", lambda **s: layer(nn.BatchNorm2d, **s), whole, num_features=3)
 rows("minidl.nn.BatchNorm2d", lambda **s: layer(nn.BatchNorm2d, num_features=3, **s), number, eps=0.5, momentum=0.25)
 rows("minidl.nn.Dropout", lambda **s: nn.Dropout(**s, rng=rng())(LOGITS), number, p=0.5)
+BORDER = ((0, 0), (1, 0), (0, 2), (0, 0))
+rows(
+    "minidl.functional.leaky_relu",
+    lambda **s: gradients(lambda x: F.leaky_relu(x, **s), LOGITS),
+    number,
+    negative_slope=0.5,
+)
+rows("minidl.functional.clip", lambda **s: gradients(lambda x: F.clip(x, **s), LOGITS), number, low=0, high=0.5)
+rows("minidl.functional.pad", lambda **s: gradients(lambda x: F.pad(x, BORDER, **s), IMAGES), number, value=0.5)
+rows("minidl.functional.group_norm", lambda **s: F.group_norm(IMAGES, ONES, ONES, **s), whole, groups=3)
+rows("minidl.functional.group_norm", lambda **s: F.group_norm(IMAGES, ONES, ONES, 1, **s), number, eps=0.5)
+rows("minidl.functional.layer_norm", lambda **s: F.layer_norm(IMAGES, ONES, ONES, **s), number, eps=0.5)
+rows("minidl.functional.concatenate", lambda **s: F.concatenate([IMAGES, IMAGES], **s), whole, axis=2)
+rows("minidl.functional.stack", lambda **s: F.stack([IMAGES, IMAGES], **s), whole, axis=2)
+rows("minidl.nn.LeakyReLU", lambda **s: layer(nn.LeakyReLU, LOGITS, **s), number, negative_slope=0.5)
+rows("minidl.nn.Softmax", lambda **s: layer(nn.Softmax, LOGITS, **s), number, temperature=2)
+rows("minidl.nn.GroupNorm", lambda **s: layer(nn.GroupNorm, **s), whole, num_groups=3, num_channels=3)
+rows("minidl.nn.GroupNorm", lambda **s: layer(nn.GroupNorm, num_groups=3, num_channels=3, **s), number, eps=0.5)
+rows("minidl.nn.LayerNorm", lambda **s: layer(nn.LayerNorm, **s), whole, num_channels=3)
+rows("minidl.nn.LayerNorm", lambda **s: layer(nn.LayerNorm, num_channels=3, **s), number, eps=0.5)
 rows("minidl.nn.Linear", lambda **s: layer(nn.Linear, **s), whole, in_features=3, out_features=2)
 CHANNELS = {"in_channels": 3, "out_channels": 4}
 rows("minidl.nn.Conv2d", lambda **s: layer(nn.Conv2d, kernel_size=3, **s), whole, **CHANNELS)
@@ -364,6 +395,7 @@ rows("minidl.nn.init.he_normal", lambda **s: nn.init.he_normal(rng(), (2, 3), **
 
 rows("minidl.optim.SGD", lambda **s: optimised(optim.SGD, **s), number, lr=0.125, momentum=0.5, weight_decay=0.25)
 rows("minidl.optim.Adam", lambda **s: optimised(optim.Adam, **s), number, lr=0.125, eps=0.5, weight_decay=0.25)
+rows("minidl.optim.AdamW", lambda **s: optimised(optim.AdamW, **s), number, lr=0.125, weight_decay=0.25)
 rows("minidl.optim.Adam", lambda **s: optimised(optim.Adam, **s), sequence, betas=[0.5, 0.25])
 rows(
     "minidl.optim.Optimizer",
@@ -456,7 +488,7 @@ rows("minidl.compress.decompose", lambda ranks: compress.decompose(model(), [ran
 rows(
     "minidl.compress.decompose",
     lambda images: compress.decompose(model(), [2], "jaderberg", images),
-    reals,
+    pixels,
     images=IMAGES,
 )
 rows("minidl.compress.NoisePruner", settled, whole, at=2)
@@ -505,7 +537,7 @@ for f in (robustness.fgsm, robustness.accuracy_curve, robustness.smallest_epsilo
     )
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), number, temperature=2)
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), whole, batch_size=3)
-    rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), reals, images=IMAGES)
+    rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), pixels, images=IMAGES)
     rows(name, lambda f=f, sizes=sizes, **s: attacked(f, **sizes, **s), labels, labels=LABELS)
     if sizes:
         rows(name, lambda f=f, **s: attacked(f, **s), sequence, epsilons=[0, 0.125])
@@ -569,7 +601,7 @@ rows(
     whole,
     seed=2,
 )
-rows("minidl.fit", lambda **s: trained(**s), reals, images=IMAGES)
+rows("minidl.fit", lambda **s: trained(**s), pixels, images=IMAGES)
 rows("minidl.fit", lambda **s: trained(**s), labels, labels=LABELS)
 rows("minidl.objectives.CrossEntropy", lambda **s: trained(objective=CrossEntropy(**s)), number, temperature=2)
 
@@ -605,7 +637,7 @@ rows("minidl.objectives.Penalized", penalized, number, weight=0.5)
 TABLE.append(("minidl.objectives.Penalized", "ramp", whole, 2, lambda v: penalized(ramp=(v, 4))))
 rows("minidl.train.Guard", guarded, number, epsilon=0.25, fall=0.25)
 rows("minidl.train.Guard", guarded, whole, steps=2, seed=3)
-rows("minidl.train.Guard", guarded, reals, images=IMAGES)
+rows("minidl.train.Guard", guarded, pixels, images=IMAGES)
 rows("minidl.train.Guard", guarded, labels, labels=LABELS)
 
 
@@ -616,6 +648,9 @@ def computed(data):
 rows("minidl.Tensor", computed, anything, data=RNG.standard_normal((40, 50)).astype(np.float32))
 rows("minidl.Parameter", lambda data: optimised(optim.SGD, data=data, lr=0.125), anything, data=LOGITS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pixels, images=IMAGES)
+rows("minidl.data.arrays", lambda images: list(md.data.arrays(images, LABELS)), pixels, images=IMAGES)
+rows("minidl.data.arrays", lambda labels: list(md.data.arrays(IMAGES, labels)), named, labels=LABELS)
+rows("minidl.data.arrays", lambda seed: list(md.data.arrays(IMAGES, LABELS, "train", seed=seed)), whole, seed=2)
 rows("minidl.data.Loader", lambda **s: loaded(**s), labels, labels=LABELS)
 rows("minidl.data.Loader", lambda **s: loaded(**s), whole, batch_size=2, pad=1, prefetch=1, seed=3)
 rows("minidl.data.Loader", lambda **s: loaded(**s), pair, crop=4)
@@ -683,13 +718,16 @@ LEFT_OUT = {
     "minidl.models.alexnet minidl.models.resnet18": "AlexNet and ResNet under another name",
     "minidl.models.AlexNet": "57 million weights for each row: test_the_largest_model",
     "minidl.data.ImageSet": "keeps what it is given",
+    "minidl.data.ImageFolder.held_out minidl.data.arrays.classes": "tests/data/test_folder.py",
     "minidl.nn.init.he_uniform.model": "a Module",
     "minidl.robustness.TwoSided": "joins results; its own array is of truth values, and refused where it is not",
     "minidl.plot.band": "draws results",
+    "minidl.functional.maximum minidl.functional.where minidl.functional.pad.x": "any arrays: test_functional.py",
+    "minidl.functional.pad.widths": "pairs, each as for padding: test_functional.py",
     "minidl.nn.init.uniform_fan_in.shape minidl.nn.init.he_normal.shape": "a shape as NumPy takes it",
     "minidl.robustness.spectral_norm.x": "a Tensor, of which the shape counts",
     "minidl.plot.Picture minidl.plot.accuracy minidl.plot.adversary minidl.plot.decision": "pictures: tests/plot",
-    "minidl.plot.diagnosis minidl.plot.spectrum": "pictures: tests/plot",
+    "minidl.plot.diagnosis minidl.plot.spectrum minidl.plot.confusion minidl.plot.training": "pictures: tests/plot",
     "minidl.plot.feature_maps minidl.plot.graph minidl.plot.kernels minidl.plot.weights": "pictures: tests/plot",
 }
 LEFT_OUT = {place: why for places, why in LEFT_OUT.items() for place in places.split()}
@@ -715,7 +753,7 @@ ROWS_OF = {
     "gamma": (number, 0.5),
     "confidence": (number, 0.75),
     "epsilons": (sequence, [0, 0.125]),
-    "images": (reals, IMAGES),
+    "images": (pixels, IMAGES),
     "labels": (labels, LABELS),
     "targets": (labels, (LABELS + 1) % 3),
     "candidates": (whole, 2),

@@ -165,6 +165,12 @@ def test_layers_are_their_operations(rng):
     x = Tensor(rng.uniform(-1, 1, (2, 6, 6, 4)).astype(np.float32))
     for layer, expected in (
         (nn.ReLU(), F.relu(x)),
+        (nn.LeakyReLU(0.2), F.leaky_relu(x, 0.2)),
+        (nn.GELU(), F.gelu(x)),
+        (nn.Softmax(2), F.softmax(x, 2)),
+        (nn.Identity(), x),
+        (nn.GroupNorm(2, 4), F.group_norm(x, np.ones(4, np.float32), np.zeros(4, np.float32), 2)),
+        (nn.LayerNorm(4), F.layer_norm(x, np.ones(4, np.float32), np.zeros(4, np.float32))),
         (nn.Sigmoid(), F.sigmoid(x)),
         (nn.Tanh(), F.tanh(x)),
         (nn.MaxPool2d(3, 2, 1), F.max_pool2d(x, 3, 2, 1)),
@@ -192,6 +198,10 @@ def test_layers_are_their_operations(rng):
         (lambda: nn.Normalize(0.5, 0), "Normalize: std is 0, and must be above 0"),
         (lambda: nn.Normalize([0, 0], [1, -1]), "Normalize: std is"),
         (lambda: nn.Dropout(1.5), "Dropout: p is 1.5"),
+        (lambda: nn.LeakyReLU(-0.1), "LeakyReLU: negative_slope is -0.1"),
+        (lambda: nn.GroupNorm(3, 4), "GroupNorm: num_groups is 3, and must divide num_channels, 4"),
+        (lambda: nn.LayerNorm(0), "LayerNorm: num_channels is 0"),
+        (lambda: nn.Softmax(0), "Softmax: temperature is 0"),
         (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size is 0"),
         (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride is 0"),
         (lambda: nn.Conv2d(3, 4, 3, padding=-1), "Conv2d: padding is -1"),
@@ -385,6 +395,16 @@ def test_values_that_are_no_numbers(strict):
         "wrong type: norm.weight is object, and the model needs float32",
         "wrong type: scale is <U3, and the model needs float32",
     ]
+    assert_same_state(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, bool])
+def test_whole_weights_are_refused(kind):
+    """Of weights that were cast to whole numbers nothing is left; what is whole in the model may stay so."""
+    model, state = Block(), Block(seed=1).state_dict()
+    before, state["conv.weight"] = model.state_dict(), state["conv.weight"].astype(kind)
+    with pytest.raises(ValueError, match=rf"wrong type: conv.weight is {np.dtype(kind)}, and the model needs float32"):
+        model.load_state_dict(state)
     assert_same_state(model.state_dict(), before)
 
 

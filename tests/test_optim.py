@@ -91,13 +91,12 @@ def test_adam_by_its_formula(settings, decay_all):
 
 # Against PyTorch
 
-BOTH = [("SGD", s) for s in SGD.values()] + [("Adam", s) for s in ADAM.values()]
+EACH = (("SGD", SGD), ("Adam", ADAM), ("AdamW", ADAM))
+BOTH = [(name, s) for name, settings in EACH for s in settings.values()]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(
-    ("name", "settings"), BOTH, ids=[f"{n} {i}" for n, s in (("SGD", SGD), ("Adam", ADAM)) for i in s]
-)
+@pytest.mark.parametrize(("name", "settings"), BOTH, ids=[f"{n} {i}" for n, s in EACH for i in s])
 def test_steps_are_pytorchs(name, settings, dtype):
     torch = pytest.importorskip("torch")
     theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in parameters(dtype)]
@@ -118,13 +117,40 @@ def test_steps_are_pytorchs(name, settings, dtype):
     assert_same_history(history, expected, rtol=1e-12 if dtype == np.float64 else 1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("most", [0.5, 1e3])
+def test_gradients_are_clipped_as_by_pytorch(most, dtype):
+    """All together, and before the step; one that is short enough stays as it is, to the bit."""
+    torch = pytest.importorskip("torch")
+    (now,) = gradients(1)
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in parameters(dtype)]
+    for p, g in zip(theirs, now, strict=True):
+        p.grad = torch.tensor(g.astype(dtype))
+    norm = float(torch.nn.utils.clip_grad_norm_(theirs, most))
+    optimizer = optim.SGD(parameters(dtype), lr=0.1)
+    optimizer.max_norm = most
+    run(optimizer, [now])
+    for p, q, g in zip(optimizer.parameters, theirs, now, strict=True):
+        np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-5)  # PyTorch adds 1e-6 to the norm
+        assert p.grad.dtype == dtype
+        assert norm > most or (p.grad == g.astype(dtype)).all()
+    total = sum(float((p.grad.astype(np.float64) ** 2).sum()) for p in optimizer.parameters) ** 0.5
+    assert total == pytest.approx(min(norm, most), rel=1e-6)
+
+
+def test_a_norm_to_clip_to_is_a_number_above_0():
+    optimizer = optim.Adam(parameters())
+    for bad, error in ((0, ValueError), ("1", TypeError), (np.nan, ValueError)):
+        optimizer.max_norm = bad
+        with pytest.raises(error, match="Adam: max_norm is"):
+            run(optimizer, gradients(1))
+
+
 # Masks
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(
-    ("name", "settings"), BOTH, ids=[f"{n} {i}" for n, s in (("SGD", SGD), ("Adam", ADAM)) for i in s]
-)
+@pytest.mark.parametrize(("name", "settings"), BOTH, ids=[f"{n} {i}" for n, s in EACH for i in s])
 def test_masked_weights_are_exactly_zero(name, settings, dtype):
     """Even where momentum from before the mask, or its decay, would move them."""
     optimizer = getattr(optim, name)(parameters(dtype), lr=0.1, **settings)

@@ -294,7 +294,15 @@ class ByHand:
         }
 
 
+def clipped(parameters, **settings):
+    """Gradients are longer than this: a recorded step shortens them too, by a factor of its own each time."""
+    optimizer = md.optim.AdamW(parameters, **settings)
+    optimizer.max_norm = 0.01
+    return optimizer
+
+
 METHODS = {"momentum": (md.optim.SGD, {"momentum": 0.9}), "Adam": (md.optim.Adam, {})}
+METHODS |= {"AdamW, clipped": (clipped, {"weight_decay": 0.1})}
 
 
 @pytest.mark.parametrize("method", METHODS)

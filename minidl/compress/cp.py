@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, to_device, to_numpy
-from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair
 from ..nn import Conv2d, Module
 from ..nn.layers import windows_formula
+from ..spectral import spectral_norm
 from ..tensor import Parameter, Tensor
 
 ROUNDS, RIDGE = 200, 1e-10

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, to_device, to_numpy
-from ..checks import check_images, whole_number
+from ..checks import whole_number
+from ..images import as_images
 from ..nn import Conv2d, LowRankConv2d, Module, Sequential, evaluation_mode
 from ..tensor import Parameter, Tensor, no_grad
 from ..trace import watching
@@ -83,8 +84,7 @@ def decompose(
     layers = chosen(model, ranks, "decompose", _limit(method))
     rng = np.random.default_rng(0) if rng is None else rng
     if method == "jaderberg":
-        check_images(np.asarray(images), "decompose")
-        moments = second_moments(model, [layer for layer, _ in layers], np.asarray(images))
+        moments = second_moments(model, [layer for layer, _ in layers], as_images(images, "decompose"))
         new: dict[Module, Module] = {layer: _jaderberg(layer, rank, moments[layer]) for layer, rank in layers}
     else:
         make: Callable[[Conv2d, int], Module] = {

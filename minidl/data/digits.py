@@ -55,7 +55,7 @@ def digits(split: str | None = None, seed: int = 0) -> ImageSet:
         raise ValueError(f"unknown split of the digits, {split!r}: choose None (all), 'train' or 'val'")
     seed = whole_number(seed, "seed", 0, "digits")
     pixels, labels = _stored()
-    chosen = np.arange(len(labels)) if split is None else _stratified(labels, split, seed)
+    chosen = np.arange(len(labels)) if split is None else stratified(labels, split, seed)
     images = pixels[chosen, :, :, None] / np.float32(MAX_VALUE)
     return ImageSet(images, labels[chosen].astype(np.int64), CLASSES)
 
@@ -68,7 +68,7 @@ def _stored() -> tuple[np.ndarray, np.ndarray]:
         return arrays["pixels"], arrays["labels"]
 
 
-def _stratified(labels: np.ndarray, split: str, seed: int) -> np.ndarray:
+def stratified(labels: np.ndarray, split: str, seed: int) -> np.ndarray:
     """Row numbers of a split: shuffle, group by class, and hold out every fifth along that line."""
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]

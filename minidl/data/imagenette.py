@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..tools.files import user_path
 from .archive import Archive, install
-from .cache import decoded
-from .imageset import ImageSet
-from .picture import read_rgb
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .files import ImageFiles
 
 CLASSES = {  # in the order of their labels
     "n01440764": "tench",
@@ -40,7 +33,7 @@ ARCHIVES = {
 }
 
 
-class Imagenette:
+class Imagenette(ImageFiles):
     """Imagenette version 2: 9469 training and 3925 validation photographs in ten classes.
 
     Parameters
@@ -105,51 +98,8 @@ class Imagenette:
                 "in it. Pass download=True to fetch it, or say where your copy is with root=... or with the "
                 "environment variable MINIDL_DATA"
             )
-        self.folder = found
+        self.folder, self.cache, self.name = found, found / "minidl-cache", f"{found.name}-{split}"
         self.paths, self.labels = _list(found, split, archive)
-
-    def __len__(self) -> int:
-        """The number of images."""
-        return len(self.paths)
-
-    def __getitem__(self, i: int) -> tuple[Image.Image, int]:
-        """Image ``i`` as published, in RGB, and its label."""
-        return read_rgb(self.paths[i]), int(self.labels[i])
-
-    def images(self, pixels: int) -> np.ndarray:
-        """All images as squares, decoded the first time and read from a cache afterwards.
-
-        Each has its shorter side resized to ``pixels`` (antialiased bilinear) and its central square cut out.
-
-        Parameters
-        ----------
-        pixels : int
-            The side of the squares.
-
-        Returns
-        -------
-        numpy.memmap of shape (n, pixels, pixels, 3)
-            uint8, read-only.
-
-        Raises
-        ------
-        RuntimeError
-            If an image is damaged: the message names it.
-        ValueError
-            If so many pixels would fill more than the whole disk.
-        """
-        needed, disk = 3 * len(self.paths) * float(pixels) ** 2, shutil.disk_usage(self.folder).total
-        if needed > disk:
-            raise ValueError(
-                f"pixels is {pixels}: {len(self.paths)} images of that size are {needed / 1e9:.3g} GB, and the disk of "
-                f"{self.folder} holds {disk / 1e9:.3g} GB at all"
-            )
-        name = f"{self.folder.name}-{self.split}"
-        return decoded(self.paths, pixels, self.folder / "minidl-cache", name)
-
-    def at(self, pixels: int) -> ImageSet:
-        """The images as squares of this side, with their labels and classes."""
-        return ImageSet(self.images(pixels), self.labels, self.classes)
 
     def __repr__(self) -> str:
         return f"Imagenette({str(self.folder)!r}, {self.split!r}, {self.size!r}): {len(self)} images"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, Seed, device_of, is_at_hand, streams, to_device, to_numpy
-from ..checks import check_labels, check_unit_range, number, pair, whole_number
+from ..checks import check_labels, number, pair, whole_number
+from ..images import check_pixels
 from ..kernels.shapes import Pair
 from .ahead import run_ahead
 from .resized import draw_sizes
@@ -195,10 +196,7 @@ def _checked_arrays(images: Array, labels: Array) -> Batch:
         raise ValueError(
             f"Loader: there are no images to load, or they have no pixels: images has shape {images.shape}"
         )
-    if images.dtype.kind == "f":
-        check_unit_range(images, "Loader")
-    elif images.dtype != np.uint8:
-        raise ValueError(f"Loader: images must be uint8 in 0..255 or float32 in [0, 1], got {images.dtype}")
+    check_pixels(images, "Loader")
     return images, check_labels(to_numpy(labels), len(images), None, "Loader").copy()
 
 

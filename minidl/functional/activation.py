@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,44 @@ def relu(x: Array) -> Result:
     k = kernels.of(x)
     y = k.relu(x)
     return y, (lambda dy: k.relu_grad(dy, y),)
+
+
+@op
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Result:
+    """max(x, negative_slope x), value by value; its slope at 0 is taken as the lower one.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+    negative_slope : float in [0, 1]
+
+    Examples
+    --------
+    >>> from minidl import Tensor, functional as F
+    >>> F.leaky_relu(Tensor([-1.0, 2.0]), 0.25).data
+    array([-0.25,  2.  ], dtype=float32)
+    """
+    negative_slope = number(negative_slope, "negative_slope", "[0, 1]", "leaky_relu")
+    slope = array_module(x).where(check_real(x, "leaky_relu") > 0, 1, negative_slope).astype(x.dtype)
+    return x * slope, (lambda dy: dy * slope,)
+
+
+@op
+def gelu(x: Array) -> Result:
+    """x Phi(x), Phi(x) the probability that a normal number is below x (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+
+    Examples
+    --------
+    >>> from minidl import Tensor, functional as F
+    >>> F.gelu(Tensor([-1.0, 0.0, 1.0])).data.round(4)
+    array([-0.1587,  0.    ,  0.8413], dtype=float32)
+    """
+    xp, below = array_module(x), kernels.of(x).normal_cdf(check_real(x, "gelu"))
+    return x * below, (lambda dy: dy * (below + x * xp.exp(-x * x / 2) / math.sqrt(2 * math.pi)),)
 
 
 @op
@@ -115,11 +154,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Genera
     return x  # nothing is done to it, and nothing recorded: only what drops is a "dropout" in a graph
 
 
-def _drop(x: Array, p: float, rng: np.random.Generator) -> Result:
+@op
+def _dropout(x: Array, p: float, rng: np.random.Generator) -> Result:
     check_real(x, "dropout")
     scale = kernels.of(x).dropout_scale(x, p, rng)  # 0 or 1 / (1 - p)
     return x * scale, (lambda dy: dy * scale,)
-
-
-_drop.__name__ = "dropout"  # what messages and graphs call it
-_dropout = op(_drop)

@@ -8,6 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import kernels
 from ..backend import Array, array_module
+from ..checks import check_real, numbers
 from ..tensor import Tensor, Vjp, op
 
 Result = tuple[Array, Vjp]
@@ -71,14 +72,21 @@ def abs(x: Array) -> Result:
 
 @op
 def matmul(x: Array, y: Array) -> Result:
-    """x @ y for matrices, or stacks of them."""
-    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
+    """x @ y for matrices, or stacks of them; a vector is a row as x and a column as y, whose 1 is left out."""
+    if x.ndim < 1 or y.ndim < 1 or x.shape[-1] != y.shape[-min(y.ndim, 2)]:
         raise ValueError(
             f"matmul: shapes {x.shape} and {y.shape} do not fit: the last axis of the first and the last but one "
-            "of the second must be equal, and both need at least two axes"
+            "of the second (a vector's only one) must be equal, and neither may be a number"
         )
-    product = kernels.of(x).matmul
-    return product(x, y), (lambda dz: product(dz, y.swapaxes(-1, -2)), lambda dz: product(x.swapaxes(-1, -2), dz))
+    product, expand = kernels.of(x).matmul, array_module(x).expand_dims
+    a, b = x[None] if x.ndim == 1 else x, y[:, None] if y.ndim == 1 else y
+    left_out = (-2,) * (x.ndim == 1) + (-1,) * (y.ndim == 1)
+
+    def grad_y(dz: Array) -> Array:
+        dy = product(a.swapaxes(-1, -2), expand(dz, left_out))
+        return dy[..., 0] if y.ndim == 1 else dy
+
+    return product(a, b).squeeze(left_out), (lambda dz: product(expand(dz, left_out), b.swapaxes(-1, -2)), grad_y)
 
 
 @op
@@ -155,6 +163,28 @@ def transpose(x: Array, *axes: int) -> Result:
     return x.transpose(order), (lambda dy: dy.transpose(back),)
 
 
+@op
+def clip(x: Array, low: float, high: float) -> Result:
+    """x where it lies between two numbers, else the nearer of them; its slope is 1 from the one to the other.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+    low, high : float
+
+    Examples
+    --------
+    >>> from minidl import Tensor, functional as F
+    >>> F.clip(Tensor([-1.0, 0.5, 2.0]), 0, 1).data
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    low, high = numbers("clip", "(-inf, inf)", low=low, high=high)
+    if low > high:
+        raise ValueError(f"clip: low is {low:g}, above high, which is {high:g}")
+    inside = (check_real(x, "clip") >= low) & (x <= high)
+    return x.clip(low, high), (lambda dy: dy * inside,)
+
+
 _METHODS: dict[str, Any] = {
     "__add__": add,
     "__radd__": add,
@@ -170,6 +200,8 @@ _METHODS: dict[str, Any] = {
     "__abs__": abs,
     "__pow__": power,
     "__getitem__": getitem,
+    "argmax": lambda x, axis=None: x.data.argmax(axis=axis),  # an array, as labels are
+    "clip": clip,
     "exp": exp,
     "log": log,
     "sqrt": sqrt,

@@ -49,7 +49,8 @@ def open_uniform(like: Array, rng: np.random.Generator) -> Array:
     return (kernels.of(like).uniform(like, rng) * alike(1 - 2**-22) + alike(1)) * alike(0.5)
 
 
-def _drawn(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
+@op
+def _gaussian(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
     check_real(mean, "gaussian", "mean")
     if check_real(variance, "gaussian", "variance").shape != mean.shape:
         raise ValueError(f"gaussian: the mean has shape {mean.shape} and the variance {variance.shape}: make them one")
@@ -58,10 +59,6 @@ def _drawn(mean: Array, variance: Array, rng: np.random.Generator) -> Result:
     normal = radius * xp.cos(2 * math.pi * open_uniform(mean, rng))  # Box and Muller 1958
     deviation = xp.sqrt(variance + variance.dtype.type(TINY))
     return mean + deviation * normal, (lambda dy: dy, lambda dy: dy * normal / (2 * deviation))
-
-
-_drawn.__name__ = "gaussian"  # what messages and graphs call it
-_gaussian = op(_drawn)
 
 
 @op

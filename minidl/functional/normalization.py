@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,8 @@ def batch_norm(
     >>> F.batch_norm(x, np.ones(1), np.zeros(1)).data.round(3).ravel().tolist()
     [-1.0, 1.0]
     """
-    _check_channels(x, gamma=gamma, beta=beta, **({} if mean is None or var is None else {"mean": mean, "var": var}))
+    statistics = {} if mean is None or var is None else {"mean": mean, "var": var}
+    _check_channels("batch_norm", x, gamma=gamma, beta=beta, **statistics)
     if residual is not None and check_real(residual, "batch_norm", "residual").shape != x.shape:
         raise ValueError(f"batch_norm: residual has shape {residual.shape}, x has {x.shape}: they must be equal")
     eps = number(eps, "eps", "[0, inf)", "batch_norm")
@@ -109,16 +111,87 @@ def _statistics(
     return mean, var
 
 
-def _check_channels(x: Array, **arrays: Array) -> None:
-    check_real(x, "batch_norm")
+def _check_channels(who: str, x: Array, **arrays: Array) -> None:
+    check_real(x, who)
     if x.ndim < 2:
-        raise ValueError(f"batch_norm: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
+        raise ValueError(f"{who}: x has shape {x.shape}, and must have shape (B, H, W, C) or (B, C)")
     for name, array in arrays.items():
-        if check_real(array, "batch_norm", name).shape != x.shape[-1:]:
+        if check_real(array, who, name).shape != x.shape[-1:]:
             raise ValueError(
-                f"batch_norm: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
+                f"{who}: {name} has shape {array.shape}, x of shape {x.shape} asks for {x.shape[-1:]}"
                 f"{channels_first(x, array.size)}"
             )
+
+
+@op
+def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float = 1e-5) -> Result:
+    """As ``batch_norm``, of each group of channels over one image alone (Wu and He 2018, arXiv:1803.08494).
+
+    Parameters
+    ----------
+    x : Tensor (B, ..., C)
+    gamma, beta : Tensor (C,)
+    groups : int
+        A divisor of C.
+    eps : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), np.ones(4), np.zeros(4), groups=2).data.round(3)
+    array([[-1.,  1., -1.,  1.]])
+    """
+    _check_channels("group_norm", x, gamma=gamma, beta=beta)
+    groups, channels = whole_number(groups, "groups", 1, "group_norm"), x.shape[-1]
+    if channels % groups:
+        raise ValueError(f"group_norm: groups is {groups}, and must divide the {channels} channels of shape {x.shape}")
+    shape = (len(x), math.prod(x.shape[1:-1]), groups, channels // groups)
+    return _standardized("group_norm", x, shape, gamma, beta, eps)
+
+
+@op
+def layer_norm(x: Array, gamma: Array, beta: Array, eps: float = 1e-5) -> Result:
+    """As ``batch_norm``, of the channels of one place alone (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
+
+    Parameters
+    ----------
+    x : Tensor (B, ..., C)
+    gamma, beta : Tensor (C,)
+    eps : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import functional as F
+    >>> F.layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]), np.ones(2), np.zeros(2)).data.round(3).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    _check_channels("layer_norm", x, gamma=gamma, beta=beta)
+    return _standardized("layer_norm", x, (math.prod(x.shape[:-1]), 1, 1, x.shape[-1]), gamma, beta, eps)
+
+
+def _standardized(who: str, x: Array, shape: tuple[int, ...], gamma: Array, beta: Array, eps: float) -> Result:
+    """What both do to x as (images, places, groups, channels), over the places and channels of each group."""
+    eps = number(eps, "eps", "(0, inf)", who)
+    if shape[1] * shape[3] == 1:
+        raise ValueError(f"{who}: each group of x, of shape {x.shape}, is a single value, of which only beta is left")
+
+    def mean(a: Array) -> Array:
+        return a.mean(axis=(1, 3), dtype=np.float64, keepdims=True).astype(x.dtype)
+
+    unit = x.reshape(shape)
+    unit = unit - mean(unit)
+    unit -= mean(unit)  # what rounding left, where values are far from zero
+    scale = 1 / array_module(x).sqrt(mean(unit * unit) + eps)
+    unit *= scale
+
+    def grad_x(dy: Array) -> Array:
+        d = (dy * gamma).reshape(shape)
+        return ((d - mean(d) - unit * mean(d * unit)) * scale).reshape(x.shape)
+
+    y = unit.reshape(x.shape)
+    return y * gamma + beta, (grad_x, lambda dy: dy * y, lambda dy: dy)
 
 
 @op

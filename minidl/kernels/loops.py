@@ -16,6 +16,7 @@ dy, dx, ...           the gradient of the loss by y, by x, ...
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -243,6 +244,14 @@ def sgd_step(
             weight[place] = 0
             if velocity is not None:
                 velocity[place] = 0
+
+
+def normal_cdf(x: Array) -> Array:
+    """Phi(x) = erfc(-x / sqrt(2)) / 2: how probable it is that a normal number is below x."""
+    y = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        y[place] = math.erfc(-x[place] / math.sqrt(2)) / 2
+    return y
 
 
 def adam_step(

@@ -1,4 +1,4 @@
-"""What stands between the layers with weights: activations and dropout."""
+"""What stands between the layers with weights: activations, dropout, and nothing at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from .. import functional as F
 from ..backend import Array, array_module
 from ..checks import number
-from ..functional.lines import Lines, relu_lines, s_shaped_lines
+from ..lines import Lines, relu_lines, s_shaped_lines
 from ..tensor import Tensor
 from .module import Module
 
@@ -33,6 +33,105 @@ class ReLU(Module):
 
     def lines(self, low: Array, high: Array) -> Lines:
         return relu_lines(low, high)
+
+
+class LeakyReLU(Module):
+    """max(x, negative_slope x), value by value.
+
+    Parameters
+    ----------
+    negative_slope : float in [0, 1]
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.LeakyReLU(0.25)([-1.0, 2.0]).data
+    array([-0.25,  2.  ], dtype=float32)
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = number(negative_slope, "negative_slope", "[0, 1]", "LeakyReLU")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.negative_slope)
+
+    def formula(self, x: Tensor) -> str:
+        return f"max(x, {self.negative_slope:g} x)"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.0
+
+    def lines(self, low: Array, high: Array) -> Lines:
+        slope = self.negative_slope  # a part of x, and ReLU of the rest
+        below, at_below, above, at_above = ((1 - slope) * line for line in relu_lines(low, high))
+        return Lines(slope + below, at_below, slope + above, at_above)
+
+
+class GELU(Module):
+    """x Phi(x), value by value; see ``functional.gelu``.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.GELU()([0.0, 1.0]).data.round(4)
+    array([0.    , 0.8413], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def formula(self, x: Tensor) -> str:
+        return "x Phi(x)"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.12891  # its steepest slope, at sqrt(2), rounded up. It falls below -0.75, and so has no ``lines``
+
+
+class Softmax(Module):
+    """Probabilities of logits, for answers that are shown: ``cross_entropy``, ``fit`` and attacks take the logits.
+
+    Parameters
+    ----------
+    temperature : float > 0
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.Softmax()([[0.0, 0.0]]).data
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = number(temperature, "temperature", "(0, inf)", "Softmax")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmax(x, self.temperature)
+
+    def formula(self, x: Tensor) -> str:
+        return f"exp(x_k / T) / sum_i exp(x_i / T), T = {self.temperature:g}"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 0.5 / self.temperature  # of (diag(p) - p p^T) / T, where two classes have all of p
+
+
+class Identity(Module):
+    """x as it is: what stands in a layer's place where there is to be none.
+
+    Examples
+    --------
+    >>> from minidl import nn
+    >>> nn.Identity()([1.0, 2.0]).data
+    array([1., 2.], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if isinstance(x, Tensor) else Tensor(x)
+
+    def formula(self, x: Tensor) -> str:
+        return "x"
+
+    def lipschitz(self, x: Tensor) -> float:
+        return 1.0
 
 
 class Sigmoid(Module):

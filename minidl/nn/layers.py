@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from .. import functional as F
 from ..backend import default_rng
 from ..checks import pair, whole_numbers
-from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair, Shape, output_size
+from ..spectral import spectral_norm
 from ..tensor import Parameter, Tensor
 from .init import uniform_fan_in
 from .module import Module
@@ -219,6 +219,35 @@ class Sequential(Module):
         for layer in self:
             x = layer(x)
         return x
+
+
+class ModuleList(Sequential):
+    """Layers in a list, for a model whose own ``forward`` says what is done with each; a slice is a Sequential.
+
+    Parameters
+    ----------
+    layers : iterable of Module
+
+    Examples
+    --------
+    >>> from minidl import Tensor, nn, functional as F
+    >>> layers, x = nn.ModuleList(nn.Linear(4 * (i + 1), 4) for i in range(3)), Tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> for layer in layers:
+    ...     x = F.concatenate([x, layer(x)], axis=-1)
+    >>> x.shape
+    (1, 16)
+    """
+
+    def __init__(self, layers: Iterable[Module] = ()) -> None:
+        super().__init__(*layers)
+
+    def append(self, layer: Module) -> ModuleList:
+        """Put one more layer at the end; returns the list."""
+        setattr(self, str(len(self)), layer)
+        return self
+
+    def forward(self, x: Any) -> Any:
+        raise TypeError("ModuleList: only its model knows what its layers do: for layer in self.layers: x = layer(x)")
 
 
 def uses_of_weights(layer: Linear | Conv2d, y: Tensor) -> int:

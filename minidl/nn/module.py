@@ -23,7 +23,7 @@ class Module:
     ``summary``, ``compress.cost`` and ``robustness.lipschitz_bound`` ask these, and nothing else.
 
     ``robustness.linear_bounds`` asks one of two more: ``spread(radius)`` of a layer A x + b, which is ``|A|`` radius;
-    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it there (``functional.lines``).
+    or ``lines(low, high)`` of a layer that never falls, two lines that enclose it there (``minidl.lines``).
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Module:
         if any(isinstance(part, Module | Parameter) for part in parts):
             raise TypeError(
                 f"{kind} a {type(value).__name__} with layers or parameters, which would not be found there, nor "
-                "trained: use nn.Sequential, or an attribute for each"
+                "trained: use nn.Sequential or nn.ModuleList, or an attribute for each"
             )
         super().__setattr__(name, value)
 
@@ -215,7 +215,7 @@ class Module:
         state : mapping from names to arrays of PyTorch's shapes
         strict : bool
             Whether entries that are missing, or that the model does not have, are an error. Entries that are no
-            numbers, or of a wrong shape, always are.
+            numbers, whole ones for real weights, or of a wrong shape, always are.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Module:
                 continue
             if value.shape != there:
                 problems.append(f"wrong shape: {name} is {value.shape}, and the model needs {there}")
-            elif value.dtype.kind not in "biuf":
+            elif value.dtype.kind not in ("f" if array.dtype.kind == "f" else "biuf"):
                 problems.append(f"wrong type: {name} is {value.dtype}, and the model needs {array.dtype}")
             else:
                 value = value if axes is None else value.transpose(np.argsort(axes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module
-from ..functional.spectral import spectral_norm
+from ..spectral import spectral_norm
 from ..tensor import Parameter, Tensor
 from .layers import Conv2d, Linear
 from .module import Module

@@ -1,7 +1,8 @@
-"""The layers that put numbers on a common scale: by batch, by known constants, by neighbouring channels."""
+"""The layers that put numbers on a common scale: by batch, group, place, known constants or neighbouring channels."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import Array, array_module
-from ..checks import number, numbers, vector, whole_number
+from ..checks import number, numbers, vector, whole_number, whole_numbers
 from ..tensor import Parameter, Tensor
 from .module import Module
 
@@ -83,6 +84,71 @@ class BatchNorm2d(Module):
     def spread(self, radius: Tensor) -> Tensor:
         xp = array_module(self.running_var)
         return radius * xp.abs(self.weight.data / xp.sqrt(self.running_var + self.eps))
+
+
+class GroupNorm(Module):
+    """Normalisation of groups of channels, each image by itself; see ``functional.group_norm``.
+
+    Parameters
+    ----------
+    num_groups, num_channels : int
+        The one divides the other.
+    eps : float
+
+    Attributes
+    ----------
+    weight, bias : Parameter (C,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.GroupNorm(2, 4)(np.zeros((8, 5, 5, 4), np.float32)).shape
+    (8, 5, 5, 4)
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
+        name = type(self).__name__
+        groups, channels = whole_numbers(name, 1, num_groups=num_groups, num_channels=num_channels)
+        if channels % groups:
+            raise ValueError(f"{name}: num_groups is {groups}, and must divide num_channels, {channels}")
+        self.num_groups, self.eps = groups, number(eps, "eps", "(0, inf)", name)
+        self.weight, self.bias = Parameter(np.ones(channels, np.float32)), Parameter(np.zeros(channels, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.weight, self.bias, self.num_groups, self.eps)
+
+    def formula(self, x: Tensor) -> str:
+        return f"gamma (x - mean) / sqrt(var + {self.eps:g}) + beta, over {x.shape[-1] // self.num_groups} channels"
+
+    def lipschitz(self, x: Tensor) -> float:
+        """Of gamma u / sqrt(|u|^2 / n + eps), u = x - mean: its slope where u is 0."""
+        return float(abs(self.weight.data).max()) / math.sqrt(self.eps)
+
+
+class LayerNorm(GroupNorm):
+    """Normalisation of the channels of each place by itself; see ``functional.layer_norm``.
+
+    Parameters
+    ----------
+    num_channels : int
+    eps : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import nn
+    >>> nn.LayerNorm(4)(np.zeros((8, 4), np.float32)).shape
+    (8, 4)
+    """
+
+    def __init__(self, num_channels: int, eps: float = 1e-5) -> None:
+        super().__init__(1, num_channels, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight, self.bias, self.eps)
+
+    formula, lipschitz = GroupNorm.formula, GroupNorm.lipschitz  # they hold for this forward too
 
 
 def _warn_of_grey_levels(x: Tensor) -> None:

@@ -11,10 +11,10 @@ from .. import functional as F
 from .. import kernels
 from ..backend import Array, array_module
 from ..checks import pair
-from ..functional.lines import Lines
 from ..functional.pooling import window_pairs
-from ..functional.spectral import spectral_norm
 from ..kernels.shapes import Pair, output_size
+from ..lines import Lines
+from ..spectral import spectral_norm
 from ..tensor import Tensor
 from .layers import windows_formula
 from .module import Module

@@ -12,9 +12,9 @@ import numpy as np
 from .. import kernels
 from ..backend import Array, default_rng
 from ..checks import number, whole_number
+from ..images import checked_epsilon
 from ..nn import Module
 from ..robustness.attacks.points import ascend, box
-from ..robustness.checks import checked_epsilon
 from ..tensor import Tensor
 from .penalized import Penalized
 from .plain import CrossEntropy, Objective, objectives_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Optimizer:
     ----------
     lr : float
         May be changed between steps, as a schedule does.
+    max_norm : float above 0, or None
+        Gradients that are longer, all together, are shortened to this Euclidean norm before each step.
     parameters : list of Parameter
     state : for each parameter, the list of arrays that the method remembers from step to step.
     memory : the names of these arrays.
@@ -60,6 +62,7 @@ class Optimizer:
     array([ 0.75, -1.75])
     """
 
+    max_norm: float | None = None
     memory: ClassVar[tuple[str, ...]] = ()
     changing: ClassVar[tuple[str, ...]] = ("lr",)
     transient: ClassVar[tuple[str, ...]] = ("parameters", "state", "_lr", "_step")  # known by name, or of one step only
@@ -71,8 +74,8 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(
-                f"{name}: there are no parameters to optimise: if this was an iterator, it is "
-                "used up; else the model's layers are not its attributes (but in a list, say: use nn.Sequential)"
+                f"{name}: there are no parameters to optimise: if this was an iterator, it is used up; else the "
+                "model's layers are not its attributes (but in a list, say: use nn.Sequential or nn.ModuleList)"
             )
         for i, parameter in enumerate(self.parameters):
             if not isinstance(parameter, Parameter):
@@ -100,6 +103,9 @@ class Optimizer:
                 f"{type(self).__name__}: no parameter has a gradient: call loss.backward() before step()"
             )
         self._begin()
+        if self.max_norm is not None:
+            most = number(self.max_norm, "max_norm", "(0, inf)", type(self).__name__)
+            _shorten([parameter.grad for parameter in self.parameters if parameter.grad is not None], most)
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 _check_shapes(parameter, type(self).__name__)
@@ -128,6 +134,14 @@ class Optimizer:
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         raise TypeError(f"{type(self).__name__} does not say how to update a parameter")
+
+
+def _shorten(gradients: list[Array], max_norm: float) -> None:
+    """Bring gradients, in place and all by one factor, to a Euclidean norm of at most max_norm."""
+    xp = array_module(gradients[0])
+    norm = sum(xp.square(gradient, dtype=np.float64).sum() for gradient in gradients) ** 0.5
+    for gradient in gradients:
+        gradient *= max_norm / xp.maximum(norm, max_norm)
 
 
 def _hold_masked(mask: Array, arrays: list[Array]) -> None:
@@ -239,9 +253,10 @@ class Adam(Optimizer):
         decay_all: bool = True,
     ) -> None:
         super().__init__(parameters, lr, weight_decay, decay_all)
-        eps, betas = number(eps, "eps", "[0, inf)", "Adam"), tuple(vector(betas, "betas", "[0, 1)", "Adam").tolist())
+        name = type(self).__name__
+        eps, betas = number(eps, "eps", "[0, inf)", name), tuple(vector(betas, "betas", "[0, 1)", name).tolist())
         if len(betas) != 2:
-            raise ValueError(f"Adam: betas are {betas}, and must be two numbers in [0, 1)")
+            raise ValueError(f"{name}: betas are {betas}, and must be two numbers in [0, 1)")
         self.betas, self.eps, self.steps = betas, eps, 0
 
     def _begin(self) -> None:
@@ -262,3 +277,32 @@ class Adam(Optimizer):
         if not state:
             state += [array_module(w).zeros_like(w), array_module(w).zeros_like(w)]
         kernels.of(w).adam_step(w, g, *state, parameter.mask, self._lr, *self.betas, self.eps, weight_decay, self._step)
+
+
+class AdamW(Adam):
+    """Adam with w <- (1 - lr weight_decay) w before each step (Loshchilov and Hutter 2017, arXiv:1711.05101).
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr, weight_decay : float, and the other settings of ``Adam``
+
+    Examples
+    --------
+    >>> import numpy as np, minidl as md
+    >>> w = md.Parameter(np.array([1.0]))
+    >>> optimizer = md.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0.85])
+    """
+
+    def __init__(
+        self, parameters: Iterable[Parameter], lr: float = 1e-3, weight_decay: float = 0.01, **settings: Any
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay=weight_decay, **settings)
+
+    def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
+        parameter.data *= 1 - self._lr * weight_decay
+        super()._update(parameter, state, 0.0)

@@ -4,6 +4,7 @@ matplotlib is imported with the first of them, not with minidl.
 """
 
 from .adversary import adversary
+from .confusion import confusion
 from .curve import accuracy, band
 from .decision import decision
 from .diagnosis import diagnosis
@@ -11,6 +12,7 @@ from .graph import graph
 from .mosaic import feature_maps, kernels
 from .picture import Picture
 from .spectrum import spectrum
+from .training import training
 from .weights import weights
 
 __all__ = [
@@ -18,11 +20,13 @@ __all__ = [
     "accuracy",
     "adversary",
     "band",
+    "confusion",
     "decision",
     "diagnosis",
     "feature_maps",
     "graph",
     "kernels",
     "spectrum",
+    "training",
     "weights",
 ]

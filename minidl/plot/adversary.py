@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import device_of, to_device
+from ..checks import number
 from ..functional import softmax
 from ..nn import Module, evaluation_mode
 from ..report.style import TITLE
@@ -68,9 +69,8 @@ def adversary(
             )
     delta = after - before
     largest = float(np.abs(delta).max())
-    if epsilon is None:
-        epsilon = largest
-    elif largest > epsilon + 1e-6:
+    epsilon = largest if epsilon is None else number(epsilon, "epsilon", "[0, 1]", "adversary")
+    if largest > epsilon + 1e-6:
         raise ValueError(
             f"adversary: a pixel moves by {255 * largest:.3g}/255, more than epsilon, {255 * epsilon:.3g}/255: are "
             "these two images, and this epsilon, of one attack?"

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
 
 from ..backend import device_of, to_device, to_numpy
+from ..checks import whole_number
 from ..functional.loss import check_labels
 from ..nn import Module, evaluation_mode
 from ..report.style import STYLES, TITLE, finish_axes
@@ -61,6 +62,7 @@ def decision(
     xy = as_array(points, "decision: points")
     if xy.ndim != 2 or xy.shape[1] != 2:
         raise ValueError(f"decision: points have shape {xy.shape}, and must have shape (B, 2): two inputs, x1 and x2")
+    resolution = whole_number(resolution, "resolution", 2, "decision")
     answers = _logits(model, xy)
     count = answers.shape[1]
     names = names_of(classes, count, "decision")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import whole_number
 from ..report.style import SMALL, STYLES, TITLE, finish_axes
 from ..robustness import Diagnosis
 from .picture import Picture
@@ -43,8 +44,9 @@ def diagnosis(found: Diagnosis, images: int = 6) -> Picture:
     if not isinstance(found, Diagnosis):
         raise TypeError(f"diagnosis: draws what robustness.diagnose returns, and got a {type(found).__name__}")
     right = np.flatnonzero(found.right)
-    if images < 1 or not len(right):
-        raise ValueError(f"diagnosis: there is nothing to draw: {images} of {len(right)} images that were right")
+    images = whole_number(images, "images", 1, "diagnosis")
+    if not len(right):
+        raise ValueError("diagnosis: there is nothing to draw: none of the images was right")
     ranked = right[np.argsort(-found.margin[-1, right], kind="stable")]
     chosen = ranked[np.unique(np.linspace(0, len(ranked) - 1, images).round().astype(int))]
     picture = Picture(7.2, 3.1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..checks import whole_number
 from ..report.style import TITLE
 from .picture import Picture, as_array, one_image
 
@@ -46,7 +47,7 @@ def kernels(weight: Any, count: int = 64) -> Picture:
     w = as_array(weight, "kernels")
     if w.ndim != 4:
         raise ValueError(f"kernels: the weight has shape {w.shape}, and must have shape (N, KH, KW, C)")
-    n, kh, kw, c = w.shape
+    (n, kh, kw, c), count = w.shape, whole_number(count, "count", 1, "kernels")
     shown, w = _of(n, count, "kernels"), w[:count]
     title = f"{shown} of {kh} x {kw} over {c} channel{'s' if c > 1 else ''}"
     if c == 3:
@@ -91,7 +92,7 @@ def feature_maps(activations: Any, count: int = 64) -> Picture:
     '8 feature maps of 26 x 26'
     """
     maps = one_image(activations, "feature_maps").transpose(2, 0, 1)  # (C, H, W)
-    n, h, w = maps.shape
+    (n, h, w), count = maps.shape, whole_number(count, "count", 1, "feature_maps")
     picture, axes = _mosaic(maps[:count], np.nan, numbered=True, bar="activation", cmap="viridis")
     axes.set_title(f"{_of(n, count, 'feature maps')} of {h} x {w}", fontsize=TITLE)
     return picture

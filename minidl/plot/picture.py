@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..backend import Array, is_array, to_numpy
+from ..images import real_pixels
 from ..tensor import Tensor
 
 POINTS = 100  # a notebook shows an inch as this many of its pixels ...
@@ -76,6 +77,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
 
 def one_image(image: Any, name: str) -> np.ndarray:
     """(H, W, C), from that or from a batch of one."""
+    if getattr(image, "dtype", None) == np.uint8:
+        image = real_pixels(image, name)
     array = as_array(image, name)
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     if array.ndim != 3:

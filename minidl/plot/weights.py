@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import whole_number
 from ..nn import Module
 from ..report.style import STYLES, TITLE, finish_axes, ink
 from ..sparsify.magnitude import prunable_weights
@@ -46,6 +47,7 @@ def weights(before: Any, after: Any, bins: int = 101) -> Picture:
     w, left = _flat(before, "before"), _flat(after, "after")
     if w.shape != left.shape:
         raise ValueError(f"weights: {w.size:,} weights before and {left.size:,} after: they must be the same weights")
+    bins = whole_number(bins, "bins", 1, "weights")
     pruned = (left == 0) & (w != 0)
     kept = left[left != 0]
     largest = max(np.abs(w).max(), np.abs(left).max()) or 1.0

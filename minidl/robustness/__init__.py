@@ -1,6 +1,6 @@
 """Attacks and certificates, and what measures by them; epsilons are in units of pixels in [0, 1], labels are (B,)."""
 
-from ..functional.spectral import spectral_norm
+from ..spectral import spectral_norm
 from .attacks import (
     Attack,
     Flag,

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import number
+from ..images import as_images, checked_epsilons
 from ..nn import Module
 from .attacks import Attack, WorstCase, ZeroGradientWarning, fgsm
 from .attacks.fgsm import CAUSES, rays
 from .attacks.victim import attacked, warn_of_zeros
-from .checks import checked_epsilons, checked_images
 from .intervals import paired_difference_interval, wilson_interval
 
 
@@ -115,7 +115,7 @@ def accuracy_curve(
     >>> curve.accuracy, curve.drop
     (array([1. , 0.5, 0. ]), array([0. , 0.5, 1. ]))
     """
-    images, sizes = checked_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
+    images, sizes = as_images(images, "accuracy_curve"), checked_epsilons(epsilons, "accuracy_curve")
     confidence, count = number(confidence, "confidence", "(0, 1)", "accuracy_curve"), len(images)
     temperature = number(temperature, "temperature", "(0, inf)", "accuracy_curve")
     climbed: dict[str, Any] = {"temperature": temperature} if temperature != 1 else {}

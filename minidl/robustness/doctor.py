@@ -11,6 +11,7 @@ import numpy as np
 from .. import functional as F
 from ..backend import Array, device_of, to_device, to_numpy
 from ..checks import whole_number
+from ..images import checked_epsilon
 from ..nn import Module
 from ..tensor import Tensor, no_grad
 from .attacks.flags import SLACK, Flag, instead_of_warnings, of_square, of_the_gradient, of_the_model
@@ -19,7 +20,6 @@ from .attacks.pgd import Pgd
 from .attacks.points import put, take, uniform
 from .attacks.square import search
 from .attacks.victim import Victim, attacked
-from .checks import checked_epsilon
 
 SHARE = 0.05  # of the images: where fewer show I2, I3 or I4, the attack has not failed for that reason
 NEAR, DRAWS, UNSTABLE = 1e-3, 10, 0.1  # I2: how far the random points lie, how many, and the change that is too much

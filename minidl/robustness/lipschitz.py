@@ -18,8 +18,9 @@ from ..tensor import Parameter, Tensor
 from ..trace import grey_image, watching
 
 # What a model may do between its layers, and what it does to a difference: nothing grows, and sums add up.
-_PASSES_ON = ("relu", "tanh", "flatten", "reshape", "transpose", "negative")
+_PASSES_ON = ("relu", "leaky_relu", "tanh", "flatten", "reshape", "transpose", "negative", "clip", "pad")
 _ADDS = ("add", "subtract")
+_JOINS = ("concatenate", "stack", "maximum")  # their squares add up: each number comes from one of the sources
 _WHY = {"dropout": ": it drops in evaluation too: give F.dropout its training=self.training, or use nn.Dropout"}
 
 
@@ -185,6 +186,9 @@ class _Trace:
             return self._bound(sources[0], where)
         if node.name in _ADDS and len(sources) == 2 and node.shapes[0] == node.shapes[1]:
             return sum(self._bound(source, where) for source in sources)
+        alike = len(sources) == 2 and node.shapes[0] == node.shapes[1]
+        if node.name in _JOINS and (alike or node.name != "maximum"):
+            return math.hypot(*(self._bound(source, where) for source in sources))
         raise NotImplementedError(
             f"lipschitz_bound: {where} uses the operation {node.name!r}, whose Lipschitz constant is unknown"
             f"{_WHY.get(node.name, '')}. A layer of your own says it in a method lipschitz(x) beside its forward"

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import number
+from ..images import checked_epsilon
 from ..nn import Module
 from .attacks import Attack, fgsm
 from .attacks.victim import attacked
-from .checks import checked_epsilon
 from .comparison import McNemar, mcnemar
 from .intervals import wilson_interval
 

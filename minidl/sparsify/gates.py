@@ -44,10 +44,11 @@ def hard_concrete(log_alpha: Tensor, training: bool = True, rng: np.random.Gener
     >>> hard_concrete(np.array([-5.0, 0.0, 5.0]), training=False).data.round(3)
     array([0. , 0.5, 1. ])
     """
-    return _gates(log_alpha, (rng or default_rng("dropout")) if training else None)
+    return _hard_concrete(log_alpha, (rng or default_rng("dropout")) if training else None)
 
 
-def _opened(log_alpha: Array, rng: np.random.Generator | None) -> Result:
+@op
+def _hard_concrete(log_alpha: Array, rng: np.random.Generator | None) -> Result:
     check_real(log_alpha, "hard_concrete", "log_alpha")
     xp, alike, beta = array_module(log_alpha), log_alpha.dtype.type, 1.0
     drawn = log_alpha
@@ -58,10 +59,6 @@ def _opened(log_alpha: Array, rng: np.random.Generator | None) -> Result:
     wide = s * alike(ZETA - GAMMA) + alike(GAMMA)
     inside = (wide > 0) & (wide < 1)
     return wide.clip(0, 1), (lambda dy: dy * inside * (s * (1 - s) * alike((ZETA - GAMMA) / beta)),)
-
-
-_opened.__name__ = "hard_concrete"  # what messages and graphs call it
-_gates = op(_opened)
 
 
 def hard_concrete_open(log_alpha: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
 from ..checks import number, whole_number
 from ..data import ImageSet
+from ..images import real_pixels
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
@@ -193,12 +194,7 @@ def check_batches(batches: Any, name: str) -> Any:
 
 
 def as_input(images: Array, model: Module, name: str) -> Tensor:
-    """Images where the model's parameters are, and in their precision."""
-    if not is_array(images) or images.dtype.kind != "f":
-        kind = getattr(images, "dtype", type(images).__name__)
-        raise TypeError(
-            f"{name}: images are {kind}, and must be an array of real numbers in [0, 1]: for pixels from 0 to 255, "
-            "use images.astype(np.float32) / 255, or data.Loader"
-        )
+    """Images as real numbers where the model's parameters are, and in their precision."""
+    images = real_pixels(images, name)
     like = next((parameter.data for parameter in model.parameters()), images)
     return Tensor(to_device(images, device_of(like)).astype(like.dtype, copy=False))

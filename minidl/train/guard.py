@@ -15,9 +15,9 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import number, whole_number
+from ..images import as_images, checked_epsilon
 from ..nn import Module
 from ..robustness import ZeroGradientWarning, fgsm, pgd
-from ..robustness.checks import checked_epsilon, checked_images
 
 
 class CatastrophicOverfittingWarning(RuntimeWarning):
@@ -108,7 +108,7 @@ class Guard:
         stop: bool = False,
         seed: int = 0,
     ) -> None:
-        self.model, self.images, self.labels = model, checked_images(images, "Guard"), labels
+        self.model, self.images, self.labels = model, as_images(images, "Guard"), labels
         self.epsilon = checked_epsilon(epsilon, "Guard", "(0, 1]")
         self.steps, self.seed = whole_number(steps, "steps", 1, "Guard"), whole_number(seed, "seed", 0, "Guard")
         self.fall, self.stop = number(fall, "fall", "(0, 1)", "Guard"), stop

@@ -117,6 +117,8 @@ CASES = [
     ("add_up", (normal(40), rng.integers(7, size=40), 9)),
     ("add_up", (normal(3), np.array([2, 2, 0]), 3)),
     ("relu", (normal(3, 4, 5),)),
+    ("normal_cdf", (normal(3, 4, 5) * 6,)),
+    ("normal_cdf", (np.float32([-0.0, 0, 1e-30, -40, 40]),)),
     ("relu_grad", (normal(3, 5), normal(3, 5))),
 ]
 

@@ -66,6 +66,16 @@ def decision(label, curve):
     return md.plot.decision(lambda x: x[:, 0] + x[:, 1] - 1.5, points, np.array([0, 0, 0, 1]), [label, "other"], 20)
 
 
+def confusion(label, curve):
+    images = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
+    model = md.models.fc5(num_classes=2, image_size=8, channels=1, seed=0)
+    return md.plot.confusion(model, images, np.arange(20) % 2, classes=[label, "other"])
+
+
+def epoch(number, accuracy, **others):
+    return md.train.Epoch(number, 1 - accuracy, accuracy, 0.1, **{"sparsity": 0.0, "images_per_second": 1.0} | others)
+
+
 def graph(label, curve):
     x = md.Tensor([[1.0, 2.0]], requires_grad=True)
     return md.plot.graph((x * x).sum(), **{str(label): x})
@@ -78,7 +88,9 @@ def drawn(picture):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-@pytest.mark.parametrize("draw", [accuracy, band, adversary, decision, graph], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize(
+    "draw", [accuracy, band, adversary, decision, graph, confusion], ids=lambda draw: draw.__name__
+)
 def test_a_label_is_drawn_as_it_is_and_within_the_picture(draw, kind, curve):
     label = LABELS[kind]
     picture = draw(label, curve)
@@ -135,7 +147,12 @@ def long_graph(label, curve):
     return md.plot.graph(y.sum(), x=x)
 
 
+def training(label, curve):
+    return md.plot.training([epoch(k, 0.5 + 0.1 * k, sparsity=0.1 * k) for k in range(3)])
+
+
 ALL = [accuracy, band, adversary, decision, graph, long_graph, kernels, colour_kernels, feature_maps, weights]
+ALL += [confusion, training]
 
 
 def luminance(colour):
@@ -201,6 +218,10 @@ ONE = {
     "one point": lambda: md.plot.decision(lambda x: x[:, 0], np.zeros((1, 2), np.float32), np.array([0]), None, 9),
     "points in one place": lambda: md.plot.decision(
         lambda x: x[:, 0], np.ones((3, 2), np.float32), np.array([1, 1, 1]), None, 9
+    ),
+    "one epoch": lambda: md.plot.training([epoch(0, 0.5)]),
+    "no image of a class": lambda: md.plot.confusion(
+        nn.Sequential(nn.Flatten(), nn.Linear(1, 3)), np.zeros((1, 1, 1, 1), np.float32), np.array([1])
     ),
     "one weight": lambda: md.plot.weights(np.ones(1), np.zeros(1)),
     "zeros": lambda: md.plot.weights(np.zeros(3), np.zeros(3)),

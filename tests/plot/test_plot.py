@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -283,6 +284,11 @@ def test_the_diagnosis_shows_the_paths_of_loss_and_margin():
 def test_only_a_diagnosis_is_drawn():
     with pytest.raises(TypeError, match="robustness.diagnose returns, and got a float"):
         md.plot.diagnosis(0.5)
+    model, images = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), np.full((2, 2, 2, 1), 0.5, np.float32)
+    found = md.robustness.diagnose(model, images, model(images).argmax(axis=1), 0.1, steps=12, queries=2)
+    for bad in (0, 1.5, "2"):
+        with pytest.raises((TypeError, ValueError), match="diagnosis: images is"):
+            md.plot.diagnosis(found, bad)
 
 
 # Spectra
@@ -305,3 +311,122 @@ def test_a_spectrum_is_drawn_layer_by_layer():
     for wrong, error in (({}, ValueError), ("a", TypeError), ({"a": 1}, TypeError)):
         with pytest.raises(error, match="spectrum: "):
             md.plot.spectrum(wrong)
+
+
+# Training, and who is taken for whom
+
+
+def classifier(weights):
+    """Logits that are linear in two pixels."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, len(weights[0]), bias=False))
+    model[1].weight.data[...] = weights
+    return model
+
+
+PIXELS = np.array([[1, 0], [0, 1], [0.2, 0.9], [0.8, 0.1], [0.4, 0.6]], np.float32).reshape(5, 1, 2, 1)
+
+
+def cells(picture):
+    """The numbers in a confusion's cells: {(class, answer): count}."""
+    return {(int(t.get_position()[1]), int(t.get_position()[0])): int(t.get_text()) for t in picture.axes[0].texts}
+
+
+def test_a_confusion_counts_each_class_and_answer():
+    picture = md.plot.confusion(classifier([[1, 0], [0, 1]]), PIXELS, np.array([0, 1, 0, 0, 1]), classes=("cat", "dog"))
+    assert cells(picture) == {(0, 0): 2, (0, 1): 1, (1, 1): 2}
+    axes = picture.axes[0]
+    assert axes.get_title() == "5 images, 80.0% right"
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["cat", "dog"]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1]])
+
+
+def test_a_confusion_of_an_attack_has_what_was_right_alone():
+    """Which classes an attack turns into which: the image that was wrong before is in no cell."""
+    model, labels = classifier([[1, 0], [0, 1]]), np.array([0, 1, 0, 0, 1])
+    attack = md.robustness.fgsm(model, PIXELS, labels, [0.15])
+    picture = md.plot.confusion(model, PIXELS, labels, attack.adversarial[0])
+    assert cells(picture) == {(0, 0): 2, (1, 0): 1, (1, 1): 1}
+    assert picture.axes[0].get_title() == "4 images, 75.0% stay right"
+    grey = md.plot.confusion(model, (255 * PIXELS).astype(np.uint8), labels)
+    assert cells(grey) == cells(md.plot.confusion(model, PIXELS, labels))
+
+
+def test_a_confusion_that_cannot_be():
+    model, labels = classifier([[1, 0], [0, 1]]), np.array([0, 1, 0, 0, 1])
+    with pytest.raises(ValueError, match="3 names of classes, and the model knows 2"):
+        md.plot.confusion(model, PIXELS, labels, classes="abc")
+    with pytest.raises(ValueError, match="5 images and 2 adversarial"):
+        md.plot.confusion(model, PIXELS, labels, PIXELS[:2])
+    with pytest.raises(ValueError, match="none of the images right"):
+        md.plot.confusion(model, PIXELS[:2], np.array([1, 0]), PIXELS[:2])
+    with pytest.raises(ValueError, match="confusion: label 2 of image 0"):
+        md.plot.confusion(model, PIXELS, labels + 2)
+
+
+def test_many_classes_have_a_picture_too(rng):
+    model = classifier(rng.standard_normal((2, 100)))
+    picture = md.plot.confusion(model, PIXELS, np.arange(5))
+    assert not cells(picture)
+    assert len(picture.axes[0].get_xticks()) <= 40
+
+
+def run(on_epoch=None):
+    model, (images, labels) = md.models.fc5(image_size=8, channels=1, seed=0), md.data.digits("val")
+    batches, optimizer = [(images, labels)], md.optim.SGD(model.parameters(), lr=0.1)
+    return md.fit(model, batches, optimizer, 3, validation=batches, on_epoch=on_epoch, progress=False)
+
+
+def test_a_training_is_drawn_as_it_was():
+    curve = run()
+    loss, accuracy = md.plot.training(curve).axes
+    for axes, name, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        for line, part in zip(axes.lines, ("", "val_"), strict=True):
+            x, y = line.get_data()
+            assert list(x) == [1, 2, 3]
+            np.testing.assert_allclose(y, [scale * getattr(row, part + name) for row in curve])
+    assert [text.get_text() for text in md.plot.training(curve).legends[0].get_texts()] == ["training", "validation"]
+
+
+def test_a_training_is_drawn_while_it_runs(monkeypatch):
+    """In a notebook the picture is displayed once, and then changes in its place."""
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("updated", len(picture.curve)))
+
+    def display(picture, display_id):
+        shown.append(("displayed", len(picture.curve)))
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
+    live = md.plot.training()
+    curve = run(live)
+    assert shown == [("displayed", 1), ("updated", 2), ("updated", 3)]
+    assert live.curve == curve
+    np.testing.assert_array_equal(*(p.axes[0].lines[0].get_ydata() for p in (live, md.plot.training(curve))))
+
+
+def test_only_epochs_are_drawn():
+    with pytest.raises(TypeError, match="training: draws what fit returns, a list of Epoch, and got a float"):
+        md.plot.training([0.5])
+    with pytest.raises(TypeError, match="got a str"):
+        md.plot.training()("epoch 1")
+
+
+BAD_NUMBERS = {
+    "kernels: count": lambda bad: md.plot.kernels(np.ones((4, 3, 3, 1)), bad),
+    "feature_maps: count": lambda bad: md.plot.feature_maps(np.ones((4, 4, 3)), bad),
+    "decision: resolution": lambda bad: md.plot.decision(nn.Linear(2, 2), POINTS, np.zeros(4, int), None, bad),
+    "weights: bins": lambda bad: md.plot.weights(np.ones(4), np.ones(4), bad),
+    "adversary: epsilon": lambda bad: md.plot.adversary(classifier([[1, 0], [0, 1]]), PIXELS[0], PIXELS[0], bad),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NUMBERS)
+@pytest.mark.parametrize("bad", [-1, 2.5, "3", True, np.nan])
+def test_numbers_are_numbers_in_pictures_too(name, bad):
+    with pytest.raises((TypeError, ValueError), match=f"^{name} is"):
+        BAD_NUMBERS[name](bad)

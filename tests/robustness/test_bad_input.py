@@ -32,7 +32,7 @@ def network(channels=3, height=4, width=4, classes=5, dtype=np.float32):
 IMAGES = np.random.default_rng(0).random((6, 4, 4, 3)).astype(np.float32)
 LABELS = answers(network(), IMAGES)
 BAD = {
-    "uint8": ({"images": (IMAGES * 255).astype(np.uint8)}, TypeError, r"uint8.*/ 255"),
+    "int64": ({"images": (IMAGES * 255).astype(int)}, TypeError, r"uint8 in 0..255.*got int64"),
     "half": ({"images": IMAGES.astype(np.float16)}, TypeError, "float16.*float32 or float64"),
     "list": ({"images": [1.0]}, TypeError, "list"),
     "one image": ({"images": IMAGES[0]}, ValueError, r"\(4, 4, 3\).*image\[None\]"),

@@ -302,7 +302,7 @@ def test_zero_gradients_of_the_margin_have_another_cause():
 
 IMAGES, LABELS = batch(dtype=np.float32)
 BAD_INPUT = {
-    "uint8": ({"images": (IMAGES * 255).astype(np.uint8)}, TypeError, r"uint8.*/ 255"),
+    "int64": ({"images": (IMAGES * 255).astype(int)}, TypeError, r"uint8 in 0..255.*got int64"),
     "half": ({"images": IMAGES.astype(np.float16)}, TypeError, "float16.*float32 or float64"),
     "list": ({"images": [1.0]}, TypeError, "list"),
     "one image": ({"images": IMAGES[0]}, ValueError, r"\(8, 8, 3\).*image\[None\]"),

@@ -22,6 +22,7 @@ import numpy as np
 from ...backend import Array
 from .. import portable
 from ..fallback import of_precision, with_fallback
+from ..portable import normal_cdf  # rare # noqa: F401
 from . import convolution, elementwise, multiply, normalization, pooling
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...backend import Array, device_of, to_device
 from ...checks import whole_numbers
+from ...images import checked_epsilon
 from ...nn import Module
-from ..checks import checked_epsilon
 from ..intervals import wilson_interval
 from .apgd import Apgd
 from .fab import search as fab_search

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...backend import Array, array_module, device_of, to_device
+from ...images import checked_epsilons
 from ...nn import Module
-from ..checks import checked_epsilons
 from .fixed import Attack
 from .losses import chosen_loss
 from .points import each, take
@@ -48,7 +48,7 @@ def fgsm(
     ----------
     model : Module
         From images in [0, 1] to logits (B, classes); normalisation is its first layer. Images move to its device.
-    images : float32 or float64 array (B, H, W, C) in [0, 1]
+    images : array (B, H, W, C), float32 or float64 in [0, 1], or uint8 from 0 to 255
     labels : integer array (B,)
         The true classes, which the attack leads away from.
     epsilons : float or sequence of E floats in [0, 1]

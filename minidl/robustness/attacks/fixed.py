@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...backend import Array, array_module, device_of, to_device
-from ..checks import checked_epsilons
+from ...images import checked_epsilons
 from .points import Best, put, take
 from .victim import Victim
 

@@ -17,9 +17,9 @@ from ...backend.capacity import room_for
 from ...backend.recording import Replayed
 from ...checks import whole_number
 from ...graph import reachable_from
+from ...images import as_images
 from ...nn import Module, evaluation_mode, is_minidls_own
 from ...tensor import Tensor, no_grad
-from ..checks import checked_images
 from .losses import Loss
 from .points import take
 
@@ -31,7 +31,7 @@ class ZeroGradientWarning(UserWarning):
 @contextlib.contextmanager
 def attacked(name: str, model: Module, images: Any, labels: Any, targets: Any = None) -> Iterator[Victim]:
     """The model, held in evaluation mode, with images that are fit to be attacked; ``name`` starts every message."""
-    images = checked_images(images, name)
+    images = as_images(images, name)
     with evaluation_mode(model):
         # nobody changes weights meanwhile, but for layers whose forward we have not written
         weights = [p.data for p in model.parameters()] if is_minidls_own(model) else []

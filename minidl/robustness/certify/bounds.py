@@ -9,8 +9,8 @@ import numpy as np
 
 from ...backend import Array, to_numpy
 from ...checks import check_labels, whole_number
+from ...images import as_images, checked_epsilon
 from ...nn import Module
-from ..checks import checked_epsilon, checked_images
 from .enclosure import Enclosure
 from .program import Program
 from .region import NORMS, Region
@@ -100,9 +100,10 @@ def linear_bounds(
     ----------
     model : Module, in evaluation mode
         From images in [0, 1] to logits (B, K). Its layers may be Linear, Conv2d, LowRankConv2d, BatchNorm2d, average
-        and max pooling, ReLU, Sigmoid, Tanh, Normalize, Flatten, Dropout, and such that say ``spread`` or ``lines``
-        themselves (see ``nn.Module``); sums of two values, as in a residual block, and activations stand between.
-    images : float32 or float64 array (B, H, W, C) in [0, 1]
+        and max pooling, ReLU, LeakyReLU, Sigmoid, Tanh, Normalize, Flatten, Dropout, Identity, and such that say
+        ``spread`` or ``lines`` themselves (see ``nn.Module``); sums of two values, as in a residual block, and
+        activations stand between.
+    images : array (B, H, W, C), float32 or float64 in [0, 1], or uint8 from 0 to 255
     epsilon : float in [0, 1]; for norm "2" any that is not negative
         How far the images may be moved, in units of pixels; they stay within [0, 1].
     norm : {"inf", "2"}
@@ -172,7 +173,7 @@ class Question:
             if value not in choices:
                 raise ValueError(f"{name}: {what} is {value!r}: choose {' or '.join(map(repr, choices))}")
         self.name, self.norm = name, norm
-        self.images = np.ascontiguousarray(to_numpy(checked_images(images, name)))
+        self.images = np.ascontiguousarray(to_numpy(as_images(images, name)))
         self.program = Program(model, self.images, arithmetic, name)
         logits = self.program.values(self.images.astype(np.float64))[-1]  # (B, K)
         self.count, self.kinds = logits.shape

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...backend import Array
 from ...checks import number, whole_number
+from ...images import checked_epsilons
 from ...nn import Module
-from ..checks import checked_epsilons
 from ..intervals import wilson_interval
 from .bounds import Question
 from .slopes import improved

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...functional.lines import Lines
+from ...lines import Lines
 from .program import Program
 from .region import Region
 from .rounding import allowance

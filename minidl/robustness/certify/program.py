@@ -118,6 +118,7 @@ class _Trace:
     def __init__(self, model: Module, image: np.ndarray, exact: bool, name: str) -> None:
         self.steps: list[Step] = [Start("the images", ())]
         self.exact, self.name, self.inside = exact, name, False
+        self.makers: dict[Any, str] = {}  # the layer whose result a node is, the innermost, for messages
         start = Tensor(image, requires_grad=True)
         self.places: dict[Any, int] = {start: 0}  # by graph node, or by tensor for the image itself
         with watching(model, self.watch):
@@ -130,8 +131,15 @@ class _Trace:
     def watch(self, where: str, layer: Module) -> Any:
         """The layer's forward, which leaves its steps here."""
         rules, title, forward = rules_of(layer), f"layer {where!r} ({type(layer).__name__})", layer.forward
-        if rules.spread is None and rules.lines is None:
-            return None  # its own layers and operations say it
+        if rules.spread is None and rules.lines is None:  # its own layers and operations say it
+
+            @functools.wraps(forward)
+            def noted(*given: Any, **settings: Any) -> Any:
+                y = forward(*given, **settings)
+                self.makers.setdefault(getattr(y, "_node", None), title)
+                return y
+
+            return noted
 
         @functools.wraps(forward)
         def watched(x: Tensor, *others: Any, **settings: Any) -> Any:
@@ -199,6 +207,6 @@ class _Trace:
                 return Moved(title, places, node, shape[1:])
             return self._curve(node.name, title, places[0], math.prod(shape[1:]))
         raise NotImplementedError(
-            f"{self.name}: {where} uses the operation {node.name!r}, for which no bounds are known. A layer of your "
-            "own says them in a method beside its forward: spread(radius), or lines(low, high)"
+            f"{self.name}: {self.makers.get(node, where)} uses the operation {node.name!r}, for which no bounds are "
+            "known. A layer of your own says them in a method beside its forward: spread(radius), or lines(low, high)"
         )

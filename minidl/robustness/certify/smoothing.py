@@ -9,10 +9,10 @@ import numpy as np
 
 from ...backend import Array, device_of, to_device, to_numpy
 from ...checks import number, whole_number, whole_numbers
+from ...images import as_images
 from ...nn import Module
 from ...tensor import Tensor, no_grad
 from ..attacks.victim import device_for, finite
-from ..checks import checked_images
 from ..intervals import clopper_pearson_lower
 from .program import check_model
 
@@ -115,7 +115,7 @@ def certify_smoothed(
     ----------
     model, sigma
         As for ``smooth``. Any network will do; one trained with the same noise (``Loader(noise=sigma)``) does best.
-    images : float32 or float64 array (B, H, W, C) in [0, 1]
+    images : array (B, H, W, C), float32 or float64 in [0, 1], or uint8 from 0 to 255
     n0, n : int, at least 1
         The radius is at most sigma Phi^-1(alpha^(1/n)): 3.2 sigma for 10,000 draws at 0.001, 3.8 sigma for 100,000.
     alpha : float in (0, 1)
@@ -158,7 +158,7 @@ def certify_smoothed(
     (array([0]), array([0.34]))
     """
     check_model(model, "certify_smoothed")
-    images = np.ascontiguousarray(to_numpy(checked_images(images, "certify_smoothed")))
+    images = np.ascontiguousarray(to_numpy(as_images(images, "certify_smoothed")))
     sigma = number(sigma, "sigma", "(0, inf)", "certify_smoothed")
     alpha = number(alpha, "alpha", "(0, 1)", "certify_smoothed")
     n0, n, batch_size = whole_numbers("certify_smoothed", 1, n0=n0, n=n, batch_size=batch_size)

@@ -11,8 +11,8 @@ NUMPYS_OWN = frozenset(  # the very same objects
 )
 FUNCTIONS = frozenset(
     """all allclose any arange argsort array_equal broadcast_to concatenate copyto count_nonzero cumsum expand_dims
-    flatnonzero full full_like may_share_memory mean nonzero ones ones_like pad partition searchsorted sum
-    take_along_axis where zeros zeros_like""".split()
+    flatnonzero full full_like may_share_memory mean moveaxis nonzero ones ones_like pad partition searchsorted split
+    stack sum take_along_axis where zeros zeros_like""".split()
 )
 LINALG = frozenset(["norm", "svd"])
 METHODS = frozenset(

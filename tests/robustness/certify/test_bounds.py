@@ -8,7 +8,7 @@ import pytest
 import minidl as md
 from minidl import nn
 from minidl import robustness as R
-from minidl.functional.lines import relu_lines
+from minidl.lines import relu_lines
 from minidl.nn import activation
 from minidl.robustness.certify import way
 

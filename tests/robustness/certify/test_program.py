@@ -210,7 +210,9 @@ def test_layers_of_ones_own_say_their_bounds():
 ends = st.floats(-8, 8) | st.floats(-1e-6, 1e-6)
 
 
-@pytest.mark.parametrize("layer", [nn.ReLU(), nn.Sigmoid(), nn.Tanh()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.Sigmoid(), nn.Tanh()], ids=lambda layer: type(layer).__name__
+)
 @given(a=ends, b=ends)
 def test_lines_enclose_their_curve(layer, a, b):
     low, high = np.array([min(a, b)]), np.array([max(a, b)])
@@ -221,7 +223,9 @@ def test_lines_enclose_their_curve(layer, a, b):
     assert (below * x + at_below <= y + off).all()
     assert (y <= above * x + at_above + off).all()
     gap = (above - below) * x + at_above - at_below
-    assert gap.max() <= max(y.max() - y.min(), 0) + (high - low) ** 2 + 1e-9 or isinstance(layer, nn.ReLU)
+    assert gap.max() <= max(y.max() - y.min(), 0) + (high - low) ** 2 + 1e-9 or isinstance(
+        layer, nn.ReLU | nn.LeakyReLU
+    )
 
 
 @pytest.mark.parametrize("settings", [(2,), (3, 2, 1), (3, 1, 1), ((2, 3), (1, 2)), (3, 2)])

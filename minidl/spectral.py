@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, to_device
-from ..checks import number, whole_number
-from ..tensor import Tensor
+from .backend import Array, array_module, to_device
+from .checks import number, whole_number
+from .tensor import Tensor
 
 
 def spectral_norm(

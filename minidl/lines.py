@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..backend import Array, array_module
+from .backend import Array, array_module
 
 NARROW = 1e-6  # between ends as close as this, a secant's slope would be rounding
 HALVINGS = 40
