@@ -54,12 +54,13 @@ function ascend(x, slope, step, image, epsilon) {
 // FGSM: epsilon along the signs of the image's gradient, the same for every epsilon.
 const fgsm = (image, slope, epsilon) => ascend(image, slope, epsilon, image, epsilon);
 
-// PGD: the points of so many steps, each from where the last one led; the first is the image.
+// PGD: each point of so many steps, the image first, with its values and where the loss rises from it.
 function pgd(layers, image, label, attacker, epsilon, steps, step) {
-  const points = [image];
-  for (let k = 0; k < steps; k++) {
-    const slope = lossGradient(layers, values(layers, points[k]), label, attacker);
-    points.push(ascend(points[k], slope, step, image, epsilon));
+  const points = [];
+  for (let x = image, k = 0; k <= steps; k++) {
+    const all = values(layers, x), slope = lossGradient(layers, all, label, attacker);
+    points.push({ x, all, slope });
+    x = ascend(x, slope, step, image, epsilon);
   }
   return points;
 }

@@ -189,9 +189,10 @@ def answers(model: nn.Module) -> np.ndarray:
 
 
 def chosen(models: list[nn.Sequential]) -> list[dict[str, Any]]:
-    """The first held-out digits of each class that all networks read rightly."""
+    """The first held-out digits of each class that all networks read rightly, and still at four grey levels."""
     val = md.data.digits("val")
-    right = np.all([answers(model) == val.labels for model in models], axis=0)
+    attacks = [md.robustness.fgsm(m, enlarge(val.images), val.labels, [0, 4 / 255], loss="margin") for m in models]
+    right = ~np.any([attack.success for attack in attacks], axis=(0, 1))
     rows = np.stack([np.flatnonzero(right & (val.labels == label))[:PER_CLASS] for label in range(10)], axis=1).ravel()
     greys = (val.images * (len(GREYS) - 1)).astype(int).reshape(-1, 64)
     return [{"label": int(val.labels[i]), "pixels": "".join(GREYS[grey] for grey in greys[i])} for i in rows]

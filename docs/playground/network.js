@@ -31,25 +31,22 @@ const LAYERS = {
     forward(x, { weight, bias, padding }) {
       const [N, KH, KW, C] = weight.shape;
       const y = zeros(x, [x.shape[0] + 2 * padding[0] - KH + 1, x.shape[1] + 2 * padding[1] - KW + 1, N]);
-      const X = x.data, W = weight.data, Y = y.data;
+      const X = x.data, W = weight.data, Y = y.data, step = KH * KW * C;
       taps(x.shape, y.shape, [KH, KW], 1, padding, (o, k, i) => {
-        for (let n = 0; n < N; n++) {
-          const w = (n * KH * KW + k) * C;
-          let sum = Y[o * N + n];
-          for (let c = 0; c < C; c++) sum += X[i * C + c] * W[w + c];
-          Y[o * N + n] = sum;
+        for (let c = 0; c < C; c++) {
+          const value = X[i * C + c]; // after a ReLU mostly 0, which adds nothing
+          if (value !== 0) for (let n = 0; n < N; n++) Y[o * N + n] += value * W[n * step + k * C + c];
         }
       });
       return bias ? map(y, (value, i) => value + bias.data[i % N]) : y;
     },
     backward(dy, { weight, padding }, x) { // each term of the sum gives dy * weight to the pixel that it read
       const [N, KH, KW, C] = weight.shape, dx = zeros(dy, x.shape);
-      const DX = dx.data, W = weight.data, DY = dy.data;
+      const DX = dx.data, W = weight.data, DY = dy.data, step = KH * KW * C;
       taps(x.shape, dy.shape, [KH, KW], 1, padding, (o, k, i) => {
-        for (let c = 0; c < C; c++) {
-          let sum = DX[i * C + c];
-          for (let n = 0; n < N; n++) sum += DY[o * N + n] * W[(n * KH * KW + k) * C + c];
-          DX[i * C + c] = sum;
+        for (let n = 0; n < N; n++) {
+          const value = DY[o * N + n]; // before a pooling mostly 0
+          if (value !== 0) for (let c = 0; c < C; c++) DX[i * C + c] += value * W[n * step + k * C + c];
         }
       });
       return dx;

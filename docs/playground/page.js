@@ -40,21 +40,25 @@ function paintMaps(canvas, { data, shape: [H, W, C] }, columns) { // side by sid
   });
 }
 
-// Lines of [x, y], x from 0 to right: {points, colour}; a vertical mark where asked for.
-function chart(svg, lines, right, mark) {
-  const { width, height } = svg.viewBox.baseVal, ys = lines.flatMap(line => line.points.map(point => point[1]));
-  const high = Math.max(...ys, 0.1), low = Math.min(...ys, 0), ten = 10 ** Math.floor(Math.log10(high - low));
+// Lines of [x, y], {points, colour}: x from 0 to right, y down to least where that is given; a mark at an x.
+function chart(svg, lines, right, least, mark) {
+  const width = svg.clientWidth, height = svg.clientHeight, ys = lines.flatMap(line => line.points.map(([, y]) => y));
+  const high = Math.max(...ys, 0.1), low = least ?? Math.min(...ys, 0), ten = 10 ** Math.floor(Math.log10(high - low));
+  const step = [ten / 5, ten / 2, ten, 2 * ten].find(size => (high - low) / size <= 5), parts = [];
   const x = value => 48 + (width - 64) * value / right, y = value => 10 + (height - 36) * (high - value) / (high - low);
-  const step = [ten / 5, ten / 2, ten, 2 * ten].find(size => (high - low) / size <= 5);
-  const text = (h, v, anchor, value) => `<text x="${h}" y="${v}" text-anchor="${anchor}">${number(value, value % 1 ? 1 : 0)}</text>`;
-  const parts = [0, 1, 2, 3, 4].map(i => text(x(right * i / 4), height - 6, "middle", right * i / 4));
-  for (let i = Math.ceil(low / step); i * step <= high; i++)
-    parts.push(`<path class="${i ? "grid" : "zero"}" d="M48 ${y(i * step)}H${width - 16}"/>`, text(40, y(i * step) + 4, "end", i * step));
+  const text = (h, v, anchor, value) =>
+    parts.push(`<text x="${h}" y="${v}" text-anchor="${anchor}">${number(value, value % 1 ? 1 : 0)}</text>`);
+  for (const part of [0, 0.5, 1]) text(x(right * part), height - 6, "middle", right * part);
+  for (let i = Math.ceil(low / step); i * step <= high; i++) {
+    text(40, y(i * step) + 4, "end", i * step);
+    parts.push(`<path class="${i ? "grid" : "zero"}" d="M48 ${y(i * step)}H${width - 16}"/>`);
+  }
   if (mark !== undefined) parts.push(`<path class="mark" d="M${x(mark)} 4V${height - 24}"/>`);
+  parts.push(`<svg x="44" y="6" width="${width - 56}" height="${height - 28}" viewBox="44 6 ${width - 56} ${height - 28}">`);
   for (const { points, colour } of lines)
     parts.push(`<path d="M${points.map(([h, v]) => `${x(h)} ${y(v)}`).join("L")}" stroke="${colour}"/>`,
       ...points.map(([h, v]) => `<circle cx="${x(h)}" cy="${y(v)}" r="2.5" fill="${colour}"/>`));
-  svg.innerHTML = parts.join("");
+  svg.innerHTML = `${parts.join("")}</svg>`;
 }
 
 // What follows from the choices
@@ -67,15 +71,17 @@ const signsIn = slope => slope.data.filter(value => value !== 0).length;
 
 // The points of the attack from the image on: along FGSM's ray, or PGD's steps of epsilon / 4.
 function way(x, net, epsilon) {
-  if (state.method === "pgd") return pgd(net, x, state.label, state, epsilon, state.steps, epsilon / 4);
-  const slope = slopeAt(state.network, x);
-  return state.method ? [0, 1, 2, 3, 4, 5, 6].map(i => fgsm(x, slope, epsilon * i / 6)) : [x];
+  const points = pgd(net, x, state.label, state, epsilon, state.method === "pgd" ? state.steps : 0, epsilon / 4);
+  if (state.method !== "fgsm") return points;
+  const ray = [1, 2, 3, 4, 5, 6].map(i => fgsm(x, points[0].slope, epsilon * i / 6)).map(x => ({ x, all: values(net, x) }));
+  ray[5].slope = lossGradient(net, ray[5].all, state.label, state);
+  return points.concat(ray);
 }
 
 function showAttack() {
-  const net = layersOf(state.network), epsilon = state.epsilon / 255, points = way(image(), net, epsilon);
-  const x = points[0], at = points.at(-1), all = values(net, at), slope = lossGradient(net, all, state.label, state);
-  const outputs = points.map(point => logits(net, point)), margins = outputs.map(g => margin(g, state.label));
+  const net = layersOf(state.network), epsilon = state.epsilon / 255, points = way(image(), net, epsilon), [{ x }] = points;
+  const { x: at, all, slope } = points.at(-1), outputs = points.map(point => point.all.at(-1));
+  const margins = outputs.map(g => margin(g, state.label));
   const read = largest(outputs.at(-1).data), wrong = read !== state.label, fgsmed = state.method === "fgsm";
   paintImage($("image"), x.data);
   paintImage($("delta"), at.data.map((value, i) => value - x.data[i]), value => signed(value / (epsilon || 1)));
@@ -91,9 +97,10 @@ function showAttack() {
   });
   const right = fgsmed ? state.epsilon || 1 : STEPS, line = margins.map((value, i) => [fgsmed ? right * i / 6 : i, value]);
   chart($("way"), [{ points: line, colour: COLOURS[state.network] }], right);
-  const still = state.method && !signsIn(slope) && points.every(point => point.data.every((value, i) => value === x.data[i]));
-  tell("verdict", still && epsilon ? "zero" : state.method ? (wrong ? "fell" : "stands") : wrong ? "wrong" : "right");
+  const still = state.method && !signsIn(points[0].slope);
+  tell("verdict", still ? "zero" : state.method ? (wrong ? "fell" : "stands") : wrong ? "wrong" : "right");
   tell("method", state.method);
+  tell("across", fgsmed ? "fgsm" : "pgd");
   $("verdict").className = still ? "still" : wrong ? "wrong" : "";
   $("pgd").disabled = state.method === "pgd" && state.steps === STEPS;
   const { weights, accuracy } = NETWORKS[state.network];
@@ -113,18 +120,19 @@ function showRace() {
     card.querySelector("[data-reads]").textContent = largest(g.data);
     card.classList.toggle("wrong", largest(g.data) !== state.label);
     card.classList.toggle("first", answers !== null && at === firsts);
-    tell(`falls-${key}`, !answers ? "" : at === null ? "stands" : "falls");
+    tell(`falls-${key}`, !answers ? "" : at !== null ? "falls" : signsIn(answers[key].slope) ? "stands" : "still");
     every(`#falls-${key} [data-at]`, e => e.textContent = `${at}/255`);
   }
   const isRight = answers && (guess === "none" ? firsts === Infinity : answers[guess].at === firsts);
-  tell("outcome", !answers ? (guess ? "ready" : "asked") : isRight ? "yes" : "no");
+  tell("outcome", !answers ? "asked" : isRight ? "yes" : "no");
   $("answer").disabled = !guess || answers;
   $("answered").hidden = !answers;
   every("input[name=guess]", input => { input.checked = input.value === guess; input.disabled = answers !== null; });
   fill({ right: state.right, asked: state.asked });
   if (!answers) return false;
-  chart($("lines"), KEYS.map(key => ({ colour: COLOURS[key], points: answers[key].points.map(
-    ([epsilon, value]) => [epsilon, Math.max(value / Math.abs(answers[key].points[0][1]), -1)]) })), MOST, state.epsilon);
+  const relative = ({ points }) => points.map(([epsilon, value]) => [epsilon, value / Math.abs(points[0][1])]);
+  const lines = KEYS.map(key => ({ points: relative(answers[key]), colour: COLOURS[key] }));
+  chart($("lines"), lines, MOST, -0.5, state.epsilon);
   return isRight;
 }
 
@@ -138,22 +146,28 @@ function answer() {
 // The exponentials of the image's logits, and what float32 keeps of them
 
 function showWhy() {
-  const g = logits(layersOf(state.network), image()).data, top = g[largest(g)], order = [...g.keys()].sort((a, b) => g[b] - g[a]);
-  const powers = order.map(k => (g[k] - top) / state.T / Math.LN10), reach = Math.max(60, 1.1 * -powers.at(-1));
-  const x = power => 410 - 400 * -power / reach, band = (name, from, to) => 
-    `<rect class="${name}" x="${x(Math.max(to, -reach))}" y="44" width="${x(from) - x(Math.max(to, -reach))}" height="30"/>`;
-  const tick = power => power < -reach ? "" : `<text x="${x(power)}" y="92" text-anchor="middle">10<tspan dy="-5" class="up">${number(power, 0)}</tspan></text>`;
-  $("scale").innerHTML = band("single", 0, -45) + band("double", -45, -324) + [0, -45, -324].map(tick).join("") + order.map((k, i) =>
-    `<path class="pin" d="M${x(powers[i])} ${38 - 11 * (i % 3)}V74"/><text x="${x(powers[i])}" y="${35 - 11 * (i % 3)}" text-anchor="middle">${k}</text>`).join("");
+  const g = logits(layersOf(state.network), image()).data, order = [...g.keys()].sort((a, b) => g[b] - g[a]);
+  const powers = order.map(k => (g[k] - g[order[0]]) / state.T / Math.LN10), reach = clip(-1.1 * powers.at(-1), 60, 400);
+  const x = power => 410 - 400 * Math.min(-power / reach, 1), band = (name, from, to) =>
+    `<rect class="${name}" x="${x(to)}" y="44" width="${x(from) - x(to)}" height="30"/>`;
+  const text = (power, y, anchor, words) => `<text x="${x(power)}" y="${y}" text-anchor="${anchor}">${words}</text>`;
+  const ten = (power, raised) => `10<${raised}>${String(power).replace("-", "−")}</${raised.split(" ")[0]}>`;
+  const end = power => -power > reach ? "" : text(power, 90, "middle", ten(power, 'tspan dy="-5" class="up"'));
+  const beyond = order.filter((_, i) => -powers[i] > reach), pin = (k, i) => beyond.includes(k) ? "" :
+    `<path class="pin" d="M${x(powers[i])} ${38 - 11 * (i % 3)}V74"/>${text(powers[i], 35 - 11 * (i % 3), "middle", k)}`;
+  $("scale").innerHTML = [band("single", 0, -45), band("double", -45, -324), text(-44, 108, "start", "float32"),
+    text(-46, 108, "end", "float64"), text(0, 90, "middle", "1"), end(-45), end(-324), ...order.map(pin),
+    text(-reach, 13, "start", beyond.length ? `← ${beyond.reverse().join(" ")}` : "")].join("");
   $("digits").innerHTML = order.map((k, i) => {
-    const power = Math.floor(powers[i]), exact = (10 ** (powers[i] - power)).toFixed(6);
-    const kept = (Math.fround(10 ** powers[i]) / 10 ** power).toFixed(6), same = [...exact].findIndex((digit, j) => digit !== kept[j]);
-    const shown = kept > 0 ? `${same < 0 ? kept : `${kept.slice(0, same)}<s>${kept.slice(same)}</s>`}` : "<s>0</s>";
-    const by = `· 10<sup>${number(power, 0)}</sup>`;
-    return `<tr><td>${k}</td><td>${number(g[k])}</td><td>${exact} ${by}</td><td>${shown} ${kept > 0 ? by : ""}</td></tr>`;
+    const power = Math.floor(powers[i]), point = number(0.5)[1], kept = Math.fround(10 ** powers[i]) / 10 ** power;
+    const [exact, single] = [10 ** (powers[i] - power), kept || 0].map(value => value.toFixed(5).replace(".", point));
+    const same = [...exact, ""].findIndex((digit, j) => digit !== single[j]);
+    const shown = kept ? `${single.slice(0, same)}<s>${single.slice(same)}</s> · ${ten(power, "sup")}` : "<s>0</s>";
+    return `<tr><td>${k}</td><td>${number(g[k], 0)}</td><td>${exact} · ${ten(power, "sup")}</td><td>${shown}</td></tr>`;
   }).join("");
-  const count = (precision, attacker) => signsIn(slopeAt(state.network, image(precision), attacker)), climb = { loss: "cross_entropy", T: state.T };
-  fill({ single: count("32", climb), double: count("64", climb), margins: count("32", { loss: "margin" }) });
+  const signs = (precision, attacker) => signsIn(slopeAt(state.network, image(precision), attacker));
+  const [single, double] = ["32", "64"].map(precision => signs(precision, { loss: "cross_entropy", T: state.T }));
+  fill({ single, double, margins: signs("32", { loss: "margin" }) });
 }
 
 // The digit: one of the data's, or drawn
@@ -249,6 +263,7 @@ function speak() {
   if (state.pixels) show();
 }
 window.addEventListener("hashchange", speak);
+window.addEventListener("resize", () => show());
 speak();
 DIGITS.forEach(({ label }, i) => {
   $("samples").insertAdjacentHTML("beforeend", `<button data-sample="${i}" aria-label="${label}"><canvas></canvas></button>`);
