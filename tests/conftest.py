@@ -26,6 +26,7 @@ LONG = {
     "experiments",
     "test_claims.py",
     "test_emulated_card.py",
+    "test_in_browser.py",
     "test_killed.py",
     "test_notebooks.py",
     "test_page_in_browser.py",

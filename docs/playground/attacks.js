@@ -3,7 +3,8 @@
 
 const rounded = (value, x) => x.data instanceof Float32Array ? Math.fround(value) : value; // to the precision of x
 const clip = (value, low, high) => Math.min(Math.max(value, low), high);
-const largest = (data, but = -1) => data.reduce((best, v, k) => k !== but && (best < 0 || v > data[best]) ? k : best, -1);
+const largest = (data, but = -1) => // the place of it, among all but one; the first of equals
+  data.reduce((best, value, k) => k !== but && (best < 0 || value > data[best]) ? k : best, -1);
 
 // exp((g - max g) / T): the largest is 1 and none overflows; far below it they underflow, in float32 below 1.4e-45.
 function exponentials(g, T) {

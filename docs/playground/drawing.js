@@ -11,17 +11,19 @@ function enlarge(small) {
   });
 }
 
-// Of strokes, each a list of [x, y] in [0, 1]: the digit fills a scan of 32 x 32 pixels, whose ink is counted in blocks.
+// Of strokes, lists of [x, y] in [0, 1]: the digit fills a scan of 32 x 32 pixels, whose ink is counted in blocks.
 function scanned(strokes) {
-  const small = new Float64Array(64), points = strokes.flat(), pen = 2.1;
+  const small = new Float64Array(64), points = strokes.flat(), pen = 2.6;
   if (!points.length) return small;
   const [left, top] = [0, 1].map(axis => Math.min(...points.map(point => point[axis])));
   const [right, bottom] = [0, 1].map(axis => Math.max(...points.map(point => point[axis])));
-  const scale = Math.min(27 / Math.max(bottom - top, 0.1), 21 / Math.max(right - left, 0.1));
+  const scale = Math.min(26 / Math.max(bottom - top, 0.1), 21 / Math.max(right - left, 0.1));
   const place = ([x, y]) => [16 + scale * (x - (left + right) / 2), 16 + scale * (y - (top + bottom) / 2)];
   const lines = strokes.flatMap(stroke => stroke.map((point, i) => [place(stroke[Math.max(i - 1, 0)]), place(point)]));
-  for (let h = 0; h < 32; h++) for (let w = 0; w < 32; w++)
-    if (lines.some(([from, to]) => distance([w + 0.5, h + 0.5], from, to) < pen)) small[(h >> 2) * 8 + (w >> 2)] += 1 / 16;
+  for (let h = 0; h < 32; h++) for (let w = 0; w < 32; w++) {
+    const isInk = lines.some(([from, to]) => distance([w + 0.5, h + 0.5], from, to) < pen);
+    if (isInk) small[(h >> 2) * 8 + (w >> 2)] += 1 / 16;
+  }
   return small;
 }
 

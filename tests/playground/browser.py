@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import select
@@ -55,6 +54,8 @@ class Browser:
     @staticmethod
     def _pipes() -> tuple[tuple[int, int], tuple[int, int]]:
         """(where we read, write), (where Chromium reads, writes); all above 4, so that none is written over."""
+        import fcntl  # which Windows has not
+
         (there_in, here_out), (here_in, there_out) = os.pipe(), os.pipe()
         low = (here_in, here_out, there_in, there_out)
         high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low]
