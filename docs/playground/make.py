@@ -111,7 +111,8 @@ def layers_of(module: nn.Module) -> Iterator[Layer]:
             yield _normalization(*statistics, module.weight.data, module.bias.data, module.eps)
         case nn.Conv2d():
             bias = {} if module.bias is None else {"bias": module.bias.data}
-            yield {"kind": "conv2d", "weight": module.weight.data, **bias, "padding": module.padding}
+            weight = module.weight.data.transpose(1, 2, 3, 0)  # (KH, KW, C, N)
+            yield {"kind": "conv2d", "weight": weight, **bias, "padding": module.padding}
         case nn.Linear():
             yield {"kind": "linear", "weight": module.weight.data, "bias": module.bias.data}
         case nn.ReLU():
@@ -132,7 +133,8 @@ def module_of(layer: Layer) -> nn.Module:
     """The way back: minidl's layer of the page's."""
     match layer["kind"]:
         case "conv2d":
-            n, kh, kw, c = layer["weight"].shape
+            kh, kw, c, n = layer["weight"].shape
+            layer = {**layer, "weight": layer["weight"].transpose(3, 0, 1, 2)}
             module = nn.Conv2d(c, n, (kh, kw), padding=tuple(layer["padding"]), bias="bias" in layer)
         case "batch_norm":
             module = nn.BatchNorm2d(len(layer["mean"]), layer["eps"])

@@ -1,6 +1,7 @@
 // A network's values and its gradient by the image, as plain loops: minidl/kernels/loops.py for one image.
 //
-// x, dx: an image {data, shape: [H, W, C]}, channels last; weight (N, KH, KW, C); y, dy: results (OH, OW, N).
+// x, dx: an image {data, shape: [H, W, C]}, channels last; y, dy: results (OH, OW, N); weight (KH, KW, C, N): N is last
+// here, so that the innermost loop runs along memory.
 // data is a Float32Array or a Float64Array, and what is computed from it is of the same kind: each number that is
 // stored is rounded to the precision that it is stored in. Strides are 1, but for the windows of max-pooling.
 "use strict";
@@ -27,26 +28,26 @@ function taps([height, width], [OH, OW], [KH, KW], stride, padding, visit) {
 
 // Each kind of layer: y of x, and dx of dy, x and y, the gradient by what came in.
 const LAYERS = {
-  conv2d: { // y[oh, ow, n] = bias[n] + sum over kh, kw, c of x[h, w, c] weight[n, kh, kw, c] (report, eq. (12))
+  conv2d: { // y[oh, ow, n] = bias[n] + sum over kh, kw, c of x[h, w, c] weight[kh, kw, c, n] (report, eq. (12))
     forward(x, { weight, bias, padding }) {
-      const [N, KH, KW, C] = weight.shape;
+      const [KH, KW, C, N] = weight.shape;
       const y = zeros(x, [x.shape[0] + 2 * padding[0] - KH + 1, x.shape[1] + 2 * padding[1] - KW + 1, N]);
-      const X = x.data, W = weight.data, Y = y.data, step = KH * KW * C;
+      const X = x.data, W = weight.data, Y = y.data;
       taps(x.shape, y.shape, [KH, KW], 1, padding, (o, k, i) => {
         for (let c = 0; c < C; c++) {
-          const value = X[i * C + c]; // after a ReLU mostly 0, which adds nothing
-          if (value !== 0) for (let n = 0; n < N; n++) Y[o * N + n] += value * W[n * step + k * C + c];
+          const value = X[i * C + c], w = (k * C + c) * N; // after a ReLU often 0, which adds nothing
+          if (value !== 0) for (let n = 0; n < N; n++) Y[o * N + n] += value * W[w + n];
         }
       });
       return bias ? map(y, (value, i) => value + bias.data[i % N]) : y;
     },
     backward(dy, { weight, padding }, x) { // each term of the sum gives dy * weight to the pixel that it read
-      const [N, KH, KW, C] = weight.shape, dx = zeros(dy, x.shape);
-      const DX = dx.data, W = weight.data, DY = dy.data, step = KH * KW * C;
+      const [KH, KW, C, N] = weight.shape, dx = zeros(dy, x.shape);
+      const DX = dx.data, W = weight.data, DY = dy.data;
       taps(x.shape, dy.shape, [KH, KW], 1, padding, (o, k, i) => {
         for (let n = 0; n < N; n++) {
           const value = DY[o * N + n]; // before a pooling mostly 0
-          if (value !== 0) for (let c = 0; c < C; c++) DX[i * C + c] += value * W[n * step + k * C + c];
+          if (value !== 0) for (let c = 0; c < C; c++) DX[i * C + c] += value * W[(k * C + c) * N + n];
         }
       });
       return dx;

@@ -22,7 +22,12 @@ const tell = (id, which) => every(`#${id} > [data-when]`, words => words.hidden 
 const kindOf = precision => precision === "32" ? Float32Array : Float64Array;
 const image = (precision = state.precision) => ({ data: kindOf(precision).from(state.pixels), shape: [16, 16, 1] });
 const net = (key = state.network) => NETWORKS[key].layers;
-const reads = (key, x) => largest(logits(net(key), x).data);
+const KNOWN = new Map();
+function clean(key = state.network, precision = state.precision) { // the values of the image itself, computed once
+  const name = key + precision;
+  if (!KNOWN.has(name)) KNOWN.set(name, values(net(key), image(precision)));
+  return KNOWN.get(name);
+}
 const signsIn = slope => slope.data.filter(value => value !== 0).length;
 
 // The attack on one network
@@ -88,7 +93,7 @@ function showRace() {
   const { answers, guess, right, asked } = state;
   for (const key of KEYS) {
     const found = answers?.[key], x = found ? fgsm(image(), found.slope, state.epsilon / 255) : image();
-    const card = $(key), read = reads(key, x);
+    const card = $(key), read = largest((found ? logits(net(key), x) : clean(key).at(-1)).data);
     paintImage(card.querySelector("canvas"), x.data);
     card.classList.toggle("wrong", read !== state.label);
     card.classList.toggle("first", Boolean(found?.first));
@@ -109,19 +114,19 @@ function showRace() {
 // The exponentials of the image's logits, and what float32 keeps of them
 
 function showWhy() {
-  const g = logits(net(), image()).data, order = [...g.keys()].sort((a, b) => g[b] - g[a]);
+  const g = clean().at(-1).data, order = [...g.keys()].sort((a, b) => g[b] - g[a]);
   const powers = order.map(k => (g[k] - g[order[0]]) / state.T / Math.LN10); // of ten
   showScale(order, powers);
   $("digits").innerHTML = order.map((k, i) => {
     const power = Math.floor(powers[i]), ten = ` · 10<sup>${number(power, 0)}</sup>`, point = number(0.5)[1];
-    const kept = Math.fround(10 ** powers[i]) / 10 ** power || 0;
-    const [exact, single] = [10 ** (powers[i] - power), kept].map(value => value.toFixed(5).replace(".", point));
-    const same = [...exact, ""].findIndex((digit, j) => digit !== single[j]);
-    const shown = kept ? `${single.slice(0, same)}<s>${single.slice(same)}</s>${ten}` : "<s>0</s>";
-    return `<tr><td>${k}</td><td>${number(g[k], 0)}</td><td>${exact}${ten}</td><td>${shown}</td></tr>`;
+    const exact = 10 ** (powers[i] - power), kept = Math.fround(10 ** powers[i]) / 10 ** power || 0;
+    const off = Math.abs(kept - exact), good = off < 5e-6 ? 7 : off > 0.5 ? 0 : 2 + Math.floor(-Math.log10(2 * off));
+    const [whole, single] = [exact, kept].map(value => value.toFixed(5).replace(".", point));
+    const shown = kept ? `${single.slice(0, good)}<s>${single.slice(good)}</s>${ten}` : "<s>0</s>";
+    return `<tr><td>${k}</td><td>${number(g[k], 0)}</td><td>${whole}${ten}</td><td>${shown}</td></tr>`;
   }).join("");
   const signs = (precision, attacker) =>
-    signsIn(lossGradient(net(), values(net(), image(precision)), state.label, attacker));
+    signsIn(lossGradient(net(), clean(state.network, precision), state.label, attacker));
   const [single, double] = ["32", "64"].map(precision => signs(precision, { loss: "cross_entropy", T: state.T }));
   fill({ single, double, margins: signs("32", { loss: "margin" }) });
 }
@@ -132,8 +137,8 @@ function showScale(order, powers) {
   const band = (name, from, to, left) => text(left, 108, from ? "end" : "start", name) +
     `<rect class="${name}" x="${x(to)}" y="44" width="${x(from) - x(to)}" height="30"/>` +
     (-to > reach ? "" : text(to, 90, "middle", `10<tspan dy="-5">−${-to}</tspan>`));
-  const pins = order.map((k, i) => -powers[i] > reach ? "" : text(powers[i], 35 - 11 * (i % 3), "middle", k) +
-    `<path class="pin" d="M${x(powers[i])} ${38 - 11 * (i % 3)}V74"/>`);
+  const pins = order.map((k, i) => -powers[i] > reach ? "" : text(powers[i], 36 - 11 * (i % 4), "middle", k) +
+    `<path class="pin" d="M${x(powers[i])} ${38 - 11 * (i % 4)}V74"/>`);
   const beyond = order.filter((_, i) => -powers[i] > reach).reverse();
   $("scale").innerHTML = band("float32", 0, -45, -44) + band("float64", -45, -324, -46) + text(0, 90, "middle", "1") +
     pins.join("") + text(-reach, 13, "start", beyond.length ? `← ${beyond.join(" ")}` : "");
@@ -152,6 +157,7 @@ function show(onlyEpsilon = false) {
 }
 
 function choose(choices) {
+  if (choices.pixels) KNOWN.clear();
   Object.assign(state, choices);
   show();
 }
@@ -168,9 +174,10 @@ function drawTo(point, begins) {
   state.pen = point.map(value => clip(value, 0, 1));
   if (state.down) {
     state.strokes.at(-1).push(state.pen);
-    state.pixels = enlarge(scanned(state.strokes));
-    const votes = KEYS.map(key => reads(key, image())), count = k => votes.filter(vote => vote === k).length;
-    change({ method: "", label: votes.reduce((best, k) => count(k) > count(best) ? k : best) });
+    change({ method: "", pixels: enlarge(scanned(state.strokes)) });
+    const votes = KEYS.map(key => largest(clean(key).at(-1).data));
+    const count = k => votes.filter(vote => vote === k).length;
+    change({ label: votes.reduce((best, k) => count(k) > count(best) ? k : best) });
   }
   showPad();
 }
@@ -203,6 +210,7 @@ $("pad").addEventListener("keydown", event => {
 });
 for (const kind of ["pointerdown", "pointermove", "pointerup"]) $("pad").addEventListener(kind, event => {
   if (kind === "pointermove" && !event.buttons) return;
+  if (kind === "pointerdown") $("pad").setPointerCapture(event.pointerId);
   state.down = kind !== "pointerup";
   drawTo([event.offsetX / $("pad").clientWidth, event.offsetY / $("pad").clientHeight], kind === "pointerdown");
 });
@@ -240,6 +248,7 @@ window.addEventListener("resize", () => {
 function speak() { // of a link to a part of the page nothing follows
   const asked = { "#en": "en", "#fr": "fr" }[location.hash] || document.documentElement.lang;
   document.documentElement.lang = asked || (navigator.language.startsWith("fr") ? "fr" : "en");
+  document.title = `${document.querySelector("h1").innerText} · minidl`;
   if (state.pixels) show();
 }
 window.addEventListener("hashchange", speak);

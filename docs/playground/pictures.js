@@ -3,8 +3,9 @@
 
 const FORMATS = {}; // making one is slow
 function number(value, digits = 1) {
-  const { lang } = document.documentElement, fixed = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return (FORMATS[lang + digits] ??= new Intl.NumberFormat(lang, fixed)).format(value).replace("-", "−");
+  const { lang } = document.documentElement;
+  const style = { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" }; // no -0
+  return (FORMATS[lang + digits] ??= new Intl.NumberFormat(lang, style)).format(value).replace("-", "−");
 }
 
 // Colours [red, green, blue]: of ink from 0 to 1, and of what is below 0 (blue) or above (orange), from -1 to 1.
@@ -31,7 +32,9 @@ function paintMaps(canvas, { data, shape: [H, W, C] }, columns) {
 
 // Lines {points: [[x, y], ...], colour}: x from 0 to right, y down to least where that is given; a mark at an x.
 function chart(svg, lines, right, least, mark) {
-  const [width, height] = svg.room ??= [svg.clientWidth, svg.clientHeight]; // to ask again costs a layout of the page
+  if (!svg.room?.[0]) svg.room = [svg.clientWidth, svg.clientHeight]; // to ask each time costs a layout of the page
+  const [width, height] = svg.room;
+  if (!width) return;
   const ys = lines.flatMap(line => line.points.map(([, y]) => y)), parts = [];
   const high = Math.max(...ys, 0.1), low = least ?? Math.min(...ys, 0), ten = 10 ** Math.floor(Math.log10(high - low));
   const step = [ten / 5, ten / 2, ten, 2 * ten].find(size => (high - low) / size <= 5);

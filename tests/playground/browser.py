@@ -50,6 +50,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
 
     @staticmethod
     def _pipes() -> tuple[tuple[int, int], tuple[int, int]]:
@@ -109,6 +110,10 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def seconds(self) -> float:
+        """Processor time that the page has taken."""
+        return next(m["value"] for m in self.call("Performance.getMetrics")["metrics"] if m["name"] == "ThreadTime")
 
     def press(self, *keys: str) -> None:
         """Press keys, as a hand does: "Tab", "ArrowRight", " ", "Enter"."""
