@@ -29,6 +29,7 @@ LONG = {
     "test_in_browser.py",
     "test_killed.py",
     "test_notebooks.py",
+    "test_numbers_in_browser.py",
     "test_page_in_browser.py",
     "test_site.py",
     "test_twins.py",

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGE = Path(__file__).parents[2] / "docs" / "playground" / "index.html"
+ENGLISH = PAGE.as_uri() + "#en"
 OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"

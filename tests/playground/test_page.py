@@ -1,26 +1,17 @@
 """What can be said of the playground without a browser: its networks, its size, and both its languages."""
 
-import importlib.util
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minidl as md
+from tests.playground.browser import PAGE
 
-FOLDER = Path(__file__).parents[2] / "docs" / "playground"
+FOLDER = PAGE.parent
 COMPUTE, SHOW = ("network.js", "attacks.js", "drawing.js"), ("pictures.js", "page.js")
-TEXT = (FOLDER / "index.html").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+TEXT = PAGE.read_text(encoding="utf-8")
 
 
 class Spoken(HTMLParser):
