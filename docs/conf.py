@@ -4,6 +4,7 @@ The lessons are shown as they were executed (``docs/notebooks/build.py``); nothi
 the site, so that formulas need no network.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -60,5 +61,15 @@ def _skip(app, what, name, item, skip, options):
     return True if alias or not ours else None
 
 
+def _playground(app, error):
+    """A page as it is, with its scripts: nothing of it is Sphinx's."""
+    if app.builder.format == "html" and not error:
+        ignore = shutil.ignore_patterns("*.py", "__pycache__")
+        shutil.copytree(
+            Path(__file__).with_name("playground"), app.outdir / "playground", ignore=ignore, dirs_exist_ok=True
+        )
+
+
 def setup(app):
+    app.connect("build-finished", _playground)
     app.connect("autodoc-skip-member", _skip)
