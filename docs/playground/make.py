@@ -75,19 +75,17 @@ def trained(
     batches = md.data.Loader(enlarge(train.images), train.labels, BATCH_SIZE, pad=1, seed=seed)
     lr, steps = LR * math.sqrt(temperature), epochs * len(batches)
     optimizer = md.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
-    pruner = None
-    if (
-        sparsity
-    ):  # half of the steps, in 25 times, and one ranking of all weights: so few are best spent where they count
-        every = max(1, steps // 50)
-        pruner = md.compress.MagnitudePruner(model, sparsity, steps // 10, every, count=25, scope="global")
+    followers = []
+    if sparsity:  # in half of the steps, by one ranking of all weights: so few are best spent where they count
+        start, every = steps // 10, steps // 50
+        followers.append(md.compress.MagnitudePruner(model, sparsity, start, every, count=25, scope="global"))
     md.fit(
         model,
         batches,
         optimizer,
         epochs,
         schedule=md.optim.one_cycle(lr=lr, steps=steps),
-        after_step=[pruner] if pruner else [],
+        after_step=followers,
         temperature=temperature,
         progress=False,
     )
@@ -118,7 +116,7 @@ def layers_of(module: nn.Module) -> Iterator[Layer]:
         case nn.ReLU():
             yield {"kind": "relu"}
         case nn.MaxPool2d():
-            yield {"kind": "max_pool2d", "kernel": 2}
+            yield {"kind": "max_pool2d", "kernel": module.kernel_size[0]}
         case nn.Flatten():  # the page's linear layer reads an image as one vector
             return
         case _:

@@ -22,13 +22,14 @@ const tell = (id, which) => every(`#${id} > [data-when]`, words => words.hidden 
 const kindOf = precision => precision === "32" ? Float32Array : Float64Array;
 const image = (precision = state.precision) => ({ data: kindOf(precision).from(state.pixels), shape: [16, 16, 1] });
 const net = (key = state.network) => NETWORKS[key].layers;
-const KNOWN = new Map();
-function clean(key = state.network, precision = state.precision) { // the values of the image itself, computed once
+const signsIn = slope => slope.data.filter(value => value !== 0).length;
+
+const KNOWN = new Map(); // what is asked of the image itself is computed once
+function clean(key = state.network, precision = state.precision) {
   const name = key + precision;
   if (!KNOWN.has(name)) KNOWN.set(name, values(net(key), image(precision)));
   return KNOWN.get(name);
 }
-const signsIn = slope => slope.data.filter(value => value !== 0).length;
 
 // The attack on one network
 

@@ -36,14 +36,10 @@ class Browser:
         assert CHROMIUM
         ours, its = self._pipes()
         self._write, self._read, self._buffer = ours[1], ours[0], b""
-        command = [CHROMIUM, *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(3, 4),
-            preexec_fn=lambda: (os.dup2(its[0], 3), os.dup2(its[1], 4)),  # where Chromium looks for them
-        )
+        where = f'exec "$@" 3<&{its[0]} 4>&{its[1]}'  # Chromium looks for its pipes at 3 and 4
+        command = ["bash", "-c", where, "bash", CHROMIUM, *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
+        silent = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=silent, stderr=silent, pass_fds=its)
         for end in its:
             os.close(end)
         self.events: list[dict[str, Any]] = []
