@@ -119,12 +119,16 @@ def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method
 def command(name: str, options: Options, preset: Options) -> str:
     """What makes all of a study, whichever part of it is being made: the preset and what differs from it."""
     words = ["python", f"experiments/{name}.py", "--preset", options.preset]
-    same = dataclasses.replace(preset, attacks=options.attacks, certify=options.certify)  # else other settings count
-    default = _flat(recorded(same) | {"attacks": [*preset.attacks], "certify": [*preset.certify]})
+    same = dataclasses.replace(  # else other settings count
+        preset, attacks=options.attacks, certify=options.certify, looks=options.looks
+    )
+    theirs = {"attacks": [*preset.attacks], "certify": [*preset.certify], "looks": preset.looks}
+    default = _flat(recorded(same) | theirs)
     given = _flat(recorded(options))
     for setting in given:
         if given[setting] != default[setting]:
             words += [f"--{setting.replace('_', '-')}", *given[setting]]
+    words += ["--until", options.until] if options.until != preset.until else []
     return shlex.join([*words, *(["--out", str(options.out)] if options.out else [])])
 
 
@@ -140,7 +144,10 @@ def _flat(settings: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def extended(options: Options, folder: study.Folder) -> Options:
-    """The options, with the figures, seeds, attacks and certificates that the folder's study already has."""
+    """The options, with the figures, seeds, attacks and certificates that the folder's study already has.
+
+    And with no fewer looks at its claims: those that were taken do not become fewer when the rest is finished.
+    """
     found = (folder.study() or {}).get("settings", {})
     figures = [figure for figure in Settings.figures if figure in {*options.figures, *found.get("figures", ())}]
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
@@ -149,4 +156,4 @@ def extended(options: Options, folder: study.Folder) -> Options:
     certify = [model for model in TITLES if model in {*options.certify, *found.get("certify", ())}]
     more: Any = {"figures": figures, "seeds": seeds, "attacks": attacks, "certify": certify}
     changes: Any = {name: tuple(values) for name, values in more.items()}
-    return dataclasses.replace(options, **changes)
+    return dataclasses.replace(options, **changes, looks=max(options.looks, found.get("looks", 1)))

@@ -146,6 +146,14 @@ def test_a_norm_to_clip_to_is_a_number_above_0():
             run(optimizer, gradients(1))
 
 
+def test_gradients_of_masked_weights_do_not_count_where_gradients_are_clipped():
+    p = Parameter(np.array([1.0, 1.0]))
+    p.mask, optimizer = np.array([True, False]), optim.SGD([p], lr=1.0)
+    optimizer.max_norm, p.grad = 1.0, np.array([0.5, 100.0])
+    optimizer.step()
+    assert p.data.tolist() == [0.5, 0.0]
+
+
 # Masks
 
 

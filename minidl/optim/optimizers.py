@@ -34,7 +34,8 @@ class Optimizer:
     lr : float
         May be changed between steps, as a schedule does.
     max_norm : float above 0, or None
-        Gradients that are longer, all together, are shortened to this Euclidean norm before each step.
+        Gradients that are longer, all together and but for masked weights, are shortened to this Euclidean norm before
+        each step.
     parameters : list of Parameter
     state : for each parameter, the list of arrays that the method remembers from step to step.
     memory : the names of these arrays.
@@ -105,7 +106,7 @@ class Optimizer:
         self._begin()
         if self.max_norm is not None:
             most = number(self.max_norm, "max_norm", "(0, inf)", type(self).__name__)
-            _shorten([parameter.grad for parameter in self.parameters if parameter.grad is not None], most)
+            _shorten([parameter for parameter in self.parameters if parameter.grad is not None], most)
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 _check_shapes(parameter, type(self).__name__)
@@ -136,12 +137,13 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} does not say how to update a parameter")
 
 
-def _shorten(gradients: list[Array], max_norm: float) -> None:
-    """Bring gradients, in place and all by one factor, to a Euclidean norm of at most max_norm."""
+def _shorten(parameters: list[Parameter], max_norm: float) -> None:
+    """Bring gradients, in place and all by one factor, to a norm of at most max_norm; masked weights have no part."""
+    gradients = [p.grad if p.mask is None else p.grad * p.mask for p in parameters if p.grad is not None]
     xp = array_module(gradients[0])
     norm = sum(xp.square(gradient, dtype=np.float64).sum() for gradient in gradients) ** 0.5
-    for gradient in gradients:
-        gradient *= max_norm / xp.maximum(norm, max_norm)
+    for parameter in parameters:
+        parameter.grad *= max_norm / xp.maximum(norm, max_norm)
 
 
 def _hold_masked(mask: Array, arrays: list[Array]) -> None:

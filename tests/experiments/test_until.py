@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("tyro")
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
+import common  # noqa: E402
 import until  # noqa: E402
 from settings import PRESETS  # noqa: E402
 
@@ -96,6 +97,21 @@ def test_looks_are_counted_beforehand(seeds, looks):
     options = dataclasses.replace(PRESETS["quick"], seeds=tuple(range(seeds)), until="decided")
     assert until.counted(options).looks == looks
     assert until.counted(dataclasses.replace(options, until="finished")).looks == 1
+
+
+def test_the_command_that_is_recorded_decides_as_often():
+    options = dataclasses.replace(PRESETS["quick"], seeds=tuple(range(5)), until="decided")
+    words = common.command("study", until.counted(options), PRESETS["quick"])
+    assert words.endswith("--seeds 0 1 2 3 4 --looks 3 --until decided")
+    assert common.command("study", PRESETS["quick"], PRESETS["quick"]).endswith("--preset quick")
+
+
+def test_looks_that_were_taken_stay_when_the_rest_is_finished(tmp_path):
+    place, looked = Place(tmp_path, threads=1, progress=False), dataclasses.replace(PRESETS["quick"], looks=3)
+    record = {"command": "", "preset": "quick", "settings": common.recorded(looked)}
+    run_study([Figure("11", "FC5", "sparsity", ((RUN, ATTACK),))], place, record)
+    finished = until.counted(common.extended(PRESETS["quick"], Folder(tmp_path)))
+    assert finished.looks == common.recorded(finished)["looks"] == 3
 
 
 def test_a_study_of_its_own_goes_on_until_it_is_decided_or_out_of_seeds(tmp_path, capsys):
