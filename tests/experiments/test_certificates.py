@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("tyro")
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-import certificates  # noqa: E402
-from settings import PRESETS  # noqa: E402
+import certificates
+from settings import PRESETS
 
-from minidl import nn  # noqa: E402
-from minidl.study import load_problem  # noqa: E402
+from minidl import nn
+from minidl.study import load_problem
 
 sys.path.remove(str(Path(__file__).parents[2] / "experiments"))
 EPSILONS = np.array([1, 4]) / 255
