@@ -73,6 +73,7 @@ def band_of(run: Run, epsilons: np.ndarray, count: int, networks: Path, out: Pat
     problem, path = load_problem(run.data, run.pixels, run.crop), out / "bands" / f"{run.name}.npz"
     model = problem.model(run).eval()
     load(model, Folder(networks).run(run) / "weights.safetensors")
+    count = max(count, read(path)["certified"].shape[1])  # more may be certified than are asked for now
     images, labels = sample(problem, count)
     path.parent.mkdir(parents=True, exist_ok=True)
     while (done := read(path)["certified"].shape[1]) < count:

@@ -77,7 +77,7 @@ def names_of(figures: Figures, figure: str) -> list[str]:
 
 
 def say_what_is_open(folder: study.Folder) -> None:
-    """What the same command with more seeds, or more hours, would do next."""
+    """What the same command with more hours would do next; more seeds are more looks, and so another study's."""
     undecided = open_claims(folder)
     if not undecided:
         print("every claim is decided")

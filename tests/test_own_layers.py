@@ -32,6 +32,13 @@ def network(block=None):
 # A list of layers
 
 
+def test_a_list_takes_layers_alone():
+    """A function would be no layer, and the next one would take its place."""
+    layers = nn.ModuleList([nn.Linear(2, 2)])
+    with pytest.raises(TypeError, match=r"layer 1 is a function, and must be a Module"):
+        layers.append(F.relu)
+
+
 def test_a_list_of_layers():
     layers = nn.ModuleList([nn.Linear(2, 2), nn.ReLU()]).append(nn.Linear(2, 1))
     assert [name for name, _ in layers.named_parameters()] == ["0.weight", "0.bias", "2.weight", "2.bias"]

@@ -58,7 +58,7 @@ def arrays(
         )
     if images.ndim == 3:
         raise ValueError(f"arrays: images have shape {images.shape}: grey ones need an axis more, images[..., None]")
-    check_images(images.astype(np.float32)[:0] if images.dtype == np.uint8 else images, "arrays")
+    check_images(images[:0].astype(np.float32) if images.dtype == np.uint8 else images, "arrays")
     if 0 in images.shape:
         raise ValueError(f"arrays: there are no images, or they have no pixels: their shape is {images.shape}")
     check_pixels(images, "arrays")

@@ -243,7 +243,7 @@ class ModuleList(Sequential):
 
     def append(self, layer: Module) -> ModuleList:
         """Put one more layer at the end; returns the list."""
-        setattr(self, str(len(self)), layer)
+        super().__init__(**{str(len(self)): layer})
         return self
 
     def forward(self, x: Any) -> Any:

@@ -34,7 +34,7 @@ class Verdict:
     effect : float or None
         The quantity on which the verdict hangs, in parts of 1 (0.05 is 5 points); None when nothing can be computed.
     interval : (float, float) or None
-        Of the effect, at 95 %.
+        Of the effect, at 95 % for all looks together.
     seeds : int
         How many were used.
     reason : str

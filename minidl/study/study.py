@@ -108,7 +108,7 @@ def run_study(
     failed, busy = _do_all(_unfinished(folder, chosen), place, workers, until)
     if busy:
         theirs = [piece for piece in chosen if piece.run.name in busy]
-        more, busy = _wait_for(theirs, busy, place, workers, patience)
+        more, busy = _wait_for(theirs, busy, place, workers, patience, until)
         failed |= more
     make_transfers([figure for figure in figures if isinstance(figure, TransferFigure)], place)
     write_report(folder)
@@ -148,19 +148,20 @@ def _do_all(
 
 
 def _wait_for(
-    work: Sequence[Work], busy: dict[str, Exception], place: Place, workers: Workers, patience: float
+    work: Sequence[Work], busy: dict[str, Exception], place: Place, workers: Workers, patience: float, until: float
 ) -> tuple[dict[str, Exception], dict[str, Exception]]:
     """Wait for runs that other processes are working on, and finish those that they leave; (failed, still busy)."""
-    folder, until = Folder(place.out), time.monotonic() + patience
+    folder, patience = Folder(place.out), max(0.0, min(patience, until - time.monotonic()))
+    end = time.monotonic() + patience
     failed: dict[str, Exception] = {}
     names = ", ".join(busy)
     say(f"waiting up to {patience:g} s for runs that other processes are working on: {names}")
     while (left := [piece for piece in _unfinished(folder, work) if piece.run.name not in failed]) and (
-        time.monotonic() < until
+        time.monotonic() < end
     ):
         free = [p for p in left if not any(folder.is_busy(run.name) for run in (p.run, *teachers_of(p.run)))]
         if free:
-            more, _ = _do_all(free, place, workers)
+            more, _ = _do_all(free, place, workers, until)
             failed |= more
         else:
             time.sleep(0.5)

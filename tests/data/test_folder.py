@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tracemalloc
 import unicodedata
 import warnings
 
@@ -199,6 +200,16 @@ def test_the_part_that_is_held_out(tmp_path, bad):
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
 NAMES = ["dog", "cat", "cat", "emu", "dog"] * 10
+
+
+def test_arrays_of_bytes_are_looked_at_where_they_are():
+    """As real numbers they would be four times as large."""
+    images = np.full((500, 32, 32, 3), 9, np.uint8)
+    tracemalloc.start()
+    arrays(images, np.zeros(500, int))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < images.nbytes
 
 
 def test_arrays_are_a_dataset():

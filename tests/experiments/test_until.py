@@ -145,6 +145,19 @@ def test_no_run_is_begun_after_its_time(tmp_path):
     assert run_study(figures, Place(tmp_path, threads=1, progress=False), record).finished == 2
 
 
+def test_no_run_that_another_process_leaves_is_begun_after_its_time(tmp_path, monkeypatch):
+    """The other one works on it when the study begins, and is gone as soon as the study begins to wait."""
+    figures = [Figure("11", "FC5", "sparsity", ((RUN, ATTACK),))]
+    record = {"command": "", "preset": "quick", "settings": {"figures": ["11"], "seeds": [0]}}
+    with Folder(tmp_path).working_on(RUN), monkeypatch.context() as gone:
+        gone.setattr(Folder, "is_busy", lambda folder, name: False)
+        soon = time.monotonic() + 1.5
+        ending = run_study(figures, Place(tmp_path, threads=1, progress=False), record, patience=60, until=soon)
+        assert time.monotonic() < soon + 20
+    assert ending.finished == 0
+    assert ending.missing.keys() == {RUN.name}
+
+
 def test_more_looks_make_wider_intervals():
     from tests.report.test_claims import Study, along, attacked
 

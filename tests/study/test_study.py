@@ -18,13 +18,13 @@ MORE = RECORD | {"settings": {"figures": ["11", "13b"], "seeds": [0]}}
 def test_workers_are_given_the_folder_wherever_they_work(tmp_path, monkeypatch):
     given = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "do_all", lambda work, do, workers: given.append(do.keywords["place"]) or [])
+    monkeypatch.setattr(study, "do_all", lambda work, do, workers, until: given.append(do.keywords["place"]) or [])
     run_study(FIGURES, Place(Path("here"), progress=False), RECORD)
     assert given[0].out == tmp_path / "here"
 
 
 def test_a_worker_that_writes_elsewhere_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "do_all", lambda work, do, workers: [(piece, 1.0, None) for piece in work])
+    monkeypatch.setattr(study, "do_all", lambda work, do, workers, until: [(piece, 1.0, None) for piece in work])
     outcome = run_study(FIGURES, Place(tmp_path, progress=False), RECORD)
     assert outcome.finished == 0
     assert "every worker must see the results folder under the same path" in str(outcome.failed[RUN.name])
@@ -33,7 +33,7 @@ def test_a_worker_that_writes_elsewhere_is_an_error(tmp_path, monkeypatch):
 def test_what_another_process_adds_meanwhile_stays_in_the_table(tmp_path, monkeypatch):
     place, do_all = Place(tmp_path, threads=1, progress=False), study.do_all
 
-    def meanwhile(work, do, workers):
+    def meanwhile(work, do, workers, until):
         monkeypatch.setattr(study, "do_all", do_all)
         run_study([*FIGURES, HOT], place, MORE)
         return []
@@ -44,7 +44,7 @@ def test_what_another_process_adds_meanwhile_stays_in_the_table(tmp_path, monkey
 
 
 def test_a_plan_that_another_process_has_extended_is_not_cut_down(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "do_all", lambda work, do, workers: [])
+    monkeypatch.setattr(study, "do_all", lambda work, do, workers, until: [])
     run_study([*FIGURES, HOT], Place(tmp_path, progress=False), MORE)
     before = (tmp_path / "study.json").read_bytes()
     with pytest.raises(ValueError, match=r"figures \['13b'\] too.*once more"):
