@@ -26,6 +26,7 @@ from settings import PRESETS, Settings
 from minidl import plot
 from minidl import robustness as R
 from minidl.data import Loader
+from minidl.records import hash_of
 from minidl.report import write_csv
 from minidl.study import Folder, Place, Problem, Run, finish, load_problem
 from minidl.tools.files import whole_file
@@ -73,6 +74,10 @@ def band_of(run: Run, epsilons: np.ndarray, count: int, networks: Path, out: Pat
     problem, path = load_problem(run.data, run.pixels, run.crop), out / "bands" / f"{run.name}.npz"
     model = problem.model(run).eval()
     load(model, Folder(networks).run(run) / "weights.safetensors")
+    weights = hash_of(Folder(networks).run(run) / "weights.safetensors")
+    if str(read(path).get("weights", weights)) != weights:
+        print(f"{run.name}: the network is another one than was begun with, so that it begins anew", flush=True)
+        path.unlink()
     count = max(count, read(path)["certified"].shape[1])  # more may be certified than are asked for now
     images, labels = sample(problem, count)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,7 @@ def band_of(run: Run, epsilons: np.ndarray, count: int, networks: Path, out: Pat
         seconds = before["seconds"] + time.perf_counter() - started
         if done:
             new = np.concatenate([before["certified"], new], axis=1)
-        write(path, epsilons=epsilons, certified=new, seconds=seconds)
+        write(path, epsilons=epsilons, certified=new, seconds=seconds, weights=weights)
         print(f"{run.name}: {new.shape[1]} of {count} images, {seconds:.0f} s", flush=True)
     known = read(path)
     if known["standing"].shape != known["certified"].shape:

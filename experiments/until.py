@@ -14,6 +14,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attacks import TEMPERATURE
+
 from minidl import report, study
 from minidl.report.claims import CLAIMS
 from minidl.report.evidence import FEWEST_SEEDS
@@ -56,17 +58,26 @@ def until_decided(
     return ending
 
 
-def open_claims(folder: study.Folder) -> list[report.Verdict]:
-    """The undecided claims on the report's own figures that the study has; the nearest to a decision first."""
+def undecided_claims(folder: study.Folder) -> list[report.Verdict]:
+    """On the report's own figures, of those that the study has."""
     results = report.Results.load(folder.path, tables=["results.csv"])
     own = {name: claim.figure for name, claim in CLAIMS.items() if claim.figure in results.figures}
-    found = [v for v in report.claims(results) if v.verdict == "undecided" and own.get(v.claim) == v.figure]
+    return [v for v in report.claims(results) if v.verdict == "undecided" and own.get(v.claim) == v.figure]
+
+
+def open_claims(folder: study.Folder) -> list[report.Verdict]:
+    """Those that more seeds may decide, the nearest to a decision first.
+
+    Without an effect there is something that no seed brings: a network that has not learnt, a line that is not there.
+    """
+    found = [verdict for verdict in undecided_claims(folder) if verdict.effect is not None]
     return sorted(found, key=lambda verdict: verdict.needed or math.inf)
 
 
 def family(figures: Figures, figure: str) -> set[str]:
-    """A figure, and its twins under other attacks, which go on with it."""
-    return {each.figure for each in figures if isinstance(each, Figure) and figure in (each.figure, *each.of)}
+    """A figure, and its twins under other attacks, which go on with it; figure 13's parts are of the same networks."""
+    alike = TEMPERATURE if figure in TEMPERATURE else (figure,)
+    return {f.figure for f in figures if isinstance(f, Figure) and {f.figure, *f.of} & {*alike}}
 
 
 def names_of(figures: Figures, figure: str) -> list[str]:
@@ -78,9 +89,10 @@ def names_of(figures: Figures, figure: str) -> list[str]:
 
 def say_what_is_open(folder: study.Folder) -> None:
     """What the same command with more hours would do next; more seeds are more looks, and so another study's."""
-    undecided = open_claims(folder)
+    undecided = undecided_claims(folder)
+    for verdict in sorted(undecided, key=lambda verdict: verdict.needed or math.inf):
+        needed = f", about {verdict.needed} seeds" if verdict.needed else ""
+        what = "next" if verdict.effect is not None else "no seed decides"
+        print(f"{what}: {verdict.claim}, figure {verdict.figure}{needed}: {verdict.reason}")
     if not undecided:
         print("every claim is decided")
-    for verdict in undecided:
-        needed = f", about {verdict.needed} seeds" if verdict.needed else ""
-        print(f"next: {verdict.claim}, figure {verdict.figure}{needed}: {verdict.reason}")

@@ -83,7 +83,7 @@ class Seen:
     def _noting(self, part: Callable[[Array], Array], node: Node) -> Callable[[Array], Array]:
         def noting(dy: Array) -> Array:
             if node is self.node:
-                self.gradient = dy
+                self.gradient = dy.copy()  # an optimiser may change its own in place
             return part(dy)
 
         return noting

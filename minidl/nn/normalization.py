@@ -122,7 +122,7 @@ class GroupNorm(Module):
         return f"gamma (x - mean) / sqrt(var + {self.eps:g}) + beta, over {x.shape[-1] // self.num_groups} channels"
 
     def lipschitz(self, x: Tensor) -> float:
-        """Of gamma u / sqrt(|u|^2 / n + eps), u = x - mean: its slope where u is 0."""
+        """Of gamma u / sqrt(mean of u^2 + eps), where u = x - mean: its slope where u is 0."""
         return float(abs(self.weight.data).max()) / math.sqrt(self.eps)
 
 

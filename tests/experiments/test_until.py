@@ -78,6 +78,13 @@ def test_the_nearest_to_a_decision_comes_first(monkeypatch):
     assert order == ["11", "11-pgd", "9"]
 
 
+def test_the_parts_of_figure_13_go_on_together():
+    figures = [dataclasses.replace(figures_of([0])[0], figure=name) for name in ("13a", "13b", "13c", "9")]
+    figures.append(dataclasses.replace(figures[0], figure="13-auto", of=("13a", "13b", "13c")))
+    assert until.family(figures, "13b") == {"13a", "13b", "13c", "13-auto"}
+    assert until.family(figures, "9") == {"9"}
+
+
 def test_what_is_missing_ends_it(monkeypatch):
     calls = []
     monkeypatch.setattr(until, "open_claims", lambda folder: [])
@@ -114,7 +121,7 @@ def test_looks_that_were_taken_stay_when_the_rest_is_finished(tmp_path):
     assert finished.looks == common.recorded(finished)["looks"] == 3
 
 
-def test_a_study_of_its_own_goes_on_until_it_is_decided_or_out_of_seeds(tmp_path, capsys):
+def test_a_study_does_not_go_on_for_what_no_seed_brings(tmp_path, capsys):
     place, seen = Place(tmp_path, threads=1, progress=False), []
 
     def figures(seeds):
@@ -128,11 +135,11 @@ def test_a_study_of_its_own_goes_on_until_it_is_decided_or_out_of_seeds(tmp_path
         return run_study(some, place, record, only=names)
 
     ending = until.until_decided((0, 1, 2, 3), figures, do, Folder(tmp_path))
-    assert ending.finished == 4
-    assert [len(names) for names in seen] == [0, 0, 0, 4]  # C5 wants a pruned network, which this study never has
+    assert ending.finished == 3
+    assert [len(names) for names in seen] == [0, 0, 0]  # C5 wants a pruned network, which no seed brings
     said = capsys.readouterr().out
-    assert "next: C5, figure 11: Not decided: network" in said or "next: C5, figure 11: Figure 11 has no pruned" in said
-    assert len(Results.load(tmp_path).study["figures"][0]["runs"]) == 4
+    assert "no seed decides: C5, figure 11: Not decided: network" in said or "Figure 11 has no pruned" in said
+    assert len(Results.load(tmp_path).study["figures"][0]["runs"]) == 3
 
 
 def test_no_run_is_begun_after_its_time(tmp_path):

@@ -24,7 +24,7 @@ class LastProduct:
         self.middle = (step.matrix @ centre)[on]  # (n,)
         self.weighed = step.matrix32[on] * radius.astype(np.float32)  # (n, P)
         n, pixels = self.weighed.shape
-        squares = np.einsum("np,np->n", self.weighed, self.weighed).astype(float)
+        squares = np.einsum("np,np->n", self.weighed, self.weighed, dtype=float)
         reach = 1.01 * np.sqrt(pixels * squares) + pixels * TINY  # (n,), above the sum of each row's sizes (Cauchy)
         self.fits = bool(reach.max(initial=0) < LARGE)
         self.lost = allowance(n, "float32") * reach + pixels * TINY
