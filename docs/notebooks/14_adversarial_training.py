@@ -129,7 +129,7 @@ for name, model in three.items():
     print(f"{name:12} as they are {clean:.1%}, under PGD {found[name].mean():.1%}")
 
 # %%
-epsilons = np.arange(0, 57, 8) / 255
+epsilons = np.arange(0, 57, 14) / 255
 attack = partial(R.pgd, steps=20, stop_early=True)
 md.plot.accuracy({k: R.accuracy_curve(m, *val, epsilons, attack=attack) for k, m in three.items()})
 
@@ -395,7 +395,7 @@ judge("14.1", bare_once, bare_many)
 # %% tags=["hide-cell", "solution"]
 bare, bare_unseen = framed(train, width=0), framed(val, width=0)
 objective = md.objectives.Adversarial(epsilon, start="image")
-model, _ = trained(bare, objective, 20)
+model, _ = trained(bare, objective)
 bare_once, bare_many = (stands(model, bare_unseen, epsilon, a).mean() for a in (R.fgsm, pgd))
 print(f"without a frame: FGSM {bare_once:.1%}, PGD {bare_many:.1%}")
 # Every pixel that the attack can write on is one that the digit needs.
