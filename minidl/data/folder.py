@@ -80,7 +80,9 @@ class ImageFolder(ImageFiles):
         self.folder, self.split = user_path(root), split
         folders = _classes(self.folder)
         self.classes = tuple(folder.name for folder in folders)
-        listed = [(path, label) for label, folder in enumerate(folders) for path in _images(folder)]
+        listed: list[tuple[Path, int]] = []
+        for label, folder in enumerate(folders):  # no comprehension: whether that is a frame of its own, Pythons differ
+            listed += [(path, label) for path in _images(folder)]
         chosen = [entry for entry in listed if split is None or (_place(entry[0]) < held_out) == (split == "val")]
         self.paths = [path for path, _ in chosen]
         self.labels = np.array([label for _, label in chosen], np.int64)
@@ -129,7 +131,7 @@ def _images(folder: Path) -> list[Path]:
         warnings.warn(
             f"ImageFolder: {len(others)} of the names in {folder} are no images', and left out, such as "
             f"{others[0].name!r}",
-            stacklevel=4,
+            stacklevel=3,
         )
     return images
 
