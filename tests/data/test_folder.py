@@ -1,7 +1,6 @@
 """Images of one's own: a folder for each class, or arrays. Each trouble is the right thing, or named."""
 
 import os
-import sys
 import tracemalloc
 import unicodedata
 import warnings
@@ -123,21 +122,25 @@ def test_a_damaged_file_is_named(tmp_path):
         ImageFolder(tmp_path).at(8)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_names_that_are_no_text(tmp_path):
     root = folder(tmp_path / "pets")
-    os.rename(root / "cat" / "003.png", os.fsencode(root / "cat") + b"/\xff\xfe.png")
+    try:
+        os.rename(os.fsencode(root / "cat" / "003.png"), os.fsencode(root / "cat") + b"/\xff\xfe.png")
+    except (OSError, TypeError) as error:
+        pytest.skip(f"this system has no such names: {error}")
     data = ImageFolder(root, "train")
     assert np.asarray(data.at(8).images).shape == (len(data), 8, 8, 3)
-    os.rename(root / "dog", os.fsencode(root) + b"/\xffdog")
+    os.rename(os.fsencode(root / "dog"), os.fsencode(root) + b"/\xffdog")
     with pytest.raises(ValueError, match=r"the name of the class b'.*\\xffdog' is no UTF-8"):
         ImageFolder(root)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_links(tmp_path):
     root = folder(tmp_path / "pets")
-    (root / "cat" / "linked.png").symlink_to(root / "dog" / "000.png")
+    try:
+        (root / "cat" / "linked.png").symlink_to(root / "dog" / "000.png")
+    except OSError as error:
+        pytest.skip(f"this system makes no links: {error}")
     (root / "wolf").symlink_to(root / "dog")
     data = ImageFolder(root)
     assert (len(data), data.classes) == (25, ("cat", "dog", "wolf"))
