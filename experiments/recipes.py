@@ -42,6 +42,8 @@ class Options:
 def main(args: list[str] | None = None) -> None:
     options = tyro.cli(Options, description=__doc__, args=args)
     run, folder = options.run, options.out / options.run.name
+    if run.teacher is not None:
+        raise SystemExit("error: a network that learns from another one is no recipe by itself: try its teacher's")
     problem = held_out(load_problem(run.data, run.pixels, run.crop, options.root))
     folder.mkdir(parents=True, exist_ok=True)
     with md.settings(precision=run.precision):

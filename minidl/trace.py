@@ -104,7 +104,8 @@ def watch(model: Module, *names: str) -> Iterator[dict[str, Seen]]:
     ------
     dict from a layer's name to what was seen of it
         ``seen["layer2.0"].value`` is an array, and after ``backward`` so is ``seen["layer2.0"].gradient``, of the same
-        shape: both of the last call. Nothing is copied or changed; the dictionary stays when the block ends.
+        shape: both of the last call. The value is the layer's own array, the gradient a copy; the dictionary stays
+        when the block ends.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def watch(model: Module, *names: str) -> Iterator[dict[str, Seen]]:
         yield seen
 
 
-nn.watch = watch
+nn.watch = watch  # a public name of nn, whose own files lie below this one and cannot import it
 
 
 class Call(NamedTuple):

@@ -81,5 +81,7 @@ def _numbered(labels: Any, count: int, classes: Sequence[str] | None) -> tuple[n
             raise ValueError(f"arrays: labels have shape {labels.shape}, the images ask for ({count},)")
         names, places = np.unique(labels.astype(str), return_inverse=True)
         return places.astype(np.int64), tuple(names.tolist())
+    if classes is not None and (isinstance(classes, str) or len({*classes}) < len(classes)):
+        raise ValueError(f"arrays: classes are {classes!r}: give a sequence of names, each of which comes once")
     numbers = check_labels(labels, count, None if classes is None else len(classes), "arrays").copy()
     return numbers, tuple(str(k) for k in range(int(numbers.max()) + 1)) if classes is None else tuple(classes)

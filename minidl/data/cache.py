@@ -60,10 +60,9 @@ def _write(file: IO[bytes], paths: Sequence[Path], shape: tuple[int, ...], name:
 
 def _in_parallel(paths: Sequence[Path], pixels: int, own: bool) -> Iterator[bytes]:
     """Decode on every core, in order: threads do, since Pillow releases the interpreter while it works."""
-    decode = partial(square, pixels=pixels, own=True) if own else partial(square, pixels=pixels)
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), CHUNK):
-            yield from pool.map(decode, paths[start : start + CHUNK])
+            yield from pool.map(partial(square, pixels=pixels, own=own), paths[start : start + CHUNK])
 
 
 def _key(paths: Sequence[Path], pixels: int, own: bool) -> str:

@@ -122,7 +122,7 @@ def _images(folder: Path) -> list[Path]:
         if path.is_symlink() and not path.exists():
             raise FileNotFoundError(f"ImageFolder: {path} is a link that leads nowhere")
     images = [path for path in there if path.is_file() and is_readable(path.name)]
-    others = [path for path in there if path not in set(images)]
+    others = sorted({*there} - {*images}, key=_sorted_as)
     if not images:
         within = f"; if {folder.parent} holds splits, give one of them: ImageFolder({str(folder)!r})"
         hint = within if any(path.is_dir() for path in there) else ": delete the folder, or put images into it"

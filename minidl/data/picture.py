@@ -50,8 +50,7 @@ def is_readable(name: str) -> bool:
     """Whether a file's name ends as those of images do."""
     from PIL import Image
 
-    suffix = Path(name).suffix.lower()
-    return bool(_readable()) and Image.registered_extensions().get(suffix) in _readable()
+    return Image.registered_extensions().get(Path(name).suffix.lower()) in _readable()
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -5,7 +5,9 @@ Same names, signatures and meaning as ``loops``, which explains them. A result h
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -173,37 +175,23 @@ def relu_grad(dy: Array, y: Array) -> Array:
     return array_module(dy).where(y > 0, dy, dy.dtype.type(0))
 
 
-# log(erfc(z) / t) + z^2 for z >= 0 and t = 2 / (2 + z), in Chebyshev polynomials of 2 t - 1
-_ERFC = (
-    -0.6513268598908547,
-    0.6419697923564902,
-    0.019476473204185836,
-    -0.009561514786808632,
-    -0.000946595344482037,
-    0.000366839497852761,
-    4.2523324806908e-05,
-    -2.0278578112534e-05,
-    -1.624290004647e-06,
-    1.303655835581e-06,
-    1.5626441722e-08,
-    -8.5238095915e-08,
-    6.529054439e-09,
-    5.059343496e-09,
-    -9.91364156e-10,
-    -2.27365122e-10,
-    9.6467911e-11,
-    2.394038e-12,
-    -6.886028e-12,
-    8.94488e-13,
-    3.13092e-13,
-    -1.12708e-13,
-    3.81e-16,
-    7.106e-15,
-    -1.523e-15,
-    -9.5e-17,
-    1.21e-16,
-    -2.8e-17,
-)
+@functools.cache
+def _log_erfc(degree: int) -> tuple[float, ...]:
+    """log(erfc(z) exp(z^2) / t) for z >= 0, t = 2 / (2 + z) in (0, 1], in Chebyshev polynomials of 2 t - 1.
+
+    Found where it is known: from the standard library, and beyond z = 5, where erfc(z) soon vanishes, by Laplace's
+    continued fraction, erfc(z) exp(z^2) sqrt(pi) = 1 / (z + (1/2) / (z + (2/2) / (z + (3/2) / ...))).
+    """
+
+    def scaled(z: float) -> float:
+        if z < 5:
+            return math.erfc(z) * math.exp(z * z)
+        return 1 / (math.sqrt(math.pi) * functools.reduce(lambda tail, k: z + k / 2 / tail, range(60, 0, -1), z))
+
+    def wanted(places: Any) -> Any:
+        return np.array([math.log(scaled(2 / t - 2) / t) for t in (places.ravel() + 1) / 2]).reshape(places.shape)
+
+    return tuple(np.polynomial.chebyshev.chebinterpolate(wanted, degree).tolist())
 
 
 def normal_cdf(x: Array) -> Array:
@@ -211,10 +199,11 @@ def normal_cdf(x: Array) -> Array:
     xp = array_module(x)
     z = xp.abs(x) / math.sqrt(2)
     t = 2 / (2 + z)
+    first, *others = _log_erfc(11 if x.dtype == np.float32 else 27)
     last = now = 0.0 * t
-    for coefficient in _ERFC[: 12 if x.dtype == np.float32 else None][:0:-1]:  # Clenshaw's sum
+    for coefficient in reversed(others):  # Clenshaw's sum
         last, now = now, (4 * t - 2) * now - last + coefficient
-    tail = t * xp.exp(-z * z + _ERFC[0] + (2 * t - 1) * now - last) / 2
+    tail = t * xp.exp(-z * z + first + (2 * t - 1) * now - last) / 2
     return xp.where(x > 0, 1 - tail, tail)
 
 

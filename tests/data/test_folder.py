@@ -260,3 +260,9 @@ def test_dark_arrays_are_told_of():
         warnings.simplefilter("always")
         arrays(IMAGES / np.float32(255**2), NAMES)
     assert any("divided by 255 twice" in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize("classes", ["xy", ("a", "a")])
+def test_classes_of_arrays_are_names_that_come_once(classes):
+    with pytest.raises(ValueError, match="arrays: classes are .*: give a sequence of names, each of which comes once"):
+        arrays(np.zeros((4, 8, 8, 1), np.uint8), [0, 1, 0, 1], classes=classes)

@@ -101,7 +101,7 @@ def decodings(monkeypatch):
     """The images decoded so far."""
     seen = []
     square = cache.square
-    monkeypatch.setattr(cache, "square", lambda path, pixels: seen.append(path) or square(path, pixels))
+    monkeypatch.setattr(cache, "square", lambda path, **how: seen.append(path) or square(path, **how))
     return seen
 
 

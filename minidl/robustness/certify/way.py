@@ -129,13 +129,13 @@ class Way:
             return None
         if step.matrix.size < WORTH or self.known.region.ball is not None:
             return None
-        constant = step.constant[0]
-        out = slice(None) if rows.a.shape[1] == len(constant) else self._on[self.program.narrow_from[j]]
-        if (j, isinstance(out, slice)) not in self._last:
-            centre, radius = (part[self.i].ravel() for part in (self.known.region.centre, self.known.region.radius))
-            self._last[j, isinstance(out, slice)] = LastProduct(step, out, centre, radius)
-        least = self._last[j, isinstance(out, slice)].least(rows.a)
-        return None if least is None else least + rows.a @ constant[out]
+        constant, region = step.constant[0], self.known.region
+        whole = rows.a.shape[1] == len(constant)
+        on = slice(None) if whole else self._on[self.program.narrow_from[j]]
+        if (j, whole) not in self._last:
+            self._last[j, whole] = LastProduct(step, on, region.centre[self.i].ravel(), region.radius[self.i].ravel())
+        least = self._last[j, whole].least(rows.a)
+        return None if least is None else least + rows.a @ constant[on]
 
     def _bend(self, step: Curved, k: int, rows: Rows, slope: Values | None) -> tuple[list[Rows], Any]:
         """Through an activation: positive coefficients take the line below it, negative ones the line above.
