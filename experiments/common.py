@@ -9,7 +9,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +61,8 @@ def main(
             "settings": recorded(options),
         }
         figures = figures_of(options, makers)
-        late = math.inf if options.hours is None else time.monotonic() + 3600 * options.hours
-
-        def do(some: list[Figure | TransferFigure], only: Sequence[str]) -> study.Ending:
-            return study.run_study(some, place, record, workers, options.shard, only, options.patience, late)
-
         try:
-            if options.until == "finished":
-                ending = do(figures, options.only)
-            else:
-                of_seeds = partial(_figures_of_seeds, options, makers)
-                ending = until_decided(options.seeds, of_seeds, do, study.Folder(out))
+            ending = _done(options, makers, place, record, workers)
         finally:
             workers.close()
     except (ValueError, TypeError, OSError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -82,6 +72,27 @@ def main(
     say_how_it_ended(ending, out, len(study.all_work(figures)))
 
 
+def _done(
+    options: Options,
+    makers: Mapping[FigureName, FigureMaker],
+    place: study.Place,
+    record: dict[str, Any],
+    workers: study.Workers,
+) -> study.Ending:
+    """Do all that is asked for, or what decides its claims."""
+    late = math.inf if options.hours is None else time.monotonic() + 3600 * options.hours
+
+    def do(figures: list[Figure | TransferFigure], only: Sequence[str]) -> study.Ending:
+        return study.run_study(figures, place, record, workers, options.shard, only, options.patience, late)
+
+    def of_seeds(seeds: tuple[int, ...]) -> list[Figure | TransferFigure]:
+        return figures_of(dataclasses.replace(options, seeds=seeds), makers)
+
+    if options.until == "finished":
+        return do(of_seeds(options.seeds), options.only)
+    return until_decided(options.seeds, of_seeds, do, study.Folder(place.out))
+
+
 def figures_of(options: Options, makers: Mapping[FigureName, FigureMaker]) -> list[Figure | TransferFigure]:
     """Those that are asked for, their twins under stronger attacks, and what is proved."""
     figures = with_twins([makers[figure](options, figure) for figure in options.figures], options)
@@ -89,12 +100,6 @@ def figures_of(options: Options, makers: Mapping[FigureName, FigureMaker]) -> li
     if not figures:
         raise ValueError(f"--attacks {' '.join(options.attacks)}: only figures {', '.join(TWINNED)} have such twins")
     return figures
-
-
-def _figures_of_seeds(
-    options: Options, makers: Mapping[FigureName, FigureMaker], seeds: tuple[int, ...]
-) -> list[Figure | TransferFigure]:
-    return figures_of(dataclasses.replace(options, seeds=seeds), makers)
 
 
 def read_options(

@@ -135,7 +135,28 @@ def seeds(lesson: Path, chosen: list[int]) -> bool:
     return all(check.held for run in runs for check in run)
 
 
-def main() -> int:
+def check(chosen: list[Path]) -> bool:
+    """Say which lessons and notebooks differ, and the glossary; whether all agree."""
+    problems = [problem for path in chosen if (problem := drift(path))]
+    if glossary.PAGE.read_text(encoding="utf-8") != glossary.page(lessons()):
+        problems.append("glossary.md is not what the lessons say: run build.py")
+    print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
+    return not problems
+
+
+def build(chosen: list[Path]) -> None:
+    """The glossary, and the notebooks of these lessons."""
+    paths = [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    glossary.PAGE.write_text(glossary.page(lessons()), encoding="utf-8")
+    for path in chosen:
+        notebook = path.with_suffix(".ipynb")
+        nbformat.write(run(path), notebook)
+        print(f"{notebook.name}: {notebook.stat().st_size // 1024} KB", flush=True)
+
+
+def read_options() -> tuple[argparse.Namespace, list[Path]]:
+    """What the command line asks for, and of which lessons."""
     parser = argparse.ArgumentParser(
         description="Run the lessons, or check that lessons and notebooks agree."
     )
@@ -155,40 +176,30 @@ def main() -> int:
     if unknown:
         names = ", ".join(path.stem for path in lessons())
         parser.error(f"no such lesson: {', '.join(sorted(unknown))}; there are {names}")
+    return options, chosen
+
+
+def main() -> int:
+    options, chosen = read_options()
     if options.check:
-        problems = [problem for path in chosen if (problem := drift(path))]
-        if glossary.PAGE.read_text(encoding="utf-8") != glossary.page(lessons()):
-            problems.append("glossary.md is not what the lessons say: run build.py")
-        print("\n".join(problems) or f"{len(chosen)} lessons agree with their notebooks")
-        return 1 if problems else 0
-    if options.handout:
-        handout.hand_out(chosen, options.handout)
-        return 0
-    if options.slides or options.seeds:
+        return 0 if check(chosen) else 1
+    if options.slides or options.seeds:  # which run the lessons here
         os.environ["MPLBACKEND"] = "agg"
         sys.path.insert(0, str(HERE.parents[1]))
-    if options.slides:
+    if options.handout:
+        handout.hand_out(chosen, options.handout)
+    elif options.slides:
         import slides  # beside this file
 
         for path in chosen:
-            print(
-                f"{path.stem}: {len(slides.draw(path, options.slides.resolve()))} slides",
-                flush=True,
-            )
-        return 0
-    if options.seeds:
+            count = len(slides.draw(path, options.slides.resolve()))
+            print(f"{path.stem}: {count} slides", flush=True)
+    elif options.seeds:
         os.chdir(HERE)
         held = [seeds(path, options.seeds) for path in chosen]  # all are run, whatever one says
         return 0 if all(held) else 1
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
-    )
-    glossary.PAGE.write_text(glossary.page(lessons()), encoding="utf-8")
-    for path in chosen if not options.glossary else []:
-        nbformat.write(run(path), path.with_suffix(".ipynb"))
-        print(
-            f"{path.stem}.ipynb: {path.with_suffix('.ipynb').stat().st_size // 1024} KB", flush=True
-        )
+    else:
+        build([] if options.glossary else chosen)
     return 0
 
 

@@ -54,6 +54,16 @@ def code_cells(text: str) -> Iterator[Cell]:
             yield Cell(text.count("\n", 0, start) + 1, header, source)
 
 
+@contextlib.contextmanager
+def forgotten(cell: Cell, names: dict[str, Any]) -> Iterator[None]:
+    """Run a cell within; what a hidden one called by a name is forgotten afterwards."""
+    before = dict(names)
+    yield
+    if cell.has(*HIDDEN):
+        names.clear()  # not replaced: functions keep the dictionary of names
+        names.update(before)
+
+
 def follow(lesson: Path, seed: int = 0, strict: bool = True) -> list[Check]:
     """Run a lesson at a seed, and each check; strictly, the first that fails raises."""
     text = lesson.read_text(encoding="utf-8")
@@ -62,16 +72,13 @@ def follow(lesson: Path, seed: int = 0, strict: bool = True) -> list[Check]:
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(lesson)}
     found: list[Check] = []
     for cell in code_cells(SEED.sub(f"seed = {seed}", text)):
-        before = dict(names) if cell.has(*HIDDEN) else None
-        for statement in ast.parse("\n" * cell.line + cell.source).body:
-            asserts = any(isinstance(part, ast.Assert) for part in ast.walk(statement))
-            if cell.has("hide-input") and asserts and not strict:
-                found.append(_check(statement, names, str(lesson)))
-            else:
-                _run([statement], names, str(lesson))
-        if before is not None:
-            names.clear()  # not replaced: functions keep the dictionary of names
-            names.update(before)
+        with forgotten(cell, names):
+            for statement in ast.parse("\n" * cell.line + cell.source).body:
+                asserts = any(isinstance(part, ast.Assert) for part in ast.walk(statement))
+                if cell.has("hide-input") and asserts and not strict:
+                    found.append(_check(statement, names, str(lesson)))
+                else:
+                    _run([statement], names, str(lesson))
     plt.close("all")
     return found
 

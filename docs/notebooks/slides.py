@@ -75,11 +75,8 @@ def pictures(lesson: Path) -> Iterator[tuple[str, Figure]]:
         for cell in checks.code_cells(text):
             if cell.has("solution"):
                 continue
-            kept = dict(names) if cell.has(*checks.HIDDEN) else None
-            exec(compile("\n" * cell.line + cell.source, str(lesson), "exec"), names)
-            if kept is not None:
-                names.clear()
-                names.update(kept)
+            with checks.forgotten(cell, names):
+                exec(compile("\n" * cell.line + cell.source, str(lesson), "exec"), names)
             for figure in map(plt.figure, plt.get_fignums()):
                 yield heading_above(text, cell.line), figure
             plt.close("all")
