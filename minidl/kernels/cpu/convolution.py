@@ -143,8 +143,9 @@ def _grad_input_of_few_channels(dy: Array, weight: Array, x_shape: Shape, stride
     before = [(p + f) // s for p, f, s in zip(padding, front, stride, strict=True)]
     blocks = empty((b, -(-h // sh), -(-w // sw), sh * sw * c))
     _run(True, dy, kernels, blocks, (1, 1), (high - 1 - before[0], wide - 1 - before[1]))
-    pixels = blocks.reshape(*blocks.shape[:3], sh, sw, c).transpose(0, 1, 3, 2, 4, 5)  # (B, H / SH, SH, W / SW, SW, C)
-    return np.ascontiguousarray(pixels.reshape(b, blocks.shape[1] * sh, -1, c)[:, :h, :w])
+    dx = empty((b, blocks.shape[1], sh, blocks.shape[2], sw, c))
+    dx[...] = blocks.reshape(*blocks.shape[:3], sh, sw, c).transpose(0, 1, 3, 2, 4, 5)
+    return np.ascontiguousarray(dx.reshape(b, dx.shape[1] * sh, -1, c)[:, :h, :w])
 
 
 def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, padding: Pair) -> Array:

@@ -17,7 +17,7 @@ from ...images import checked_epsilons
 from ...nn import Module
 from .fixed import Attack
 from .losses import chosen_loss
-from .points import each, take
+from .points import each, moved, take
 from .victim import Victim, attacked
 
 CAUSES = {
@@ -143,8 +143,8 @@ class Ray(NamedTuple):
         if np.ndim(epsilon) == 0:
             if epsilon == 0:
                 return self.images.copy()
-            return (self.images + float(epsilon) * self.direction).clip(0, 1)
-        return (self.images + each(np.asarray(epsilon), self.images) * self.direction).clip(0, 1)
+            return moved(self.images, float(epsilon), self.direction.copy(), 0, 1)
+        return moved(self.images, each(np.asarray(epsilon), self.images), self.direction.copy(), 0, 1)
 
     def succeeds(self, epsilon: float | np.ndarray) -> np.ndarray:
         """(B,): whether the model takes each image, moved by epsilon, for what the attacker wants."""

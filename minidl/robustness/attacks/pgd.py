@@ -132,7 +132,7 @@ class Pgd:
         """Step, normalise, project; and remember. ``watch`` sees the logits and losses of every point."""
         step = 2.5 * epsilon / self.steps if self.step is None else self.step
         best, at, (low, high) = Best(images), np.arange(len(images)), box(images, epsilon)
-        x = self.start(images, index, epsilon, run).clip(low, high)
+        x, spare = self.start(images, index, epsilon, run).clip(low, high), None
         for k in range(self.steps + 1):
             aim: Any = self.victim.aim(index)
             if k < self.steps:
@@ -144,10 +144,11 @@ class Pgd:
                 best.offer(at, x, loss, self.victim.fooled(logits, index), newer_wins=True)
             if k == self.steps:
                 break
-            x = ascend(x, gradient, step, low, high)
+            x, spare = ascend(x, gradient, step, low, high, out=spare), x  # two arrays, in turn
             go = standing(best.success[at], x) if self.stop_early else None
             if go is not None:
                 x, low, high, at, index = take(x, go), take(low, go), take(high, go), at[go], index[go]
+                spare = None
             if not len(at):
                 break
         return best

@@ -15,9 +15,16 @@ def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
     return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
 
 
-def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any) -> Array:
-    """A step of the gradient's sign, and back to where the points may be."""
-    return (x + step * array_module(x).sign(gradient)).clip(low, high)
+def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any, out: Array | None = None) -> Array:
+    """A step of the gradient's sign, and back to where the points may be; written into ``out``, if given."""
+    return moved(x, step, array_module(x).sign(gradient, out=out), low, high)
+
+
+def moved(x: Array, step: Any, direction: Array, low: Any, high: Any) -> Array:
+    """x + step * direction, clipped; in the memory of ``direction``, which is lost."""
+    direction *= step
+    direction += x
+    return direction.clip(low, high, out=direction)
 
 
 def each(values: np.ndarray, like: Array) -> Array:
@@ -90,6 +97,10 @@ class Best:
         tie = (success == self.success[at]) & (newer_wins | (loss > self.loss[at]))
         better = (success & ~self.success[at]) | tie
         chosen = at[better]
-        put(self.x, chosen, take(x, better))
+        if len(at) == len(self.x):  # all are there, in their order, and nothing need be cut out
+            xp = array_module(x)
+            xp.copyto(self.x, x, where=xp.asarray(better)[:, None, None, None])
+        else:
+            put(self.x, chosen, take(x, better))
         self.loss[chosen], self.success[chosen] = loss[better], success[better]
         return better

@@ -147,7 +147,8 @@ class Victim:
 
     def _feel(self, gradient: Array, index: np.ndarray) -> None:
         """Note, the first time that an image is met, whether its gradient is there."""
-        finite(array_module(gradient).sign(gradient), f"{self.name}: the loss's gradient by the pixels")
+        largest = gradient.max()  # NaN if one is; what is infinite still has a sign
+        finite(largest.clip(-1, 1), f"{self.name}: the loss's gradient by the pixels")
         if not self._felt[index].all():
             largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
             new = ~self._felt[index]
