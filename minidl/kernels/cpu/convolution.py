@@ -17,11 +17,11 @@ import numpy as np
 
 from ...backend import Array
 from .. import made_of, precision
-from ..cpu_runtime.memory import empty
+from ..cpu_runtime.memory import empty, zeros
 from ..cpu_runtime.tasks import at, task
 from ..shapes import Pair, Shape, output_sizes
 from . import winograd
-from .multiply import matmul_windows, pack, zeros
+from .multiply import matmul_windows, pack
 from .tile import COLUMNS, LANES, ROWS, multiply
 
 BLOCK = 8  # tiles of rows that are multiplied with a panel while that is in the cache

@@ -4,13 +4,12 @@ A panel holds COLUMNS columns of B, one row after the other, and a tile ROWS row
 that both are read from front to back. Columns beyond the last hold anything: nobody looks at them.
 """
 
-import functools
 import math
 
 import numpy as np
 
 from ...backend import Array
-from ..cpu_runtime.memory import empty
+from ..cpu_runtime.memory import empty, zeros
 from ..cpu_runtime.tasks import at, helper, share, stack, task
 from ..cpu_runtime.vector import LANES, copy_between, copy_row, copy_square, turn_square
 from ..shapes import Pair
@@ -50,11 +49,6 @@ def pack(b: Array, places: Array, step_k: int, step_n: int, K: int, N: int) -> A
     panels = empty((-(-N // COLUMNS), len(places), K, COLUMNS))
     _pack.run(panels.shape[0] * len(places), b.reshape(-1), places, step_k, step_n, K, N, panels)
     return panels
-
-
-@functools.cache
-def zeros(size: int) -> Array:
-    return np.zeros(size, np.float32)
 
 
 _rows = stack(np.int64, LANES)

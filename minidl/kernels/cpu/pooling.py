@@ -5,28 +5,34 @@ import numpy as np
 from ...backend import Array
 from .. import portable
 from ..cpu_runtime.memory import empty
-from ..cpu_runtime.tasks import at, helper, task
+from ..cpu_runtime.tasks import at, helper, stack, task
 from ..shapes import Pair, Shape, index_dtype, output_sizes
+
+SOME = 64  # channels at a time, whose places are as wide as floats until they are known: a vector holds as many of both
+_places = stack(np.int32, SOME)
 
 
 @task
 def _max(start, stop, x, kernel, stride, padding, y, where):
-    (_, H, W, C), (_, OH, OW, _) = x.shape, y.shape
-    for row in range(start, stop):
-        b, oh = divmod(row, OH)
-        for ow in range(OW):
-            best, place = at(y, (row * OW + ow) * C), at(where, (row * OW + ow) * C)  # (C,)
-            for c in range(C):
-                best[c], place[c] = -np.inf, 0
-            for k in range(kernel[0] * kernel[1]):
-                h, w = oh * stride[0] + k // kernel[1] - padding[0], ow * stride[1] + k % kernel[1] - padding[1]
-                if 0 <= h < H and 0 <= w < W:
-                    pixel = at(x, ((b * H + h) * W + w) * C)
-                    for c in range(C):
-                        value, old = pixel[c], best[c]
-                        larger = value > old or (value != value and old == old)  # the first NaN wins, and stays
-                        best[c] = value if larger else old
-                        place[c] = k if larger else place[c]
+    """Some channels of a pixel of y in each part."""
+    (_, H, W, C), (_, OH, OW, _), parts, places = x.shape, y.shape, -(-y.shape[3] // SOME), _places()
+    for part in range(start, stop):
+        pixel, c0 = part // parts, part % parts * SOME
+        oh, ow, some = pixel // OW % OH, pixel % OW, min(SOME, C - c0)
+        image, best, place = at(x, pixel // (OH * OW) * H * W * C), at(y, pixel * C + c0), at(where, pixel * C + c0)
+        for c in range(some):
+            best[c], places[c] = -np.inf, 0
+        for k in range(kernel[0] * kernel[1]):
+            h, w = oh * stride[0] + k // kernel[1] - padding[0], ow * stride[1] + k % kernel[1] - padding[1]
+            if 0 <= h < H and 0 <= w < W:
+                seen = at(image, (h * W + w) * C + c0)
+                for c in range(some):
+                    value, old = seen[c], best[c]
+                    larger = value > old or (value != value and old == old)  # the first NaN wins, and stays
+                    best[c] = value if larger else old
+                    places[c] = k if larger else places[c]
+        for c in range(some):
+            place[c] = places[c]
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
@@ -34,7 +40,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Arr
         return portable.max_pool2d(x, kernel, stride, padding)
     shape = len(x), *output_sizes(x.shape, kernel, stride, padding), x.shape[3]
     y, where = empty(shape), empty(shape, np.uint8)
-    _max.run(shape[0] * shape[1], x, kernel, stride, padding, y, where)
+    _max.run(y.size // shape[3] * -(-shape[3] // SOME), x, kernel, stride, padding, y, where)
     return y, where
 
 

@@ -4,6 +4,7 @@
 view: each keeps the loan alive as its ``base``.
 """
 
+import functools
 import math
 import os
 import threading
@@ -63,6 +64,12 @@ def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np
     if size < SMALL:
         return np.empty(shape, dtype)
     return np.asarray(_Loan(_block(size + ALIGNMENT), shape, dtype))
+
+
+@functools.cache
+def zeros(size: int) -> np.ndarray:
+    """The same zeros for all who only read them."""
+    return np.zeros(size, np.float32)
 
 
 def _forget() -> None:
