@@ -1,7 +1,8 @@
 """What a training step moves through memory besides its products, task by task, beside the speed of a copy.
 
-A task's bytes are those of all arrays that it reads or writes, once, or twice what it changes in place: activations larger than a core's caches come
-from memory, and go there. The copy is one of 64 MB, on the same threads, which reads as much as it writes.
+A task's bytes are those of all arrays that it reads or writes, once, or twice what it changes in place: activations
+larger than a core's caches come from memory, and go there. The copy is one of 64 MB, on the same threads, which reads
+as much as it writes.
 
     python experiments/benchmarks/memory_bound.py
     python experiments/benchmarks/memory_bound.py --model fc5 --batch 128 --threads 1
