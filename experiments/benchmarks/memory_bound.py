@@ -26,13 +26,13 @@ from minidl.study.folder import origin
 
 WHAT = {  # of tasks whose work is memory's, by name
     ("normalization", "_sum", False): "batch normalisation: moments",
-    ("normalization", "_sum", True): "its gradient: sums",
+    ("normalization", "_sum", True): "batch normalisation's gradient: sums",
     ("normalization", "_map", False): "batch normalisation, residual, ReLU",
-    ("normalization", "_map", True): "its gradient: by the image",
+    ("normalization", "_map", True): "batch normalisation's gradient: by the image",
     ("pooling", "_max", False): "max pooling",
-    ("pooling", "_max_grad", True): "its gradient",
+    ("pooling", "_max_grad", True): "max pooling's gradient",
     ("elementwise", "_where_positive", False): "ReLU",
-    ("elementwise", "_where_positive", True): "its gradient",
+    ("elementwise", "_where_positive", True): "ReLU's gradient",
     ("elementwise", "_sgd", True): "SGD with momentum",
 }
 IN_PLACE = {"_sgd": (0, 2)}  # arguments that are read and written: weights and their momentum
