@@ -17,7 +17,7 @@ from minidl.report.flags import CALLED
 from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
-TWINNED = ("9", "11", "12b", *TEMPERATURE, "16")
+TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", *TEMPERATURE, "16")
 
 
 @dataclass(frozen=True)
