@@ -70,8 +70,8 @@ class Settings:
     attack_part: float = 0.2
     """Part of the validation images that is attacked."""
     attacks: tuple[Method, ...] = ("fgsm",)
-    """How: by the report's one step; and, in twins of the figures, by many steps (pgd, apgd), or by the worst of several
-    attacks for each image (auto), which takes hours where the others take minutes."""
+    """How: by the report's one step; and, in twins of its figures, by many steps (pgd, apgd), or by the worst of
+    several attacks for each image (auto), which takes hours where the others take minutes."""
     certify: tuple[ModelName, ...] = ()
     """Which networks to prove robust, too: figure 15, what no attack breaks below and what PGD breaks above."""
     band_epsilons: tuple[float, ...] = (0, 1, 2, 4, 8, 16)
@@ -82,7 +82,7 @@ class Settings:
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
-    fc5: Recipe = Recipe(epochs=20, lr=0.1)
+    fc5: Recipe = Recipe(epochs=20, lr=0.05)
     alexnet: Recipe = Recipe(epochs=7, lr=0.004, pixels=64, init="he")
     resnet18: Recipe = Recipe(epochs=7, lr=0.05)
     weight_decay: float = 5e-4

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-import study  # noqa: E402
-from common import command, figures_of, preset_of  # noqa: E402
+import study
+from common import command, figures_of, preset_of
 
-from minidl.report.claims import CLAIMS  # noqa: E402
-from minidl.study import Figure, all_work  # noqa: E402
+from minidl.report.claims import CLAIMS
+from minidl.study import Figure, all_work
 
 
 @pytest.fixture(scope="module")
