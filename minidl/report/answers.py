@@ -26,7 +26,7 @@ REPORTED: dict[str, tuple[Any, ...]] = {  # the lines of the report's own figure
 Anew = Mapping[tuple[str, str], Verdict]
 
 
-def tested_anew(results: Results) -> Anew:
+def verdicts_anew(results: Results) -> Anew:
     """The verdicts on a study's claims in the language that is spoken, of those that claims.csv has."""
     return {(v.claim, v.figure): v for v in claims(results)} if results.claims else {}
 

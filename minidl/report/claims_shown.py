@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from . import wording
-from .answers import KINDS, SIGNS, Anew, answers, reason, same, tested_anew
+from .answers import KINDS, SIGNS, Anew, answers, reason, same, verdicts_anew
 from .language import count, decimal, has, say
 from .results import Results
 from .sides import sides_tables
@@ -29,7 +29,7 @@ def of_the_report(results: Results) -> list[dict[str, Any]]:
 
 def claims_shown(results: Results) -> list[dict[str, Any]]:
     """Each claim: what was found, and what other attacks say of it; those first of which there is a number."""
-    anew = tested_anew(results)
+    anew = verdicts_anew(results)
     first = answers(results, anew)
     found = {
         row["claim"]: _claim(row, results, anew) | first[row["claim"]] | {"others": []}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..records import LANGUAGES, write_file
 from . import wording
-from .answers import KINDS, SIGNS, same, tested_anew
+from .answers import KINDS, SIGNS, same, verdicts_anew
 from .interval import end_of, reach_of
 from .language import count, has, say, speaking
 from .results import Results
@@ -68,7 +68,7 @@ def _drawn(results: Results) -> bytes:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDE), ylim=(HIGH, 0))
     axes.set_axis_off()
-    anew, rows = tested_anew(results), {row["claim"]: row for row in reversed(results.claims)}
+    anew, rows = verdicts_anew(results), {row["claim"]: row for row in reversed(results.claims)}
     shown = [(row, same(row, anew)) for row in reversed(rows.values())][:MOST]
     reach = reach_of([row for row, _ in shown], [verdict for _, verdict in shown])
     step = (HIGH - TOP - BOTTOM) / len(shown)
