@@ -107,4 +107,4 @@ def test_what_differs_from_the_report_is_seen(study):
     assert "temperatures" not in rows
     with speaking("fr"):
         french = {row["what"]: row["here"] for row in setting_rows(study)}
-    assert re.search("^30 époques, un cycle .* un pas de 0,05$", french["recette de ResNet18"])
+    assert re.search("^30 époques, un cycle .* un taux de 0,05$", french["recette de ResNet18"])
