@@ -65,6 +65,8 @@ def test_the_verdicts_are_those_of_the_claims(claims):
         "C7": "the drop is {} points larger ({} to {})",
     }.items():
         told(words.format(*(f"{100 * claims[name][key]:.1f}" for key in ("effect", "low", "high"))))
+    beyond = (100 * claims["C2"]["low"], 100 * claims["C7"]["low"] - 3)
+    told("C2's interval begins {:.1f} points, C7's {:.1f} points beyond what was asked for".format(*beyond))
     effect, low, high = (f"{-100 * claims['C5'][key]:.1f}" for key in ("effect", "high", "low"))
     told(f"drops by {effect} points less ({low} to {high})")
     effect, low, high = (f"{100 * claims['C8'][key]:.1f}" for key in ("effect", "low", "high"))
