@@ -157,3 +157,22 @@ def test_the_table_of_temperatures_is_the_table(rows):
         mine = rows[attackers[attacker], "temperature", int(temperature)]
         gone = 100 * fmean(row["vanished_gradients"] for row in mine if row["epsilon"] == 0)
         assert cells.split(" | ") == [*(at(mine, epsilon) for epsilon in (1, 2, 4, 8, 16)), f"{gone:.0f}"]
+
+
+def test_what_it_says_of_the_digits():
+    text = " ".join(TEXT[TEXT.index("## Handwritten digits") : TEXT.index("## FC5 from both sides")].split())
+    rows = [row for row in read_csv(RESULTS / "quick" / "results.csv") if row["images"] == "fresh"]
+
+    def of(figure, name, value):
+        return [row for row in rows if str(row["figure"]) == figure and row[name] == value]
+
+    accuracy = {(f, s): of(f, "sparsity", s)[0]["val_accuracy"] for f in ("9", "10a") for s in (0, 0.9, 0.98)}
+    assert f"ResNet18 gets {100 * accuracy['9', 0]:.1f} % of the 360" in text
+    assert f"falls to {100 * accuracy['10a', 0.9]:.1f} %" in text
+    assert accuracy["10a", 0.98] < 0.15  # chance
+    takes_one, margin = (of(figure, "temperature", 20) for figure in ("13a", "13c"))
+    assert f"gradient on {100 * takes_one[0]['vanished_gradients']:.0f} % of the images" in text
+    assert f"who leaves {at(takes_one, 64)} % at 64/255" in text
+    assert f"nothing is left, {at(margin, 64)} %." in text
+    claims = read_csv(RESULTS / "quick" / "claims.csv")
+    assert [row["verdict"] for row in claims] == ["undecided"] * 9
