@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from minidl.records.run import NO_TEMPERATURE, Method, ModelName
-from minidl.report.flags import CALLED
+from minidl.report.language import say
 from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
-TWINNED = ("9", "11", "12b", *TEMPERATURE, "16")
+TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", *TEMPERATURE, "16")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def twin(figure: Figure, method: Method, strength: Strength) -> Figure | None:
         return None
     return Figure(
         f"{'13' if alike else figure.figure}-{method}",
-        f"{figure.title}, under {CALLED[method]}",
+        f"{figure.title}, under {say(f'method.{method}')}",
         figure.varied,
         tuple((run, strength.on(attack, method)) for run, attack in figure.attacked),
         TEMPERATURE if alike else (figure.figure,),
@@ -74,7 +74,7 @@ def transfer_twin(figure: TransferFigure, method: Method, strength: Strength) ->
     """The matrix under another attack that moves each image as far as it may: the worst case is none."""
     if method == "auto":
         return None
-    title = figure.title.replace(CALLED["fgsm"], CALLED[method])
+    title = figure.title.replace(say("method.fgsm"), say(f"method.{method}"))
     return TransferFigure(f"{figure.figure}-{method}", title, figure.networks, strength.on(figure.attack, method))
 
 

@@ -34,7 +34,7 @@ def main(
     args: Sequence[str] | None = None,
     attacks: tuple[Method, ...] = ("fgsm",),
 ) -> None:
-    """Run the study whose figures these functions make, from the command line; ``attacks`` are its presets'.
+    """Run the study whose figures these functions make, from the command line; ``attacks`` it makes in each preset.
 
     What the user can mend ends it with the message alone, not with a traceback.
     """
@@ -116,9 +116,10 @@ def read_options(
 
 
 def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method, ...] = ("fgsm",)) -> Options:
-    """A preset, with those of its figures that the study at hand makes, and its attacks."""
+    """A preset, with those of its figures that the study at hand makes, and its attacks beside the preset's own."""
     figures = tuple(figure for figure in PRESETS[name].figures if figure in makers)
-    return dataclasses.replace(PRESETS[name], figures=figures, attacks=attacks)
+    every = tuple(method for method in OWN if method in {*attacks, *PRESETS[name].attacks})
+    return dataclasses.replace(PRESETS[name], figures=figures, attacks=every)
 
 
 def command(name: str, options: Options, preset: Options) -> str:

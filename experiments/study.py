@@ -5,6 +5,7 @@ goes on where it was, and ends with the same numbers.
 
     python experiments/study.py                          handwritten digits: minutes on two cores, no download
     python experiments/study.py --preset laptop          FC5 and ResNet18 on Imagenette at 64 px: hours on two cores
+    python experiments/study.py --preset whole           all of the report on Imagenette at 64 px, five seeds: days
     python experiments/study.py --preset paper           Imagenette at 128 px, with the report's batch sizes
 
 Several processes share the work with --workers 4; a cluster does with --dask tcp://host:8786, or as jobs of an array

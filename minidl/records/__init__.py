@@ -1,7 +1,7 @@
 """What a study leaves on disk: names, the format of a results folder, and its readers (docs/studies.md)."""
 
 from .attacks import read_attack, write_attack
-from .format import FORMAT, Layout
+from .format import FORMAT, LANGUAGES, Layout
 from .outcome import Outcome
 from .read import DamagedError, NewerFormatError, read_made, read_run, read_study, read_table
 from .run import Adversary, Attack, Proximal, Pruning, Run
@@ -10,6 +10,7 @@ from .transfers import Transfer, TransferOutcome, read_transfer, write_transfer
 
 __all__ = [
     "FORMAT",
+    "LANGUAGES",
     "Adversary",
     "Attack",
     "CannotWriteError",

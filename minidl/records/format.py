@@ -15,6 +15,7 @@ from .schema import Check, anything, both, choice, each, fields, mapping, maybe,
 
 FORMAT = 3  # raised when a folder that this code writes can no longer be read by the code before it
 SEALED = 2  # from this format on a JSON file holds the checksum of the rest of it, and an attack's file whose it is
+LANGUAGES = ("en", "fr")  # of pages and slides; tables and figures' files are in the first
 
 # Where things are
 
@@ -36,6 +37,14 @@ class Layout:
     @property
     def claims(self) -> Path:
         return self.path / "claims.csv"
+
+    def page(self, language: str = "en") -> Path:
+        """The study on one page."""
+        return self.path / f"index{_of(language)}.html"
+
+    def slide(self, language: str = "en") -> Path:
+        """The study's claims as a picture."""
+        return self.path / f"summary{_of(language)}.png"
 
     @property
     def made(self) -> Path:
@@ -63,6 +72,10 @@ class Layout:
 
     def transfer(self, name: str) -> Path:
         return self.path / "transfers" / f"{name}.npz"
+
+
+def _of(language: str) -> str:
+    return "" if language == LANGUAGES[0] else f".{language}"
 
 
 # What to do about a damaged file

@@ -7,6 +7,7 @@ from .page import write_page
 from .pairs import pairs, write_pairs
 from .results import Results
 from .sides import sides, write_sides
+from .slide import write_slides
 from .tables import read_csv, write_csv
 from .transfers import transfers, write_transfers
 from .verdict import Verdict
@@ -26,5 +27,6 @@ __all__ = [
     "write_page",
     "write_pairs",
     "write_sides",
+    "write_slides",
     "write_transfers",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 
 from .evidence import Lines, MissingError
+from .language import say
 from .nine import LEAST, Claim, above_chance, at_epsilons
 from .verdict import Part
 
@@ -17,16 +18,16 @@ def _c14(lines: Lines) -> list[Part]:
     names = [str(level) for level in lines.levels]
     distilled = next((name for name in names if name.startswith("distilled, T = ")), None)
     if distilled is None:
-        raise MissingError(f"Figure {lines.figure} has no distilled network: run one.")
+        raise MissingError(say("missing.distilled", figure=lines.figure))
     hot = distilled.removeprefix("distilled, ")
     lines.need(hot)
     attacked = [e for e in above_chance(lines, "none") if e > 0]
     if not attacked:
-        raise MissingError(f"Figure {lines.figure}: every epsilon brings the baseline to chance: run smaller ones.")
-    name = f"Accuracy of distillation less that of {hot} alone, at {at_epsilons(lines, attacked)}"
-    return [Part(name, lines.difference({distilled: 1, hot: -1}, attacked), LEAST, inf)]
+        raise MissingError(say("missing.all_chance", figure=lines.figure))
+    name = say("quantity.distilled", hot=hot, at=at_epsilons(lines, attacked))
+    return [Part(name, lines.difference({distilled: 1, hot: -1}, attacked), LEAST, inf, "accuracy")]
 
 
 BEYOND = {
-    "C14": Claim("16-auto", 128, "Distillation beats temperature alone under the worst-case attack", _c14),
+    "C14": Claim("16-auto", 128, _c14),
 }

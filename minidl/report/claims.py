@@ -13,6 +13,7 @@ from ..records.format import CLAIMS_TABLE
 from ..records.run import OWN
 from .beyond import BEYOND
 from .evidence import Lines, MissingError
+from .language import decimal, say
 from .learnt import check_learnt, clean_accuracies
 from .nine import CLAIMS, Claim
 from .results import Results
@@ -68,7 +69,7 @@ def write_claims(folder: str | Path) -> list[Verdict]:
 
 
 def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
-    seeds = 0
+    seeds, text = 0, say(f"claim.{name}")
     try:
         lines = Lines.of(results, figure)
         seeds = len(lines.seeds)
@@ -76,22 +77,26 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
             check_learnt(lines, results.runs)
         parts = claim.parts(lines)
     except MissingError as missing:
-        return Verdict(name, figure, claim.text, "undecided", None, None, seeds, str(missing))
+        return Verdict(name, figure, text, "undecided", None, None, seeds, str(missing))
     looks = results.study.get("settings", {}).get("looks", 1)
     level = LEVEL / looks
     verdict, part, why = decide(lines, parts, level)
     note = claim.note(results, lines) if claim.note and figure == claim.figure else ""
-    several = f"At each of {looks} looks at the claims, for 95 % over all of them." if looks > 1 else ""
+    sure = decimal(f"{100 * (1 - LEVEL):.3g}")
+    several = say("verdict.looks", looks=looks, sure=sure) if looks > 1 else ""
     said = part.told(level), several, why, note, clean_accuracies(lines), _other_batch(claim, figure, results)
     effect, interval = part.estimate.effect, part.estimate.interval(1 - level)
     needed = part.seeds_to_decide(level) if verdict == "undecided" else None
-    return Verdict(name, figure, claim.text, verdict, effect, interval, seeds, " ".join(filter(None, said)), needed)
+    asked = part.low, part.high
+    return Verdict(
+        name, figure, text, verdict, effect, interval, seeds, " ".join(filter(None, said)), needed, asked, part.of
+    )
 
 
 def _other_batch(claim: Claim, shown: str, results: Results) -> str:
     """A study may take batches of another size than the report, whose claims C1 and C2 differ in nothing else."""
     size = next(figure["batch_size"] for figure in results.study["figures"] if figure["figure"] == shown)
-    return "" if size == claim.batch_size else f"Batches were of {size} images, the report's of {claim.batch_size}."
+    return "" if size == claim.batch_size else say("verdict.other_batch", size=size, claimed=claim.batch_size)
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The claims as the page shows them: each verdict on the report's own figure, and what other attacks say of it."""
+"""The claims as the page shows them: what was found on the report's own figure, and what other attacks say of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from typing import Any
 
 from . import wording
-from .flags import CALLED
-from .lines import count
+from .answers import KINDS, SIGNS, Anew, answers, reason, same, verdicts_anew
+from .language import count, decimal, has, say
 from .results import Results
 from .sides import sides_tables
+
+OF_THE_DROP = ("C1", "C2", "C3", "C4", "C5", "C7")  # claims that one sees in a figure's second panel
 
 
 def anchor_of(figure: str) -> str:
@@ -26,15 +28,21 @@ def of_the_report(results: Results) -> list[dict[str, Any]]:
 
 
 def claims_shown(results: Results) -> list[dict[str, Any]]:
-    """Each claim, with what other attacks say of it."""
-    found = {claim["claim"]: _claim(claim, results) | {"others": []} for claim in of_the_report(results)}
-    for claim in results.claims:
-        if claim["figure"] != found[claim["claim"]]["figure"]:
-            method = CALLED[results.method(claim["figure"])] if claim["figure"] in results.figures else claim["figure"]
-            found[claim["claim"]]["others"].append(_claim(claim, results) | {"method": method})
+    """Each claim: what was found, and what other attacks say of it; those first of which there is a number."""
+    anew = verdicts_anew(results)
+    first = answers(results, anew)
+    found = {
+        row["claim"]: _claim(row, results, anew) | first[row["claim"]] | {"others": []}
+        for row in of_the_report(results)
+    }
+    for row in results.claims:
+        if row["figure"] != found[row["claim"]]["figure"]:
+            known = row["figure"] in results.figures
+            method = say(f"method.{results.method(row['figure'])}") if known else row["figure"]
+            found[row["claim"]]["others"].append(_claim(row, results, anew) | {"method": method})
     for claim in found.values():
         claim["sides"] = [_both_sides(results, name) for name in _bands(results, claim["figure"])]
-    return list(found.values())
+    return sorted(found.values(), key=lambda claim: not claim["bar"])
 
 
 def _bands(results: Results, figure: str) -> list[str]:
@@ -47,22 +55,31 @@ def _both_sides(results: Results, figure: str) -> dict[str, str]:
     shown, told = {"figure": figure, "anchor": anchor_of(figure)}, []
     tables = sides_tables(results, figure)
     if tables is None:
-        return shown | {"text": "nothing is measured yet."}
-    sizes = [f"{255 * epsilon:.3g}" for epsilon in tables["epsilons"]]
+        return shown | {"text": say("sides.nothing")}
+    sizes = [decimal(f"{255 * epsilon:.3g}") for epsilon in tables["epsilons"]]
     for label, *verdicts in tables["verdicts"]:
         known = []
         for verdict in ("proved", "refuted", "undecided"):
             at = [size for size, found in zip(sizes, verdicts, strict=True) if found == verdict]
-            known += [f"{verdict} at {', '.join(at)}/255"] if at else []
-        told.append(f'"{label} is more robust than {tables["against"]}": {"; ".join(known) or "seeds are missing"}.')
+            known += [say("sides.at", verdict=say(f"sides.{verdict}"), sizes=say("comma").join(at))] if at else []
+        said = say("semicolon").join(known) or say("sides.missing")
+        told.append(say("sides.more_robust", label=label, other=tables["against"], known=said))
     return shown | {"text": " ".join(told)}
 
 
-def _claim(claim: dict[str, Any], results: Results) -> dict[str, Any]:
-    numbers = (claim[name] for name in ("effect", "low", "high"))
-    known = claim["figure"] in results.figures
-    return claim | {
-        "effect": wording.effect(*numbers),
-        "anchor": anchor_of(claim["figure"]) if known else "",
-        "seeds": count(claim["seeds"], "seed") if isinstance(claim["seeds"], int) else claim["seeds"],
-    }
+def _claim(row: dict[str, Any], results: Results, anew: Anew) -> dict[str, Any]:
+    numbers = (row[name] for name in ("effect", "low", "high"))
+    kind = row["verdict"] if row["verdict"] in KINDS else "undecided"
+    return (
+        row
+        | reason(row, same(row, anew))
+        | {
+            "kind": kind,
+            "sign": SIGNS[kind],
+            "panel": int(row["claim"] in OF_THE_DROP),
+            "verdict": say(f"verdict.{row['verdict']}") if has(f"verdict.{row['verdict']}") else row["verdict"],
+            "effect": wording.effect(*numbers),
+            "anchor": anchor_of(row["figure"]) if row["figure"] in results.figures else "",
+            "seeds": count(row["seeds"], "seed") if isinstance(row["seeds"], int) else row["seeds"],
+        }
+    )

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..records import Outcome
 from ..robustness.comparison import student_half_width
+from .language import say
 from .results import Results
 
 FEWEST_SEEDS = 3  # of two, the interval is 13 standard errors to either side; of one there is none
@@ -100,7 +101,7 @@ class Lines:
         if entry is None:
             base, _, method = figure.partition("-")
             how = f"--figures {base}" + f" --attacks {method}" * bool(method)
-            raise MissingError(f"Figure {figure} is not in this study: run it, with {how}.")
+            raise MissingError(say("missing.figure", figure=figure, how=how))
         attacks = entry["attacks"].get("paired", {})
         rows = {r["run"]: r for r in results.rows if r["figure"] == figure and r["images"] == "paired"}
         outcomes, names, unfinished = {}, {}, []
@@ -114,7 +115,7 @@ class Lines:
         levels = list(dict.fromkeys(level for level, _ in outcomes))
         seeds = [s for s in sorted({seed for _, seed in outcomes}) if all((level, s) in outcomes for level in levels)]
         if not seeds:
-            raise MissingError(f"Figure {figure} has no seed of which all networks are finished. {_to_run(unfinished)}")
+            raise MissingError(say("missing.seed", figure=figure, run=_to_run(unfinished)))
         for seed in seeds:
             _check_paired(figure, seed, [outcomes[level, seed] for level in levels], outcomes[levels[0], seeds[0]])
         epsilons = outcomes[levels[0], seeds[0]].epsilons
@@ -124,8 +125,8 @@ class Lines:
         """MissingError unless all of these lines are there."""
         absent = [str(level) for level in levels if level not in self.levels]
         if absent:
-            what = self.varied.replace("_", " ")
-            raise MissingError(f"Figure {self.figure} has no network of {what} {', '.join(absent)}: run it with these.")
+            about = {"what": say(f"varied.{self.varied}"), "levels": ", ".join(absent)}
+            raise MissingError(say("missing.level", figure=self.figure, **about))
 
     def to_run(self) -> str:
         """What is unfinished, as a sentence."""
@@ -170,9 +171,7 @@ def slope(levels: Iterable[float]) -> dict[float, float]:
     """The weights of the least-squares line's slope: how much a quantity grows when the level grows by 1."""
     x = np.array(list(levels), float)
     if len(set(x)) < 2:
-        raise MissingError(
-            f"A slope needs networks of at least two sparsities, and there is only {x.tolist()}: run more."
-        )
+        raise MissingError(say("missing.slope", levels=x.tolist()))
     centred = x - x.mean()
     return dict(zip(x.tolist(), (centred / (centred**2).sum()).tolist(), strict=True))
 
@@ -191,13 +190,11 @@ def _outcome(results: Results, run: str, attack: str | None) -> Outcome | None:
 def _check_paired(figure: str, seed: int, outcomes: list[Outcome], first: Outcome) -> None:
     """Differences image by image need the same images; curves over seeds need the same epsilons."""
     if not all(np.array_equal(outcome.indices, outcomes[0].indices) for outcome in outcomes):
-        raise MissingError(
-            f"Figure {figure}: the networks of seed {seed} were not attacked on the same images: run it anew."
-        )
+        raise MissingError(say("missing.images", figure=figure, seed=seed))
     if not all(np.array_equal(outcome.epsilons, first.epsilons) for outcome in outcomes):
-        raise MissingError(f"Figure {figure}: its networks were attacked with different epsilons: run it anew.")
+        raise MissingError(say("missing.epsilons", figure=figure))
 
 
 def _to_run(unfinished: list[str]) -> str:
     some = ", ".join(unfinished[:3]) + (", ..." if len(unfinished) > 3 else "")
-    return f"Run the study again, which makes the {len(unfinished)} that are missing: {some}."
+    return say("missing.run", number=len(unfinished), some=some)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..records import write_file
 from ..robustness import TransferMatrix, TwoSided
+from .language import say
 from .lines import Line, lines_of
 from .results import Results
 from .sides import both_sides, draw_band
@@ -75,14 +76,13 @@ def panels_of(results: Results, name: str) -> list[Panel]:
     if results.figures[name].get("certificates"):
         found = both_sides(results, name)
         shown = [line for line in lines if line.label in found]
-        title = "certified (solid) to attacked (dashed)"
-        return [Panel(shown, "sides", "images that stay right (%)", title, found)] if shown else []
+        return [Panel(shown, "sides", say("axis.stay"), say("panel.sides"), found)] if shown else []
     panels = _two_panels(lines, lettered=name in LETTERED)
     # other methods come past a first gradient that vanished
     if results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm":
         vanished = vanished_lines(results, name)
         if vanished:
-            panels.append(Panel(vanished, "vanished_right", "share of all images (%)", "right, gradient vanished"))
+            panels.append(Panel(vanished, "vanished_right", say("axis.share"), say("panel.vanished")))
     return panels
 
 
@@ -114,8 +114,8 @@ def sample_svg(index: int) -> str:
 def _two_panels(lines: Sequence[Line], lettered: bool) -> list[Panel]:
     a, b = ("(a) ", "(b) ") if lettered else ("", "")
     return [
-        Panel(lines, "accuracy", "accuracy (%)", f"{a}accuracy under attack"),
-        Panel(lines, "drop", "percentage points", f"{b}drop of accuracy"),
+        Panel(lines, "accuracy", say("axis.accuracy"), a + say("panel.accuracy")),
+        Panel(lines, "drop", say("axis.points"), b + say("panel.drop")),
     ]
 
 
@@ -199,7 +199,7 @@ def _finish(axes: Axes, panel: Panel) -> None:
     if panel.what == "accuracy":
         axes.axhline(100 * CHANCE, color="#767676", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
-        axes.annotate("chance", (0.01, 100 * CHANCE), fontsize=8, color="#767676", **place)
+        axes.annotate(say("axis.chance"), (0.01, 100 * CHANCE), fontsize=8, color="#767676", **place)
 
 
 def _write(figure: Figure, path: Path) -> list[Path]:

@@ -9,12 +9,10 @@ import numpy as np
 from ..records import Outcome
 from ..robustness import Flag
 from ..robustness.attacks.flags import SLACK
-from .lines import count
+from .language import count, decimal, say
 from .results import Results
 
 SHARE = 0.05  # of the images: where another attack breaks so many more, a number is not the network's
-# How methods are called
-CALLED = {"fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "auto": "the worst case"}
 
 
 def flags_of(outcome: Outcome) -> list[Flag]:
@@ -41,8 +39,8 @@ def _read_off(outcome: Outcome) -> Iterator[Flag]:
     if part > SLACK and outcome.broken_by is None:  # several attacks do not hang on one loss's gradient
         yield Flag(
             "I1",
-            f"{part:.1%} of the gradients vanished: they are zero, or below the smallest normal number",
-            "Attack the margin, or in float64.",
+            say("flag.vanished", part=_percent(part)),
+            say("flag.vanished_advice"),
         )
     accuracy = right.mean(axis=1)
     least = np.minimum.accumulate(accuracy)
@@ -51,10 +49,16 @@ def _read_off(outcome: Outcome) -> Iterator[Flag]:
         at = int((accuracy[: e + 1]).argmin())
         sizes = 255 * outcome.epsilons
         yield Flag(
-            "rises",
-            f"of {right.shape[1]} images {accuracy[at]:.1%} are right at {sizes[at]:.3g}/255, and {accuracy[e]:.1%} at "
-            f"{sizes[e]:.3g}/255",
-            "It overshoots: take smaller steps (pgd).",
+            say("flag.rises"),
+            say(
+                "flag.rises_evidence",
+                images=count(right.shape[1], "image"),
+                low=_percent(accuracy[at]),
+                small=_size(sizes[at]),
+                high=_percent(accuracy[e]),
+                large=_size(sizes[e]),
+            ),
+            say("flag.rises_advice"),
         )
 
 
@@ -76,15 +80,27 @@ def _weaker(results: Results, figure: str, run: str, ours: Outcome) -> Iterator[
         our, their = ours.right[:, here].mean(axis=1), theirs.right[:, there].mean(axis=1)  # (E,)
         e = int((our - their).argmax())
         if our[e] - their[e] > SHARE:
-            method = CALLED[results.method(name)]
-            yield Flag(
-                f"weaker than {method}",
-                f"at {255 * ours.epsilons[e]:.3g}/255 this leaves {our[e]:.1%} of {count(len(here), 'image')} right, "
-                f"and {method} {their[e]:.1%}",
-                f"Believe figure {name}.",
+            method = say(f"method.{results.method(name)}")
+            evidence = say(
+                "flag.weaker_evidence",
+                size=_size(255 * ours.epsilons[e]),
+                ours=_percent(our[e]),
+                images=count(len(here), "image"),
+                method=method,
+                theirs=_percent(their[e]),
             )
+            advice = say("flag.weaker_advice", figure=name)
+            yield Flag(say("flag.weaker", method=method), evidence, advice)
 
 
 def outcome_of(results: Results, figure: str, run: str, images: str) -> Outcome | None:
     """What a figure's attack did to a network; None where its file is not there, as one may remove it to save space."""
     return results.kept(run, results.figures[figure]["attacks"].get(images, {}).get(run))
+
+
+def _percent(part: float) -> str:
+    return decimal(f"{100 * part:.1f}")
+
+
+def _size(epsilon: float) -> str:
+    return decimal(f"{epsilon:.3g}")

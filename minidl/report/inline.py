@@ -40,6 +40,19 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     return re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg {said} \1>", svg)
 
 
+def glimpse(svg: str, prefix: str) -> str:
+    """A second, small view of a picture that is on the same page: nothing of it is there twice.
+
+    Examples
+    --------
+    >>> from minidl.report.inline import glimpse
+    >>> glimpse('<svg viewBox="0 0 9 9"><g id="f9-figure_1"/></svg>', "f9-")
+    '<svg aria-hidden="true" viewBox="0 0 9 9"><use href="#f9-figure_1"/></svg>'
+    """
+    box = re.search(r'viewBox="[^"]*"', svg)
+    return f'<svg aria-hidden="true" {box[0] if box else ""}><use href="#{prefix}figure_1"/></svg>'
+
+
 def polyline(rows: Sequence[Mapping[str, Any]], column: str, epochs: int, width: float, height: float) -> str:
     """The ``points`` of an SVG polyline: a column in [0, 1] against the epoch, from 1 to ``epochs``; 1 is at the top.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .evidence import Lines, MissingError
+from .language import decimal, say
 from .lines import LABELS
 
 LEARNT = 0.75  # of the reference; on Imagenette an AlexNet that has hardly begun to learn has half of it
@@ -28,14 +29,19 @@ def check_learnt(lines: Lines, runs: dict[str, Any]) -> None:
         run = runs.get(name, {}).get("run", {})
         reference = REFERENCE.get((run.get("data"), run.get("model")), 0.0)
         if clean < LEARNT * reference:
-            raise MissingError(
-                f"Not decided: network {name} has not learnt. Of the images as they are it has {clean:.1%} right, less "
-                f"than {LEARNT:.0%} of the {reference:.1%} that a dense one reaches by a plain recipe: use another."
-            )
+            parts = {"clean": _percent(clean), "least": f"{100 * LEARNT:.0f}", "reference": _percent(reference)}
+            raise MissingError(say("verdict.not_learnt", name=name, **parts))
 
 
 def clean_accuracies(lines: Lines) -> str:
     """What a verdict rests on, as a sentence: of each line the mean over seeds."""
     named = LABELS.get(lines.varied, str)
-    told = ", ".join(f"{named(level)}: {lines.accuracy(level)[0]:.1%}" for level in lines.levels)
-    return f"Clean accuracy: {told}."
+    told = [
+        say("verdict.level_clean", level=named(level), part=_percent(lines.accuracy(level)[0]))
+        for level in lines.levels
+    ]
+    return say("verdict.clean", told=say("comma").join(told))
+
+
+def _percent(part: float) -> str:
+    return decimal(f"{100 * part:.1f}")

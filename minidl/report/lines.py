@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .language import count, decimal, say
 from .results import Results
 from .tables import Row
 
 LABELS: Mapping[str, Callable[[Any], str]] = {
-    "sparsity": lambda s: f"sparsity {100 * s:g} %",
-    "low_rank": lambda ranks: "full rank" if ranks == "none" else str(ranks),
-    "temperature": lambda t: f"T = {t:g}",
-    "defence": lambda name: "no defence" if name == "none" else str(name),
+    "sparsity": lambda s: say("label.sparsity", part=decimal(f"{100 * s:g}")),
+    "low_rank": lambda ranks: say("label.full_rank") if ranks == "none" else str(ranks),
+    "temperature": lambda t: say("label.temperature", t=decimal(f"{t:g}")),
+    "defence": lambda name: say("label.no_defence") if name == "none" else str(name),
 }
 
 
@@ -99,23 +100,21 @@ def lines_of(results: Results, figure: str) -> list[Line]:
     column = results.figures[figure]["varied"]
     lines = lines_by(results.rows_of(figure), column, LABELS.get(column, str))
     if len({line.seeds for line in lines}) > 1:
-        lines = [replace(line, label=f"{line.label} ({count(line.seeds, 'seed')})") for line in lines]
+        lines = [
+            replace(line, label=say("label.with_seeds", label=line.label, seeds=count(line.seeds, "seed")))
+            for line in lines
+        ]
     return lines
-
-
-def count(number: int, thing: str) -> str:
-    """ "1 seed", "3 seeds"."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def describe_bars(lines: Sequence[Line]) -> str:
     """What the bars of these lines are, as a sentence for a caption."""
     seeds = sorted({line.seeds for line in lines})
-    interval = "95 % confidence intervals of the images (Wilson's for accuracies, Newcombe's for drops), of one network"
     if seeds == [1]:
-        return f"One seed. Bars: {interval}; how much another seed would differ is not in them."
-    spread = "one standard deviation over the seeds to either side of their mean"
+        return say("bars.one", interval=say("bars.interval"))
+    spread = say("bars.spread")
     if seeds[0] > 1:
-        many = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-        return f"{many}. Points: their mean. Bars: {spread}."
-    return f"1 to {seeds[-1]} seeds. Bars of several seeds: {spread}; of a single one: {interval}."
+        ends = {"first": seeds[0], "last": seeds[-1]}
+        many = say("bars.same", first=seeds[0]) if len(seeds) == 1 else say("bars.several", **ends)
+        return say("bars.many", seeds=many, spread=spread)
+    return say("bars.mixed", last=seeds[-1], spread=spread, interval=say("bars.interval"))

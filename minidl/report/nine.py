@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .evidence import Lines, MissingError, slope
+from .language import decimal, say
 from .results import Results
 from .verdict import Part, points
 
@@ -24,11 +25,10 @@ LEAST = 0.01  # a difference must exceed 1 point to be called one: less cannot b
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: its figure, the report's batch size, its words, its parts, and what else there is to say about it."""
+    """One claim: its figure, the report's batch size, its parts, and what else there is to say about it."""
 
     figure: str
     batch_size: int
-    text: str
     parts: Callable[[Lines], list[Part]]
     note: Callable[[Results, Lines], str] | None = None
 
@@ -41,9 +41,7 @@ def small(lines: Lines, baseline: Any) -> list[int]:
     accuracy = lines.accuracy(baseline)
     found = [e for e in range(1, len(accuracy)) if accuracy[e] >= accuracy[0] / 2]
     if not found:
-        raise MissingError(
-            f"Figure {lines.figure}: no epsilon leaves the baseline half its accuracy: run smaller ones."
-        )
+        raise MissingError(say("missing.smaller", figure=lines.figure))
     return found
 
 
@@ -51,9 +49,7 @@ def _large(lines: Lines, baseline: Any) -> list[int]:
     """The epsilons that leave the baseline less than half of its clean accuracy."""
     found = sorted({*range(1, len(lines.epsilons))} - {*small(lines, baseline)})
     if not found:
-        raise MissingError(
-            f"Figure {lines.figure}: every epsilon leaves the baseline half its accuracy: run larger ones."
-        )
+        raise MissingError(say("missing.larger", figure=lines.figure))
     return found
 
 
@@ -63,13 +59,14 @@ def above_chance(lines: Lines, baseline: Any) -> list[int]:
     labels = np.concatenate([lines.outcomes[baseline, seed].labels for seed in lines.seeds])
     found = [e for e in range(len(accuracy)) if accuracy[e] > 1 / len(np.unique(labels))]
     if not found:
-        raise MissingError(f"Figure {lines.figure}: the baseline is no better than chance: train it for longer.")
+        raise MissingError(say("missing.chance", figure=lines.figure))
     return found
 
 
 def at_epsilons(lines: Lines, epsilons: list[int]) -> str:
     """ "epsilon 1, 2 / 255"."""
-    return f"epsilon {', '.join(f'{255 * lines.epsilons[e]:.4g}' for e in epsilons)} / 255"
+    sizes = say("comma").join(decimal(f"{255 * lines.epsilons[e]:.4g}") for e in epsilons)
+    return say("quantity.at", sizes=sizes)
 
 
 # Pruning, figures 8 to 11: by how much a quantity grows along the line fitted to sparsity, from 0 to 1
@@ -77,22 +74,27 @@ def at_epsilons(lines: Lines, epsilons: list[int]) -> str:
 
 def _drop_along_sparsity(lines: Lines, low: float, high: float) -> Part:
     at = small(lines, 0)
-    name = f"Growth of the drop from sparsity 0 to 1, along the fitted line, at {at_epsilons(lines, at)}"
+    name = say("quantity.drop_growth", at=at_epsilons(lines, at))
     return Part(name, lines.difference(slope(lines.levels), at, drop=True), low, high)
 
 
 def _drop_against_dense(lines: Lines, sparsity: float, low: float, high: float) -> Part:
     at = small(lines, 0)
-    name = f"Drop at sparsity {100 * sparsity:g} % less that at 0 %, at {at_epsilons(lines, at)}"
+    name = say("quantity.drop_dense", part=decimal(f"{100 * sparsity:g}"), at=at_epsilons(lines, at))
     return Part(name, lines.difference({sparsity: 1, 0: -1}, at, drop=True), low, high)
 
 
 def _c1(lines: Lines) -> list[Part]:
     lines.need(0)
-    name = "Growth of the accuracy from sparsity 0 to 1, along the fitted line, at {}"
     weights = slope(lines.levels)
     falling = [
-        Part(name.format(at_epsilons(lines, [e])), lines.difference(weights, [e]), -inf, -LEAST)
+        Part(
+            say("quantity.accuracy_growth", at=at_epsilons(lines, [e])),
+            lines.difference(weights, [e]),
+            -inf,
+            -LEAST,
+            "accuracy",
+        )
         for e in above_chance(lines, 0)
     ]
     return [*falling, _drop_along_sparsity(lines, LEAST, inf)]
@@ -117,7 +119,7 @@ def _c5(lines: Lines) -> list[Part]:
     lines.need(0)
     sparse = [level for level in lines.levels if level != 0]
     if not sparse:
-        raise MissingError(f"Figure {lines.figure} has no pruned network: run some.")
+        raise MissingError(say("missing.pruned", figure=lines.figure))
     return [_drop_against_dense(lines, level, -MARGIN, MARGIN) for level in sparse]
 
 
@@ -128,9 +130,10 @@ def _between(lines: Lines, level: str, other: str, low: float, high: float, drop
     weights = {level: 1.0, other: -1.0}
     if drop:
         at = small(lines, "none")
-        name = f"Drop of {level} less that of {other}, at {at_epsilons(lines, at)}"
+        name = say("quantity.drop_of", level=level, other=other, at=at_epsilons(lines, at))
         return Part(name, lines.difference(weights, at, drop=True), low, high)
-    return Part(f"Clean accuracy of {level} less that of {other}", lines.difference(weights, [0]), low, high)
+    name = say("quantity.clean_of", level=level, other=other)
+    return Part(name, lines.difference(weights, [0]), low, high, "clean")
 
 
 def _c6(lines: Lines) -> list[Part]:
@@ -147,7 +150,7 @@ def _c7(lines: Lines) -> list[Part]:
     lines.need("none", "LR1", "LR2")
     weights = {"LR1": 0.5, "LR2": 0.5, "none": -1.0}
     at = small(lines, "none")
-    name = f"Drop of LR1 and LR2 together less that of none, at {at_epsilons(lines, at)}"
+    name = say("quantity.drop_together", at=at_epsilons(lines, at))
     return [
         _between(lines, "LR1", "none", -MARGIN, MARGIN, drop=False),
         _between(lines, "LR2", "none", -MARGIN, MARGIN, drop=False),
@@ -162,16 +165,15 @@ def _hot(lines: Lines) -> list[float]:
     lines.need(1)
     hot = [level for level in lines.levels if level > 1]
     if not hot:
-        raise MissingError(f"Figure {lines.figure} has no network of temperature above 1: run some.")
+        raise MissingError(say("missing.hot", figure=lines.figure))
     return hot
 
 
 def _gain(lines: Lines, at: list[int], low: float = -inf, high: float = inf) -> Part:
     hot = _hot(lines)
     weights = dict.fromkeys(hot, 1 / len(hot)) | {1: -1.0}
-    return Part(
-        f"Accuracy of T > 1 less that of T = 1, at {at_epsilons(lines, at)}", lines.difference(weights, at), low, high
-    )
+    name = say("quantity.gain", at=at_epsilons(lines, at))
+    return Part(name, lines.difference(weights, at), low, high, "accuracy")
 
 
 def _c8(lines: Lines) -> list[Part]:
@@ -186,7 +188,7 @@ def _c9(lines: Lines) -> list[Part]:
     _hot(lines)
     attacked = [e for e in above_chance(lines, 1) if e > 0]
     if not attacked:
-        raise MissingError(f"Figure {lines.figure}: every epsilon brings the baseline to chance: run smaller ones.")
+        raise MissingError(say("missing.all_chance", figure=lines.figure))
     return [_gain(lines, [e], low=LEAST) for e in attacked]
 
 
@@ -196,40 +198,39 @@ def _how_much_is_left(results: Results, lines: Lines) -> str:
     "At most", as FGSM on the margin is no more than one attack either.
     """
     hot = _hot(lines)
-    vanished = (
-        f"The attacker's gradient had vanished for {lines.vanished([1]):.1%} of the images at T = 1 and for "
-        f"{lines.vanished(hot):.1%} at T > 1."
-    )
+    cold_part, hot_part = (decimal(f"{100 * lines.vanished(levels):.1f}") for levels in ([1], hot))
+    vanished = say("margin.vanished", cold=cold_part, hot=hot_part)
     try:
         margin = Lines.of(results, "13c")
         margin.need(1, *hot)
         seen = [e for e in range(1, len(lines.epsilons)) if lines.epsilons[e] in margin.epsilons]
         same = [int(np.flatnonzero(margin.epsilons == lines.epsilons[e])[0]) for e in seen]
         if not seen:
-            raise MissingError("Figure 13c has none of these epsilons: run it with the same.")
+            raise MissingError(say("missing.margin"))
         apparent = _gain(lines, seen).estimate
         real = _gain(margin, same).estimate
     except MissingError as missing:
-        return f"{vanished} How much of the gain is robustness, the attack on the logit margin would say. {missing}"
+        return f"{vanished} {say('margin.ask')} {missing}"
     low, high = real.interval()
-    share = f": at most about {min(1.0, max(0.0, real.effect / apparent.effect)):.0%} of the gain is robustness"
-    return (
-        f"{vanished} Over all epsilons T > 1 gains {points(apparent.effect)} points, and against the attack on the "
-        f"logit margin (figure 13c) {points(real.effect)} ({points(low)} to {points(high)})"
-        f"{share if apparent.effect > LEAST else ''}."
+    gain = say(
+        "margin.gain",
+        apparent=points(apparent.effect),
+        real=points(real.effect),
+        low=points(low),
+        high=points(high),
     )
+    share = f"{100 * min(1.0, max(0.0, real.effect / apparent.effect)):.0f}" if apparent.effect > LEAST else ""
+    return f"{vanished} {gain}{say('margin.share', share=share) if share else ''}."
 
 
 CLAIMS = {
-    "C1": Claim("8", 512, "ResNet18, batch 512: the sparser, the lower the accuracy and the larger the drop", _c1),
-    "C2": Claim("9", 128, "ResNet18, batch 128: more sparsity gives a very slightly smaller drop", _c2),
-    "C3": Claim("10a", 128, "AlexNet, batch 128: more sparsity gives less robustness", _c3),
-    "C4": Claim("10b", 512, "AlexNet, batch 512: 50 % sparsity is more robust than 0 %, 90 % less", _c4),
-    "C5": Claim("11", 512, "FC5: sparsity does not change robustness", _c5),
-    "C6": Claim("12a", 512, "AlexNet: the lower the rank, the lower the clean accuracy; the curves stay parallel", _c6),
-    "C7": Claim("12b", 128, "ResNet18: low rank leaves clean accuracy unchanged, and slightly less robustness", _c7),
-    "C8": Claim(
-        "13b", 128, "Attacker knows T: high temperature helps at large epsilon, not at small", _c8, _how_much_is_left
-    ),
-    "C9": Claim("13a", 128, "Attacker takes T = 1: high temperature helps at every epsilon", _c9, _how_much_is_left),
+    "C1": Claim("8", 512, _c1),
+    "C2": Claim("9", 128, _c2),
+    "C3": Claim("10a", 128, _c3),
+    "C4": Claim("10b", 512, _c4),
+    "C5": Claim("11", 512, _c5),
+    "C6": Claim("12a", 512, _c6),
+    "C7": Claim("12b", 128, _c7),
+    "C8": Claim("13b", 128, _c8, _how_much_is_left),
+    "C9": Claim("13a", 128, _c9, _how_much_is_left),
 }

@@ -1,33 +1,33 @@
-"""A study on one page: ``index.html``, which needs neither a network nor scripts."""
+"""A study on one page, ``index.html``, which needs neither a network nor scripts; and the same in French."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..records import write_file
+from ..records import LANGUAGES, write_file
 from . import wording
+from .answers import titled
 from .captions import caption
 from .claims_shown import anchor_of, claims_shown, of_the_report
 from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
-from .flags import CALLED, flags_of_run
-from .inline import inline_svg
-from .lines import Line, count, lines_of
+from .flags import flags_of_run
+from .inline import glimpse, inline_svg
+from .language import count, decimal, has, listed, say, speaking, spoken
+from .lines import Line, lines_of
+from .origin import origin, run_row
 from .pairs import pairs_table
 from .results import Results
+from .setting import MODELS, setting_rows
 from .sides import sides_tables
 from .training import training_curves
 from .transfers import matrices, row_tests, transfer_table
 
-NAMES = {**CALLED, "fgsm": "the Fast Gradient Sign Method (FGSM)", "auto": "the worst of several attacks"}
-MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
-DATA = {"digits": " on handwritten digits", "imagenette": " on Imagenette"}
-
 
 def write_page(folder: str | Path) -> Path:
-    """Write a study's ``index.html``: claims, figures, tables, training curves and how to repeat each run.
+    """Write a study's ``index.html``, and ``index.fr.html`` beside it: what was found, figures, tables, training curves
+    and how to repeat each run.
 
     A study that is not finished gives a page of what there is, which says what is missing.
 
@@ -39,7 +39,7 @@ def write_page(folder: str | Path) -> Path:
     Returns
     -------
     Path
-        Of the page.
+        Of the English page; the French one, with the same tables and pictures, is linked from it.
 
     Raises
     ------
@@ -48,20 +48,39 @@ def write_page(folder: str | Path) -> Path:
     ImportError
         Without jinja2.
     """
-    results = Results.load(folder)
-    path = results.folder / "index.html"
-    text = _template().render(
+    results, pages = Results.load(folder), {}
+    for language in LANGUAGES:
+        with speaking(language):
+            pages[language] = _page(results).encode("utf-8", errors="replace")
+    for language, content in pages.items():
+        write_file(results.layout.page(language), content)
+    return results.layout.page()
+
+
+def _page(results: Results) -> str:
+    """In the language that is spoken."""
+    claims, figures = claims_shown(results), [_figure(results, name) for name in results.figures]
+    seen = {figure["name"]: figure["glimpses"] for figure in figures}
+    legends = {figure["name"]: figure["legend"] for figure in figures}
+    for claim in claims:
+        shown = seen.get(claim["figure"], [])
+        claim["bar"] = _markup(claim["bar"])
+        claim["glimpse"] = _markup(shown[claim["panel"]]) if claim["panel"] < len(shown) else ""
+        claim["legend"] = legends.get(claim["figure"], [])
+    text: str = _template().render(
+        language=spoken(),
+        others=[(other, results.layout.page(other).name) for other in LANGUAGES if other != spoken()],
         summary=_summary(results),
-        claims=claims_shown(results),
-        figures=[_figure(results, name) for name in results.figures],
+        claims=claims,
+        setting=setting_rows(results),
+        figures=figures,
         transfers=[_transfer(results, name) for name in results.transfers],
         curves=training_curves(results),
         settings=wording.flattened(results.study.get("settings", {})),
-        origin=_origin(results),
-        runs=[_run(results, name) for name in results.names],
+        origin=origin(results),
+        runs=[run_row(results, name) for name in results.names],
     )
-    write_file(path, text.encode("utf-8", errors="replace"))
-    return path
+    return text
 
 
 def _template() -> Any:
@@ -73,7 +92,23 @@ def _template() -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals |= {"say": say, "tell": _tell, "count": count, "size": _size, "spoken_of": _spoken_of}
     return environment.get_template("page.html.jinja")
+
+
+def _tell(key: str, **values: Any) -> Any:
+    """Words that hold tags, with the values made fit for HTML."""
+    return _markup(say(key)).format(**values)
+
+
+def _size(epsilon: float) -> str:
+    return decimal(f"{255 * epsilon:.3g}")
+
+
+def _spoken_of(language: str) -> str:
+    """What leads to the page in another language, in that language."""
+    with speaking(language):
+        return say("language.here")
 
 
 def _summary(results: Results) -> dict[str, Any]:
@@ -92,18 +127,23 @@ def _summary(results: Results) -> dict[str, Any]:
         "seeds": sorted({record.get("run", {}).get("seed") for record in finished} - {None}),
         "images": sorted({row["count"] for row in results.rows}),
         "time": wording.duration(sum(record.get("seconds") or 0 for record in finished)),
-        "verdicts": [(verdict, verdicts.count(verdict)) for verdict in dict.fromkeys(verdicts)],
+        "verdicts": [(kind, _how_many(kind, verdicts.count(kind))) for kind in dict.fromkeys(verdicts)],
+        "slide": slide.name if (slide := results.layout.slide(spoken())).is_file() else "",
         "has_table": bool(results.rows),
         "has_claims": bool(results.claims),
     }
 
 
+def _how_many(verdict: str, number: int) -> str:
+    """ "4 hold", "1 fails"."""
+    return say(f"page.{verdict}.{'one' if number == 1 else 'many'}", number=number)
+
+
 def _title(results: Results) -> str:
-    names = {"sparsity": "sparsity", "low_rank": "low rank", "temperature": "high temperature", "defence": "defences"}
-    varied = {names.get(figure["varied"], figure["varied"]): None for figure in results.figures.values()}
+    varied = list(dict.fromkeys(say(f"asked.{figure['varied']}") for figure in results.figures.values()))
     if not varied:
-        return "A study without figures"
-    return f"{'Does' if len(varied) == 1 else 'Do'} {_listed(list(varied))} make networks robust?"
+        return say("page.without")
+    return say("page.title_one" if len(varied) == 1 else "page.title_many", what=listed(varied))
 
 
 def _what(results: Results) -> str:
@@ -111,28 +151,29 @@ def _what(results: Results) -> str:
     if not results.figures:
         return ""
     models = dict.fromkeys(MODELS.get(figure["model"], figure["model"]) for figure in results.figures.values())
-    data = DATA.get(results.study.get("settings", {}).get("data"), "")
+    data = f"data.on_{results.study.get('settings', {}).get('data')}"
     figures = count(len(results.figures) + len(results.transfers), "figure")
-    methods = [name for method, name in NAMES.items() if method in {results.method(name) for name in results.figures}]
-    return f"{figures} of {_listed(list(models))}{data} under attack by {_listed(methods)}."
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+    here = {results.method(name) for name in results.figures}
+    methods = [say(f"methods.{method}") for method in ("fgsm", "pgd", "apgd", "auto") if method in here]
+    about = {"models": listed(list(models)), "data": say(data) if has(data) else "", "methods": listed(methods)}
+    return say("page.what", figures=figures, **about)
 
 
 def _figure(results: Results, name: str) -> dict[str, Any]:
     """One figure's section: its panels, caption and tables."""
     figure, lines, panels = results.figures[name], lines_of(results, name), panels_of(results, name)
     anchor = anchor_of(name)
+    called = say("page.figure", name=name)
+    drawn = [_panel(panel, f"{anchor}-{i}-", called) for i, panel in enumerate(panels)]
     return {
         "name": name,
-        "title": figure.get("title", ""),
+        "title": titled(results, name),
         "anchor": anchor,
-        "panels": [_panel(panel, f"{anchor}-{i}-", f"Figure {name}") for i, panel in enumerate(panels)],
+        "panels": [_markup(svg) for svg in drawn],
+        "glimpses": [glimpse(svg, f"{anchor}-{i}-") for i, svg in enumerate(drawn)],
         "legend": [
-            {"sample": _markup(inline_svg(sample_svg(i), f"{anchor}-line{i}-", "")), "label": line.label}
-            for i, line in enumerate(lines)
+            {"sample": _markup(sample), "again": _markup(glimpse(sample, prefix)), "label": line.label}
+            for line, (sample, prefix) in zip(lines, _samples(anchor, len(lines)), strict=True)
         ],
         "caption": caption(results, name, lines, panels),
         "missing": results.unmeasured(name),
@@ -145,38 +186,59 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
         "tables": [
             {"title": title, "rows": [[*_cells(line, what, epsilons), _named(flags[line.label])] for line in lines]}
             for what, title in (
-                ("accuracy", "Accuracy under attack, %"),
-                ("drop", "Drop of accuracy, percentage points"),
+                ("accuracy", say("page.accuracy_table")),
+                ("drop", say("page.drop_table")),
             )
         ],
         "pairs": pairs_table(results, name),
-        "sides": sides_tables(results, name),
+        "sides": _sides(results, name),
     }
 
 
 def _transfer(results: Results, name: str) -> dict[str, Any]:
     """The section of a matrix of transfer."""
     entry, found, anchor = results.transfers[name], matrices(results, name), anchor_of(name)
-    about = {"name": name, "title": entry["title"], "anchor": anchor, "method": CALLED[entry["method"]]}
-    epsilon = f"{255 * entry['epsilon']:.3g}/255"
+    method, epsilon = say(f"method.{entry['method']}"), f"{_size(entry['epsilon'])}/255"
+    title = entry["title"] if spoken() == "en" else say("transfer.title", method=method, epsilon=epsilon)
+    about = {"name": name, "title": title, "anchor": anchor, "method": method}
     section = about | {"epsilon": epsilon, "picture": "", "seeds": len(found), "of": len(entry["seeds"])}
     if not found:
         return section
     names = found[0].names
-    label = f"Figure {name}: the part of the images made to fool each network that fool each other, as tabulated."
+    label = say("transfer.label", figure=name)
     return section | {
         "picture": _markup(inline_svg(matrix_svg(found), f"{anchor}-", label)),
         "names": names,
         "rows": transfer_table(found),
         "tests": row_tests(found),
-        "counts": sorted({int(count) for matrix in found for count in matrix.counts.ravel()}),
+        "counts": _ends(sorted({int(number) for matrix in found for number in matrix.counts.ravel()})),
     }
 
 
-def _panel(panel: Panel, prefix: str, figure: str) -> Any:
+def _ends(numbers: Sequence[int]) -> str:
+    """ "61 to 70", of ascending numbers."""
+    return str(numbers[0]) if len(numbers) == 1 else say("page.to", low=numbers[0], high=numbers[-1])
+
+
+def _samples(anchor: str, number: int) -> list[tuple[str, str]]:
+    """A piece of each line, and what its ids begin with."""
+    prefixes = [f"{anchor}-line{i}-" for i in range(number)]
+    return [(inline_svg(sample_svg(i), prefix, ""), prefix) for i, prefix in enumerate(prefixes)]
+
+
+def _sides(results: Results, name: str) -> dict[str, Any] | None:
+    """The tables of both sides, with their verdicts in words."""
+    tables = sides_tables(results, name)
+    if tables is None:
+        return None
+    named = [[label, *(say(f"sides.{v}") if v else "" for v in verdicts)] for label, *verdicts in tables["verdicts"]]
+    return tables | {"verdicts": named}
+
+
+def _panel(panel: Panel, prefix: str, figure: str) -> str:
     names = ", ".join(line.label for line in panel.lines)
-    label = f"{figure}: {panel.title.strip()} against epsilon, for {names}. The numbers are in the tables below."
-    return _markup(inline_svg(panel_svg(panel), prefix, label))
+    label = say("panel.label", figure=figure, title=panel.title.strip(), lines=names)
+    return inline_svg(panel_svg(panel), prefix, label)
 
 
 def _markup(svg: str) -> Any:
@@ -189,8 +251,8 @@ def _markup(svg: str) -> Any:
 def _bars(lines: Sequence[Line]) -> str:
     """What stands beside the means in the tables."""
     seeds = {line.seeds for line in lines}
-    several = "mean ± standard deviation over the seeds" if seeds - {1} else ""
-    return "; ".join(filter(None, (several, "[95 % confidence interval] of one network" if 1 in seeds else "")))
+    told = [say("page.over_seeds")] if seeds - {1} else []
+    return say("semicolon").join([*told, *([say("page.of_one")] if 1 in seeds else [])])
 
 
 def _network(line: Line) -> list[str]:
@@ -218,47 +280,11 @@ def _flags(results: Results, figure: str, line: Line) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for run, seed in dict.fromkeys((row["run"], row["seed"]) for row in line.rows):
         for flag in flags_of_run(results, figure, run):
-            found.setdefault(flag.name, []).append(f"seed {seed}: {flag.evidence}. {flag.advice}")
+            found.setdefault(flag.name, []).append(
+                say("flag.of_seed", seed=seed, evidence=flag.evidence, advice=flag.advice)
+            )
     return found
 
 
 def _named(flags: dict[str, list[str]]) -> str:
-    return ", ".join(flags) or "none"
-
-
-def _origin(results: Results) -> list[tuple[str, str]]:
-    """Versions, commits, devices, processors: what the finished runs say, and the study where none does."""
-    records = [*results.runs.values()] or [results.study]
-    rows = []
-    for key in ("commit", "device", "processor"):
-        found = dict.fromkeys(str(record[key]) for record in records if record.get(key))
-        rows += [(key, ", ".join(found))] if found else []
-    packages = dict.fromkeys(name for record in (results.study, *records) for name in record.get("versions", {}))
-    for package in packages:
-        found = dict.fromkeys(str(record["versions"][package]) for record in records if package in record["versions"])
-        rows.append((package, ", ".join(found) or str(results.study["versions"][package])))
-    started = sorted(str(record["started"]) for record in results.runs.values() if record.get("started"))
-    return [*rows, ("first run started", started[0]), ("last run started", started[-1])] if started else rows
-
-
-def _run(results: Results, name: str) -> dict[str, Any]:
-    """A row of the table of runs."""
-    record = results.runs.get(name, {})
-    figures = [
-        *(figure["figure"] for figure in results.figures.values() if name in figure["runs"]),
-        *(shown for shown in results.transfers if name in results.networks_of(shown)),
-    ]
-    attacked = name not in results.attacked or any(row["run"] == name for row in results.rows)
-    state = "finished" if record and attacked else "trained, not attacked" if record else "not finished"
-    command = results.study.get("command", "")
-    return {
-        "name": name,
-        "state": state,
-        "figures": ", ".join(figures),
-        "accuracy": wording.percent(record.get("val_accuracy")),
-        "time": wording.duration(record.get("seconds")),
-        "started": str(record.get("started", ""))[:16].replace("T", " "),
-        "device": record.get("device", ""),
-        "commit": record.get("commit", ""),
-        "command": f"{command} --only {shlex.quote(name)}" if command else "",
-    }
+    return ", ".join(flags) or say("flag.none")

@@ -8,6 +8,7 @@ from typing import Any
 from ..robustness import mcnemar, paired_difference_interval
 from . import wording
 from .evidence import Lines, MissingError
+from .language import decimal, say
 from .lines import LABELS
 from .results import Results
 from .tables import write_csv
@@ -45,9 +46,10 @@ def pairs_table(results: Results, figure: str) -> dict[str, Any] | None:
     rows: dict[str, list[str]] = {}
     for row in found:
         p = wording.p_value(row["p_value"])
-        rows.setdefault(f"{label(row['line'])}, seed {row['seed']}", []).append(
-            f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] p {p}"
-        )
+        values = (decimal(f"{100 * row[name]:+.1f}") for name in ("difference", "low", "high"))
+        told = say("number.range", **dict(zip(("value", "low", "high"), values, strict=True)))
+        name = say("pair.seed", label=label(row["line"]), seed=row["seed"])
+        rows.setdefault(name, []).append(f"{told} p {p}")
     epsilons = sorted({row["epsilon"] for row in found})
     return {"against": label(found[0]["against"]), "epsilons": epsilons, "rows": [[k, *v] for k, v in rows.items()]}
 

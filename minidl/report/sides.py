@@ -11,6 +11,7 @@ import numpy as np
 from ..records import Outcome
 from ..robustness import Certificate, TwoSided, wilson_interval
 from .flags import outcome_of
+from .language import decimal, say
 from .lines import Line, lines_of
 from .results import Results
 from .style import epsilon_place, shade
@@ -78,7 +79,7 @@ def sides_tables(results: Results, figure: str) -> dict[str, Any] | None:
     if not lines:
         return None
     bands = [
-        [label, *(f"{100 * low:.1f} to {100 * high:.1f}" for low, high in zip(both.lower, both.upper, strict=True))]
+        [label, *(_to(low, high) for low, high in zip(both.lower, both.upper, strict=True))]
         for label, both in lines.items()
     ]
     others = list(lines)[1:]
@@ -90,6 +91,10 @@ def sides_tables(results: Results, figure: str) -> dict[str, Any] | None:
         "epsilons": first.epsilons.tolist(), "images": first.count, "bands": bands, "against": next(iter(lines)),
         "verdicts": verdicts,
     }  # fmt: skip
+
+
+def _to(low: float, high: float) -> str:
+    return say("sides.to", low=decimal(f"{100 * low:.1f}"), high=decimal(f"{100 * high:.1f}"))
 
 
 def draw_band(axes: Axes, both: TwoSided, label: str, style: dict[str, Any]) -> list[Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .language import decimal, say
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -56,11 +58,13 @@ def epsilon_place(epsilon: float) -> float:
 
 def finish_epsilon_axes(axes: Axes, ylabel: str, epsilons: Sequence[float], lowest: float = 0) -> None:
     """Per cent, from ``lowest`` to 100, against epsilon; the epsilons, in ascending order, are the ticks."""
-    finish_axes(axes, "epsilon (1/255 of the pixel range), square-root axis", ylabel)
+    finish_axes(axes, say("axis.epsilon"), ylabel)
     axes.set_ylim(bottom=lowest, top=100)
     axes.margins(x=0.03)
     shown = epsilons[:: math.ceil(len(epsilons) / 9)]
-    axes.set_xticks([epsilon_place(epsilon) for epsilon in shown], [f"{255 * epsilon:.3g}" for epsilon in shown])
+    axes.set_xticks(
+        [epsilon_place(epsilon) for epsilon in shown], [decimal(f"{255 * epsilon:.3g}") for epsilon in shown]
+    )
 
 
 def shade(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> None:

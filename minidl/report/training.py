@@ -8,7 +8,7 @@ from typing import Any
 
 from . import wording
 from .inline import polyline
-from .lines import count
+from .language import count, say
 from .results import Results
 
 PLOT = (120.0, 60.0)  # a training curve, in its own units
@@ -37,7 +37,7 @@ def _plot(results: Results, name: str, runs: Sequence[str]) -> dict[str, Any] | 
         "name": name,
         "lines": lines,
         "epochs": epochs,
-        "final": f"{wording.spread(finals)} %" if finals else "in training",
+        "final": say("page.percent", number=wording.spread(finals)) if finals else say("page.in_training"),
         "seeds": count(len(curves), "seed"),
         "unfinished": sum(run not in results.runs for run in runs),
     }

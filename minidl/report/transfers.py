@@ -10,6 +10,7 @@ import numpy as np
 
 from ..robustness import TransferMatrix
 from . import wording
+from .language import say
 from .results import Results
 from .tables import write_csv
 
@@ -76,7 +77,7 @@ def transfer_table(found: Sequence[TransferMatrix]) -> list[list[str]]:
                 cells.append(wording.spread([float(matrix.rate[i, j]) for matrix in found]))
             else:
                 rate, low, high = (wording.percent(float(x[i, j])) for x in (first.rate, first.low, first.high))
-                cells.append(f"{rate} [{low}, {high}]")
+                cells.append(say("number.range", value=rate, low=low, high=high))
         rows.append(cells)
     return rows
 
@@ -91,7 +92,8 @@ def row_tests(found: Sequence[TransferMatrix]) -> list[list[str]]:
         cells = [name]
         for matrix in found:
             test = matrix.compare(name, names[-1], names[0])
-            cells.append(f"{test.only_b} against {test.only_a}, p {wording.p_value(test.p_value)}")
+            counts = {"row": test.only_b, "control": test.only_a}
+            cells.append(say("transfer.against", **counts, p=wording.p_value(test.p_value)))
         rows.append(cells)
     return rows
 
@@ -105,13 +107,14 @@ def draw_matrix(axes: Axes, found: Sequence[TransferMatrix]) -> None:
     for (i, j), part in np.ndenumerate(rate):
         text = f"{100 * part:.0f}"
         if len(found) == 1:
-            text += f"\n{100 * found[0].low[i, j]:.0f} to {100 * found[0].high[i, j]:.0f}"
+            ends = {"low": f"{100 * found[0].low[i, j]:.0f}", "high": f"{100 * found[0].high[i, j]:.0f}"}
+            text += "\n" + say("sides.to", **ends)
         dark = part > PALE
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color="#FFFFFF" if dark else "#111111")
     ticks = np.arange(len(names)) + 0.5
     axes.set_xticks(ticks, names, fontsize=8, rotation=20, ha="right", parse_math=False)
     axes.set_yticks(ticks, names, fontsize=8, parse_math=False)
-    axes.set_xlabel("seen by", fontsize=8)
-    axes.set_ylabel("made to fool", fontsize=8)
+    axes.set_xlabel(say("transfer.seen_by"), fontsize=8)
+    axes.set_ylabel(say("transfer.made_to_fool"), fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -13,10 +13,11 @@ chances of a wrong verdict: each of k looks, whose number is fixed beforehand, i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .evidence import FEWEST_SEEDS, Estimate, Lines
+from .language import count, decimal, say
 
 LEVEL = 0.05
 MOST_SEEDS = 100  # beyond which no number is named
@@ -41,6 +42,10 @@ class Verdict:
         What was measured, what the claim asks of it, and what to run where that is not enough.
     needed : int or None
         With how many seeds an undecided claim would be decided, if their spread stayed the same.
+    asked : (float, float) or None
+        The open range in which the claim asks the effect to lie; an end may be infinite.
+    hangs_on : str
+        What the effect is a difference of: "drop", "clean" (accuracy as it is) or "accuracy" (under attack).
     """
 
     claim: str
@@ -52,6 +57,8 @@ class Verdict:
     seeds: int
     reason: str
     needed: int | None = None
+    asked: tuple[float, float] | None = None
+    hangs_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Part:
     estimate: Estimate
     low: float
     high: float
+    of: str = "drop"
 
     def slack(self, confidence: float = 1 - LEVEL) -> float:
         """By how much the interval lies within the range: negative where one of its ends does not."""
@@ -82,49 +90,56 @@ class Part:
     def told(self, level: float = LEVEL) -> str:
         """What was measured, and what is asked of it, as a sentence."""
         low, high = self.estimate.interval(1 - level)
-        return (
-            f"{self.name}: {points(self.estimate.effect)} points ({100 * (1 - level):.3g} % interval {points(low)} to "
-            f"{points(high)}); the claim asks for {self._asked()}."
+        return say(
+            "verdict.told",
+            name=self.name,
+            effect=points(self.estimate.effect),
+            sure=_sure(level),
+            low=points(low),
+            high=points(high),
+            asked=asked(self.low, self.high),
         )
 
-    def _asked(self) -> str:
-        if self.low == -math.inf:
-            return f"less than {points(self.high)}"
-        if self.high == math.inf:
-            return f"more than {points(self.low)}"
-        return f"between {points(self.low)} and {points(self.high)}"
+
+def asked(low: float, high: float, written: Callable[[float], str] | None = None) -> str:
+    """The range that a claim asks for, in words; its ends as points unless they are to be ``written`` otherwise."""
+    written = written or points
+    if low == -math.inf:
+        return say("verdict.less", high=written(high))
+    return say("verdict.more" if high == math.inf else "verdict.between", low=written(low), high=written(high))
 
 
 def points(value: float) -> str:
     """0.0123 as "+1.2": percentage points, with their sign."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"  # the sum turns -0.0 into 0.0
+    return decimal(f"{round(100 * value, 1) + 0.0:+.1f}")  # the sum turns -0.0 into 0.0
+
+
+def _sure(level: float) -> str:
+    return decimal(f"{100 * (1 - level):.3g}")
 
 
 def decide(lines: Lines, parts: Sequence[Part], level: float = LEVEL) -> tuple[str, Part, str]:
     """The verdict, the part on which it hangs, and what there is to say besides."""
-    count, several = len(lines.seeds), len(parts) > 1
+    seeds, several = len(lines.seeds), len(parts) > 1
     weakest = min(parts, key=lambda part: part.slack(1 - level))
     together = 1 - level / len(parts)
     failed = [part for part in parts if part.fails(together)]
-    if lines.unfinished or count < FEWEST_SEEDS:
+    if lines.unfinished or seeds < FEWEST_SEEDS:
         return "undecided", weakest, _what_is_missing(lines)
     if failed:
         worst = min(failed, key=lambda part: part.slack(together))
-        sure = f"{100 * (1 - level):.3g}"
-        why = f"{len(failed)} of {len(parts)} such quantities out of range, at {sure} % for all together."
+        why = say("verdict.several_out", failed=len(failed), all=len(parts), sure=_sure(level))
         return "fails", worst, why if several else ""
     if weakest.slack(1 - level) > 0:
-        return "holds", weakest, f"All {len(parts)} such quantities in range, this one by the least." if several else ""
+        return "holds", weakest, say("verdict.all_in", all=len(parts)) if several else ""
     return "undecided", weakest, _how_many_seeds(weakest, level)
 
 
 def _what_is_missing(lines: Lines) -> str:
-    count, sentences = len(lines.seeds), []
-    if count < FEWEST_SEEDS:
-        sentences.append(
-            f"This interval is over images alone: {count} seed{'s' if count > 1 else ''} cannot show how seeds differ. "
-            f"Run at least {FEWEST_SEEDS}: --seeds {' '.join(map(str, range(FEWEST_SEEDS)))}."
-        )
+    seeds, sentences = len(lines.seeds), []
+    if seeds < FEWEST_SEEDS:
+        these = " ".join(map(str, range(FEWEST_SEEDS)))
+        sentences.append(say("verdict.images_alone", seeds=count(seeds, "seed"), least=FEWEST_SEEDS, these=these))
     if lines.unfinished:
         sentences.append(lines.to_run())
     return " ".join(sentences)
@@ -133,5 +148,5 @@ def _what_is_missing(lines: Lines) -> str:
 def _how_many_seeds(part: Part, level: float) -> str:
     seeds = part.seeds_to_decide(level)
     if seeds:
-        return f"If the spread stays the same, about {seeds} seeds would settle this."
-    return f"More than {MOST_SEEDS} seeds would be needed to settle this: the effect is too near the edge."
+        return say("verdict.would_settle", seeds=seeds)
+    return say("verdict.too_many", most=MOST_SEEDS)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .language import decimal, say
 from .lines import Line, mean_and_spread
 
 NOTHING = "\N{EN DASH}"  # where there is no number
@@ -34,13 +35,14 @@ def points_of(line: Line, what: str) -> dict[float, str]:
         if len(line.at(point.epsilon)) > 1:
             cells[point.epsilon] = f"{percent(point.mean)} ± {percent(point.high - point.mean)}"
         else:
-            cells[point.epsilon] = f"{percent(point.mean)} [{percent(point.low)}, {percent(point.high)}]"
+            ends = {"low": percent(point.low), "high": percent(point.high)}
+            cells[point.epsilon] = say("number.range", value=percent(point.mean), **ends)
     return cells
 
 
 def p_value(value: float) -> str:
     """ "= 0.012", or "< 0.001"."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+    return decimal("< 0.001" if value < 0.001 else f"= {value:.3f}")
 
 
 def large(number: float | None) -> str:
@@ -55,11 +57,11 @@ def large(number: float | None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= 0.9995 * size:
             return f"{_three_digits(number / size)} {letter}"
-    return f"{number:g}"
+    return decimal(f"{number:g}")
 
 
 def _three_digits(number: float) -> str:
-    return f"{number:.{max(0, 2 - int(math.log10(max(1, abs(number) * 1.0005))))}f}"
+    return decimal(f"{number:.{max(0, 2 - int(math.log10(max(1, abs(number) * 1.0005))))}f}")
 
 
 def duration(seconds: float | None) -> str:
@@ -71,26 +73,30 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return say("number.seconds", seconds=f"{seconds:.0f}")
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    if minutes < 60:
+        return say("number.minutes", minutes=minutes)
+    return say("number.hours", hours=minutes // 60, minutes=f"{minutes % 60:02}")
 
 
 def effect(value: float | None, low: float | None, high: float | None) -> str:
     """A difference of shares with its interval, in percentage points; empty where there is none."""
     if value is None:
         return ""
-    ends = "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
-    return f"{_signed(value)}{ends} percentage points"
+    told = signed(value)
+    if low is not None and high is not None:
+        told = say("number.range", value=told, low=signed(low), high=signed(high))
+    return say("number.points", value=told)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     text = _rounded(100 * value, 1)
     return text if text.startswith(MINUS) else f"+{text}"
 
 
 def _rounded(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)  # + 0.0: no minus before a zero
+    return decimal(f"{round(value, digits) + 0.0:.{digits}f}").replace("-", MINUS)  # + 0.0: no minus before a zero
 
 
 def flattened(settings: Any, name: str = "") -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..records import hash_of, read_attack, read_run, read_study, read_table, read_transfer
+from ..records import LANGUAGES, hash_of, read_attack, read_run, read_study, read_table, read_transfer
 from ..report.tables import to_csv
 from .folder import Folder
 from .made import why_to_make
@@ -128,14 +128,15 @@ def _derived(folder: Folder, findings: Sequence[Finding]) -> Iterator[Finding]:
     layout = folder.layout
     if any(finding.state == DAMAGED for finding in findings):
         yield Finding(layout.results, AGAIN, "once nothing is damaged")
-        yield Finding(layout.path / "index.html", AGAIN, "once nothing is damaged")
+        yield from (Finding(page, AGAIN, "once nothing is damaged") for page in map(layout.page, LANGUAGES))
         return
     content = to_csv(table(folder))
     same = content == (layout.results.read_bytes() if layout.results.is_file() else b"")
     yield Finding(layout.results, WHOLE) if same else Finding(layout.results, AGAIN, "it is not that of the runs")
     why = why_to_make(layout) if same else "the table is"
-    names = ["claims.csv", "pairs.csv", "figures", "index.html"]
-    names += [name for name in ("transfers.csv", "sides.csv") if (layout.path / name).is_file()]
+    names = ["claims.csv", "pairs.csv", "figures", *(layout.page(language).name for language in LANGUAGES)]
+    slides = [layout.slide(language).name for language in LANGUAGES]
+    names += [name for name in ("transfers.csv", "sides.csv", *slides) if (layout.path / name).is_file()]
     yield from (Finding(layout.path / name, AGAIN if why else WHOLE, why) for name in names)
 
 

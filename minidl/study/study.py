@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import report
-from ..records import FORMAT, write_file, write_sealed
+from ..records import FORMAT, LANGUAGES, write_file, write_sealed
 from ..report.tables import to_csv
 from ..tools.progress import say
 from .folder import BusyError, Folder, origin
@@ -187,10 +187,11 @@ def write_report(folder: Folder) -> None:
             report.write_transfers(layout.path)
             report.write_sides(layout.path)
             files = report.draw_figures(report.Results.load(layout.path))
-            page = report.write_page(layout.path)
+            files += report.write_slides(layout.path)
+            report.write_page(layout.path)
             names = ("claims.csv", "pairs.csv", "transfers.csv", "sides.csv")
             tables = [path for name in names if (path := layout.path / name).is_file()]
-            say_made(layout, [*tables, *files, page])
+            say_made(layout, [*tables, *files, *map(layout.page, LANGUAGES)])
 
 
 def _do(piece: Work, place: Place) -> float:

@@ -255,7 +255,6 @@ def test_help_names_the_presets_and_options():
         (["--certify", "resnet18"], ["--certify resnet18", "16 pixels", "--pixels 8 --crop 8"]),
         (["--certify", "fc5", "--band-epsilons", "300"], ["--band-epsilons", "300"]),
         (["--attacks", "cw"], ["cw", "fgsm", "pgd", "apgd", "auto"]),
-        (["--attacks", "pgd", "--figures", "8"], ["--attacks pgd", "9, 11, 12b"]),
         (["--attacks", "pgd", "--pgd.steps", "0"], ["steps is 0", "at least 1"]),
         (["--attacks", "auto", "--auto.every", "0"], ["every is 0"]),
         (["--workers", "2", "--dask", "tcp://127.0.0.1:9"], ["either 2 workers or the Dask cluster"]),
@@ -268,6 +267,14 @@ def test_bad_settings_are_refused_before_training(args, words, tmp_path):
     assert "Traceback" not in said
     for word in words:
         assert word in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_without_figures_is_refused(tmp_path):
+    """A matrix of transfer has no worst case, and nothing else was asked for."""
+    process = study("transfer", "--attacks", "auto", "--out", str(tmp_path / "out"))
+    assert process.returncode != 0
+    assert "error: --attacks auto: only figures 8, 9, 10a" in process.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -26,10 +26,10 @@ def test_the_names_that_are_published_stay():
         for path in (layout.path / "runs").iterdir():
             record = read_run(layout, path.name)
             names += 1
-            for attack in (path / "attacks").iterdir():
+            for attack in (path / "attacks").glob("*"):  # a matrix of transfer's control has none
                 assert read_attack(layout, record, attack.stem) is not None
                 names += 1
-    assert names == 202
+    assert names == 203
 
 
 REAL = [float, np.float64, np.float32, np.float16, np.longdouble, np.array, lambda x: np.array(x, ">f8"), Fraction]

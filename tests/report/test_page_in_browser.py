@@ -34,9 +34,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.server.asked.append(self.path)
 
 
-def measured(folder, scheme):
+def measured(folder, scheme, page="index.html"):
     """What the browser finds at each width, and what it asked the server for."""
-    frames = "".join(f'<iframe src="index.html" style="width: {width}px"></iframe>' for width in WIDTHS)
+    frames = "".join(f'<iframe src="{page}" style="width: {width}px"></iframe>' for width in WIDTHS)
     (folder / "measure.html").write_text(MEASURE.replace("FRAMES", frames), encoding="utf-8")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
     server.asked = []
@@ -64,15 +64,17 @@ def study(tmp_path_factory):
     folder = write_study(
         tmp_path_factory.mktemp("study"), figures=("9", "11", "12b", "13a"), unfinished=(1, 4, *range(18, 36))
     )
+    report.write_claims(folder)
     report.write_page(folder)
     return folder
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+@pytest.fixture(scope="module", params=[("light", "index.html"), ("dark", "index.html"), ("dark", "index.fr.html")])
 def found(request, study):
-    frames, asked = measured(study, request.param)
-    assert [frame["dark"] for frame in frames] == [request.param == "dark"] * len(WIDTHS)
-    assert {*asked} == {"/measure.html", "/index.html"}
+    scheme, page = request.param
+    frames, asked = measured(study, scheme, page)
+    assert [frame["dark"] for frame in frames] == [scheme == "dark"] * len(WIDTHS)
+    assert {*asked} == {"/measure.html", f"/{page}"}
     return frames
 
 
@@ -108,8 +110,18 @@ def test_the_page_fetches_nothing(found):
 
 def test_what_is_missing_is_seen(found):
     for frame in found:
-        assert "Nothing is measured yet." in frame["text"]
-        assert "2 of 18 networks are missing" in frame["text"]
+        assert re.search("(Nothing is|Rien n.est encore) measur", frame["text"].replace("mesur", "measur"))
+        assert re.search("2 (of 18 networks are missing|de 18 réseaux manquent)", frame["text"])
+
+
+def test_what_was_found_is_seen(found):
+    """Of three figures there are networks of all lines: their claims have a number, and it is drawn."""
+    for frame in found:
+        assert frame["ranges"] == 3
+        assert len(frame["glimpses"]) == 3
+        for glimpse in frame["glimpses"]:
+            assert glimpse["width"] >= 250
+            assert glimpse["height"] > glimpse["width"] / 2
 
 
 def test_scripts_in_names_are_shown_and_not_run(tmp_path):

@@ -1,0 +1,178 @@
+"""What docs/results/README.md says is what the files beside it say: the essay's numbers, each row of the tables."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+
+from minidl.report import read_csv
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
+ESSAY = " ".join(TEXT[: TEXT.index("## Behind the essay")].split())
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """{(figure, what varies, its value): its rows on fresh images}."""
+    found = defaultdict(list)
+    for row in read_csv(RESULTS / "imagenette-64px" / "results.csv"):
+        if row["images"] == "fresh":
+            for varied in ("sparsity", "low_rank", "temperature"):
+                found[str(row["figure"]), varied, row[varied]].append(row)
+    return found
+
+
+@pytest.fixture(scope="module")
+def claims():
+    return {row["claim"]: row for row in read_csv(RESULTS / "imagenette-64px" / "claims.csv")}
+
+
+def at(rows, epsilon):
+    """Accuracy under attack in %, the mean over seeds, to one digit."""
+    return f"{100 * fmean(row['accuracy'] for row in rows if round(255 * row['epsilon'], 3) == epsilon):.1f}"
+
+
+def known(rows):
+    """Validation accuracy of each seed, in %."""
+    return [100 * value for value in {row["run"]: row["val_accuracy"] for row in rows}.values()]
+
+
+def drops(figure, line):
+    """By how much a line's drop at epsilon 1 and 2 exceeds the first line's, on the same images, in points."""
+    of = defaultdict(dict)
+    for row in read_csv(RESULTS / "imagenette-64px" / "pairs.csv"):
+        if str(row["figure"]) == figure and row["line"] == line:
+            of[row["seed"]][round(255 * row["epsilon"])] = 100 * row["difference"]
+    return [each[0] - (each[1] + each[2]) / 2 for each in of.values()]
+
+
+def told(*sentences):
+    for sentence in sentences:
+        assert sentence in ESSAY, sentence
+
+
+def test_the_verdicts_are_those_of_the_claims(claims):
+    for name in ("C2", "C7"):
+        assert claims[name]["verdict"] == "fails"
+        told(f"({name} fails)")
+    undecided = [name for name, row in claims.items() if row["verdict"] == "undecided"]
+    told(f"Neither right nor wrong yet: {', '.join(undecided[:-1])} and {undecided[-1]}.")
+    for name, words in {
+        "C2": "the drop grows by {} points (95 % interval {} to {})",
+        "C7": "the drop is {} points larger ({} to {})",
+    }.items():
+        told(words.format(*(f"{100 * claims[name][key]:.1f}" for key in ("effect", "low", "high"))))
+    beyond = (100 * claims["C2"]["low"], 100 * claims["C7"]["low"] - 3)
+    told("C2's interval begins {:.1f} points, C7's {:.1f} points beyond what was asked for".format(*beyond))
+    effect, low, high = (f"{-100 * claims['C5'][key]:.1f}" for key in ("effect", "high", "low"))
+    told(f"drops by {effect} points less ({low} to {high})")
+    effect, low, high = (f"{100 * claims['C8'][key]:.1f}" for key in ("effect", "low", "high"))
+    told(f"+{effect} points ({low} to {high})")
+    needed = {
+        name: re.search(r"about (\d+) seeds would settle", claims[name]["reason"])[1] for name in ("C5", "C8", "C9")
+    }
+    assert needed["C5"] == "8"
+    told("about eight seeds would settle it", f"(about {needed['C8']} and {needed['C9']})")
+    gained = re.search(
+        r"gains \+([\d.]+) points.*\) \+([\d.]+) \((-[\d.]+) to \+([\d.]+)\): at most about (\d+)%",
+        claims["C9"]["reason"],
+    )
+    apparent, real, low, high, share = gained.groups()
+    told(f"Of the {apparent} points that temperature gains", f"{real} are left ({low} to {high})")
+    told(f"at most about {share} %")
+
+
+def test_what_it_says_of_pruning_and_of_low_rank(rows):
+    half, ninety, most = (fmean(drops("9", sparsity)) for sparsity in (0.5, 0.9, 0.98))
+    told(f"cost nothing ({half:.1f} points), 90 % cost {ninety:.1f}, and 98 % cost {most:.1f}")
+    told(f"the drop at 98 % is larger by {min(drops('9', 0.98)):.1f} to {max(drops('9', 0.98)):.1f} points")
+    told(f"with LR1 by {min(drops('12b', 'LR1')):.1f} to {max(drops('12b', 'LR1')):.1f}")
+    dense = fmean(known(rows["9", "sparsity", 0]))
+    told(f"clean accuracy falls by {dense - fmean(known(rows['9', 'sparsity', 0.98])):.1f} points")
+    lost = max(dense - fmean(known(rows["12b", "low_rank", ranks])) for ranks in ("LR1", "LR2"))
+    told(f"Clean accuracy stays within {lost:.1f} points")
+    low, full = (at(rows["12b", "low_rank", ranks], 1) for ranks in ("LR1", "none"))
+    told(f"{low} % of the images stand with LR1, and {full} % with full rank")
+    assert max(fmean(drops("11", sparsity)) for sparsity in (0.5, 0.9, 0.98)) < 0  # no sparsity that looks worse
+
+
+def test_what_it_says_of_masking(rows):
+    cold, hot = rows["13a", "temperature", 1], rows["13a", "temperature", 90]
+    told(f"keep {at(hot, 16)} % of its images at 16/255, where the plain one keeps {at(cold, 16)} %")
+    vanished = 100 * fmean(row["vanished_gradients"] for row in hot if row["epsilon"] == 0)
+    told(f"{vanished:.1f} % of all")
+    told(
+        f"who knows T leaves {at(rows['13b', 'temperature', 90], 16)} %",
+        f"cannot vanish, {at(rows['13c', 'temperature', 90], 16)} %",
+    )
+    told(f"{at(rows['13b', 'temperature', 90], 8)} % against {at(rows['13b', 'temperature', 1], 8)} % at 8/255")
+    ends = [f"{end(known(some)):.1f}" for some in (hot, cold) for end in (min, max)]
+    told("({} to {} % of the validation images, where the plain ones know {} to {} %)".format(*ends))
+
+
+def test_what_it_says_of_certificates():
+    bands = defaultdict(list)
+    for row in read_csv(RESULTS / "certificates-digits" / "band.csv"):
+        bands[row["sparsity"], row["epsilon"]].append((row["certified"], row["attacked"]))
+    small = {key: [100 * fmean(side) for side in zip(*some, strict=True)] for key, some in bands.items() if key[1] <= 4}
+    assert len({sparsity for sparsity, _ in small}) == 4
+    assert max(attacked - certified for certified, attacked in small.values()) < 1
+    told("it meets the attack within a point up to 4/255")
+    dense = {epsilon: band for (sparsity, epsilon), band in small.items() if sparsity == 0}
+    apart = [
+        max(attacked - dense[epsilon][0], dense[epsilon][1] - certified)
+        for (sparsity, epsilon), (certified, attacked) in small.items()
+        if sparsity
+    ]
+    told(f"no sparsity changes the dense network's part by more than {max(apart):.1f} points")
+
+
+def test_the_tables_are_the_table(rows):
+    """Each row of the first table: seeds, validation accuracy and accuracy under FGSM."""
+    lines = {"ResNet18": ("9", "sparsity", 0), "FC5": ("11", "sparsity", 0)}
+    for model, figure in (("ResNet18", "9"), ("FC5", "11")):
+        lines |= {f"{model}, {100 * s:g} % pruned": (figure, "sparsity", s) for s in (0.5, 0.9, 0.98)}
+    lines |= {f"ResNet18, {ranks}": ("12b", "low_rank", ranks) for ranks in ("LR1", "LR2")}
+    for name, which in lines.items():
+        mine = rows[which]
+        accuracies = known(mine)
+        shown = f"{fmean(accuracies):.1f} ± {stdev(accuracies):.1f}"
+        cells = " | ".join(at(mine, epsilon) for epsilon in (1, 2, 4, 8, 16))
+        assert f"| {name} | {len(accuracies)} | {shown} | {cells} |" in TEXT.replace("**", ""), name
+
+
+def test_the_table_of_temperatures_is_the_table(rows):
+    attackers = {
+        "takes T for 1": "13a",
+        "takes T for 1, which it is": "13a",
+        "knows T": "13b",
+        "climbs the margin": "13c",
+    }
+    found = re.findall(r"^\| T = (\d+) \| ([^|]+) \| ([\d. |]+) \|$", TEXT, re.MULTILINE)
+    assert len(found) == 8
+    for temperature, attacker, cells in found:
+        mine = rows[attackers[attacker], "temperature", int(temperature)]
+        gone = 100 * fmean(row["vanished_gradients"] for row in mine if row["epsilon"] == 0)
+        assert cells.split(" | ") == [*(at(mine, epsilon) for epsilon in (1, 2, 4, 8, 16)), f"{gone:.0f}"]
+
+
+def test_what_it_says_of_the_digits():
+    text = " ".join(TEXT[TEXT.index("## Handwritten digits") : TEXT.index("## FC5 from both sides")].split())
+    rows = [row for row in read_csv(RESULTS / "quick" / "results.csv") if row["images"] == "fresh"]
+
+    def of(figure, name, value):
+        return [row for row in rows if str(row["figure"]) == figure and row[name] == value]
+
+    accuracy = {(f, s): of(f, "sparsity", s)[0]["val_accuracy"] for f in ("9", "10a") for s in (0, 0.9, 0.98)}
+    assert f"ResNet18 gets {100 * accuracy['9', 0]:.1f} % of the 360" in text
+    assert f"falls to {100 * accuracy['10a', 0.9]:.1f} %" in text
+    assert accuracy["10a", 0.98] < 0.15  # chance
+    takes_one, margin = (of(figure, "temperature", 20) for figure in ("13a", "13c"))
+    assert f"gradient on {100 * takes_one[0]['vanished_gradients']:.0f} % of the images" in text
+    assert f"who leaves {at(takes_one, 64)} % at 64/255" in text
+    assert f"nothing is left, {at(margin, 64)} %." in text
+    claims = read_csv(RESULTS / "quick" / "claims.csv")
+    assert [row["verdict"] for row in claims] == ["undecided"] * 9
