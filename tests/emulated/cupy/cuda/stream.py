@@ -110,6 +110,9 @@ def get_elapsed_time(start_event, end_event):
 
 
 class Device:
+    compute_capability = "90"
+    attributes = {"MultiProcessorCount": 132}
+
     def __init__(self, device=None):
         self.id = 0 if device is None else int(device)
         runtime.setDevice(self.id)
