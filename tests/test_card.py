@@ -431,7 +431,7 @@ def test_what_is_missing_is_told(monkeypatch):
 
 
 def test_large_batches_are_done_in_pieces(monkeypatch):
-    from minidl.kernels.gpu import convolution
+    from minidl.kernels.gpu import windows
 
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((7, 6, 5, 4)), rng.standard_normal((3, 3, 3, 4))
@@ -448,7 +448,7 @@ def test_large_batches_are_done_in_pieces(monkeypatch):
         ]
 
     whole = all_three()
-    monkeypatch.setattr(convolution, "WORKSPACE", 5000)  # two images at a time
+    monkeypatch.setattr(windows, "WORKSPACE", 5000)  # two images at a time
     for piecewise, at_once in zip(all_three(), whole, strict=True):
         np.testing.assert_allclose(to_numpy(piecewise), to_numpy(at_once), rtol=1e-12, atol=1e-12)
 

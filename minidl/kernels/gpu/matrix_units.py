@@ -116,8 +116,8 @@ def _add_up(parts: Array, bias: Array | None, out: Array) -> Array:
 
 
 def _run(
-    name: str, arguments: tuple[Any, ...], out_shape: Shape, product: Product, parts: int, width: int, bias: Array | None = None,
-    phases: int = 1,
+    name: str, arguments: tuple[Any, ...], out_shape: Shape, product: Product, parts: int, width: int,
+    bias: Array | None = None, phases: int = 1,
 ) -> Array:  # fmt: skip
     """Launch a kernel whose first two arguments are its factors, and add up what its parts give."""
     left, right, *numbers = arguments

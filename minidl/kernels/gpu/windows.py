@@ -51,7 +51,7 @@ class Windows(NamedTuple):
         return ((i * j, t * u) for i, t in down for j, u in across)
 
     def pieces(self, batch: int, itemsize: int) -> Iterator[slice]:
-        """The images, some at a time, so that their windows fill the workspace; all at once where nothing is written."""
+        """The images, some at a time, whose windows fill the workspace; all at once where nothing is written."""
         size = batch if self.are_pixels else max(1, min(batch, WORKSPACE // (self.rows * self.step * itemsize)))
         size = -(-batch // -(-batch // size))  # pieces of equal size, but for the last
         return (slice(start, min(start + size, batch)) for start in range(0, batch, size))

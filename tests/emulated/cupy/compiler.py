@@ -27,7 +27,7 @@ MISSING = {  # what g++ would take but NVRTC does not, and what only a card can 
     r"\bstd::": "NVRTC has no host headers, and so nothing of std::",
     r"#\s*include\b": "the emulated card has no headers to include, and NVRTC has none of the host's",
     r"\b(__shfl\w*|__ballot\w*|__any_sync|__all_sync|__syncwarp|__activemask|__match_\w+|__reduce_\w+_sync)\b":
-        "of what a warp does together, the emulated card has what warp.hpp has: no shuffles, no votes",
+        "the emulated card has no shuffles or votes, of all that warps do together only what warp.hpp has",
     r"\b(__syncthreads_(count|and|or)|cooperative_groups|wmma)\b": "not emulated",
 }  # fmt: skip
 DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\d+\)\s*)?([\w\s:]+?)\s+(\w+)\s*\[\s*\]\s*;")
