@@ -1,5 +1,7 @@
 """Convolutions on a card's matrix units: every index by whole numbers, which neither rounding nor order changes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -229,3 +231,19 @@ def test_it_can_be_recorded():
     for _ in range(4):
         for result, value in zip(replayed(x), at_once, strict=True):
             np.testing.assert_array_equal(to_numpy(result), value)
+
+
+def test_no_register_is_spilled_and_two_warps_fit_each_quarter_of_a_multiprocessor():
+    nvrtc = pytest.importorskip("cupy.nvrtc", reason="the emulated card has NVIDIA's compiler, CuPy hides it")
+    if not nvrtc.available():
+        pytest.skip("needs nvidia-cuda-nvrtc")
+    for file, factor, columns in itertools.product(
+        ("conv_windows.cu", "conv_weight.cu"), ("float", "bfloat16"), (64, 128)
+    ):
+        kernels_of_file = nvrtc.resources(*launch.program(file, "float", 4, factor, columns), "sm_90")
+        assert len(kernels_of_file) == (2 if file == "conv_windows.cu" else 1)
+        for name, registers, shared, spilled in kernels_of_file:
+            blocks = matrix_units.RESIDENT // columns
+            assert spilled == 0, name
+            assert registers * matrix_units.RESIDENT <= 65536, name
+            assert blocks * shared <= 164 * 1024, name  # what an A100 has

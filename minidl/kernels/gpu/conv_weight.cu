@@ -2,9 +2,10 @@
 //
 //     dw[n; kh, kw, c] = sum over pixels (b, oh, ow) of  x[b, oh SH - PH + kh, ow SW - PW + kw, c] * dy[b, oh, ow, n]
 //
-// A's rows are the places (kh, kw, c) of a window, B's the n, and both of them lie side by side in memory while the summed
-// pixels do not: all patches are ``across``. A gradient has few numbers and each is a long sum. So the pixels are shared out
-// among many blocks, each of which writes a gradient of its own; add_parts then adds these up, in their order.
+// A's rows are the places (kh, kw, c) of a window, B's the n, and both of them lie side by side in memory while the
+// summed pixels do not: all patches are ``across``. A gradient has few numbers and each is a long sum. So the pixels
+// are shared out among many blocks, each of which writes a gradient of its own; add_parts then adds these up, in their
+// order.
 
 struct Pixel {  // (b, oh, ow) of y, number m in all
     int m, b, oh, ow;
@@ -34,8 +35,8 @@ __device__ __forceinline__ void advance(Pixel& pixel, int OH, int OW)  // by DEP
 
 // Blocks (tiles, parts): each part sums ``share`` pixels, a multiple of DEPTH.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_weight(
-    const float* dy, const float* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW, int SH, int SW,
-    int PH, int PW, int OH, int OW)
+    const float* dy, const float* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW, int SH,
+    int SW, int PH, int PW, int OH, int OW)
 {
     __shared__ __align__(16) Tile tiles[2];
     int across = (N + COLUMNS - 1) / COLUMNS, n = blockIdx.x % across * COLUMNS, row = blockIdx.x / across * ROWS;

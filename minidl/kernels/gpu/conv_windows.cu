@@ -1,13 +1,14 @@
 // Convolution on the matrix units, without columns: the forward pass and the gradient by the input.
 //
-// Both are  result[pixel, n] = sum over taps (th, tw) and channels c of  image[pixel's window: th, tw, c] * kernel[n; th, tw, c].
-// A's rows are the windows, read where they lie in the image; B's rows are the kernels. For the gradient by the input the
-// image is dy, and the kernels are turned round. At stride 2, the pixels of dx with even and those with odd places are
-// seen by different taps: so each such class of pixels, a phase, is a convolution of its own at stride 1, and nothing is
-// multiplied with zeros. All phases are one launch, as are the parts of sums that are split.
+// Both are
+//     result[pixel, n] = sum over taps (th, tw), channels c of  image[pixel's window; th, tw, c] kernel[n; th, tw, c].
+// A's rows are the windows, read where they lie in the image; B's rows are the kernels. For the gradient by the input
+// the image is dy, and the kernels are turned round. At stride 2, the pixels of dx with even and those with odd places
+// are seen by different taps: so each such class of pixels, a phase, is a convolution of its own at stride 1, and
+// nothing is multiplied with zeros. All phases are one launch, as are the parts of sums that are split.
 //
-// The sum goes over ``chunk`` channels, then over the taps, then over the next chunk. Windows overlap, and so what one tap
-// has read lies in the multiprocessor's own cache for the next, for chunks that are small. chunk is C, or 16 and C a
+// The sum goes over ``chunk`` channels, then over the taps, then over the next chunk. Windows overlap, and so what one
+// tap has read lies in the multiprocessor's own cache for the next, where chunks are small. chunk is C, or 16 and C a
 // multiple of it.
 
 struct Images {  // B of H x W pixels of C channels, the channels that are summed
@@ -20,7 +21,7 @@ struct Windows {  // those of one phase: result (i, j) sees pixels (i * step_h +
     int step_h, step_w, from_h, from_w, TH, TW;
 };
 
-struct Kernels {  // kernel n, channel c, tap (th, tw) is at[n * n_step + c * c_step + first + th * th_step + tw * tw_step]
+struct Kernels {  // number [n; th, tw, c] is at[first + n * n_step + th * th_step + tw * tw_step + c * c_step]
     const float* at;
     int N, n_step, c_step, first, th_step, tw_step;
 };
@@ -59,7 +60,8 @@ __device__ __forceinline__ void advance_one(Place& place, const Windows& windows
     if (++place.c >= chunk) next_tap(place, windows, chunk);
 }
 
-__device__ __forceinline__ unsigned inside(int from, int taps, int size)  // a bit for each tap: is from + tap in the image?
+// A bit for each tap: does from + tap lie in the image?
+__device__ __forceinline__ unsigned inside(int from, int taps, int size)
 {
     int first = max(0, -from), last = min(taps, size - from);
     return first < last ? (1u << last) - (1u << first) : 0;
@@ -122,8 +124,8 @@ struct Fetched {  // by a thread, of DEPTH numbers of the sum
 
 // The sums of the tile that begins at (row, n), over the share of the summed numbers that is this block's.
 __device__ __forceinline__ void sum_windows(
-    Sums& sums, Tile (&tiles)[2], const Images& images, const Windows& windows, const Kernels& kernels, int count, int row, int n, int chunk,
-    const bool turned)
+    Sums& sums, Tile (&tiles)[2], const Images& images, const Windows& windows, const Kernels& kernels, int count,
+    int row, int n, int chunk, const bool turned)
 {
     int all = (windows.TH * windows.TW * images.C + DEPTH - 1) / DEPTH, share = (all + gridDim.y - 1) / gridDim.y;
     int first = blockIdx.y * share, steps = min(all - first, share);
@@ -204,8 +206,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
 // axis: tap i of the TAPS of phase r is kernel place k = r + i S, and pixel h = first + S j sees with it window
 // (h + P - k) / S = j + (first + P) / S - i. They are counted backwards, so that windows are read forwards.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_input(
-    const float* dy, const float* weight, float* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH, int SW, int PH,
-    int PW, int OH, int OW, int chunk)
+    const float* dy, const float* weight, float* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH, int SW,
+    int PH, int PW, int OH, int OW, int chunk)
 {
     int rh = blockIdx.z / SW, rw = blockIdx.z % SW;
     int first_h = ((rh - PH) % SH + SH) % SH, first_w = ((rw - PW) % SW + SW) % SW;
@@ -231,6 +233,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_by_input(
             long long pixel = ((long long)b * H + l * SH + first_h) * W + j * SW + first_w;
             if (k < count)
                 #pragma unroll
-                for (int m = 0; m < 8; m++) write_pair(out + pixel * C, sums.of[i][m] + 2 * down, nullptr, c + sum_column(m), C);
+                for (int m = 0; m < 8; m++)
+                    write_pair(out + pixel * C, sums.of[i][m] + 2 * down, nullptr, c + sum_column(m), C);
         }
 }

@@ -20,18 +20,24 @@ _REALS = {"f": "float", "d": "double"}
 _TILES = ("matrix_units.cuh", "tiles.cuh")  # what a file that computes tiles begins with
 
 
-@functools.cache
-def _module(xp: Any, file: str, real: str, width: int, column: str, columns: int) -> Any:
+def program(file: str, real: str, width: int, column: str, columns: int) -> tuple[str, tuple[str, ...]]:
+    """(code, options): what NVRTC is given."""
     here = resources.files(__package__)  # it may lie in a zip file
     files = ("common.cuh", *(_TILES if columns else ()), file)
     code = "".join(here.joinpath(name).read_text(encoding="utf-8") for name in files)
     options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DFACTOR={column}")
-    return xp.RawModule(code=code, options=options + ((f"-DCOLUMNS={columns}",) if columns else ()))
+    return code, options + ((f"-DCOLUMNS={columns}",) if columns else ())
 
 
 @functools.cache
-def _function(xp: Any, file: str, name: str, real: str, width: int, column: str, columns: int) -> Any:
-    return _module(xp, file, real, width, column, columns).get_function(name)
+def _module(xp: Any, *choice: Any) -> Any:
+    code, options = program(*choice)
+    return xp.RawModule(code=code, options=options)
+
+
+@functools.cache
+def _function(xp: Any, name: str, *choice: Any) -> Any:
+    return _module(xp, *choice).get_function(name)
 
 
 def width_of(channels: int, *arrays: Array | None) -> int:
@@ -54,7 +60,7 @@ def launch(
     ``half``: what is multiplied is bfloat16; ``columns``: of the tile that a block multiplies, if it does.
     """
     xp, real = array_module(like), _REALS[like.dtype.char]
-    function = _function(xp, file, name, real, width, "bfloat16" if half else real, columns)
+    function = _function(xp, name, file, real, width, "bfloat16" if half else real, columns)
     if threads is not None:
         grid = (max(1, min(BLOCKS, -(-threads // BLOCK))),)
     function(grid, block, tuple(map(_argument, arguments)))

@@ -1,13 +1,14 @@
-// The matrix units: a function here is one PTX instruction, which the 32 threads of a warp do together (sm_80 and later).
-// They multiply numbers of fewer bits than a float has, and add the products up as floats. FACTOR says which numbers:
+// The matrix units, which the 32 threads of a warp use together (sm_80 and later). They multiply numbers of fewer bits
+// than a float has, and add the products up as floats. FACTOR says which numbers:
 //   float     TF32: of a float 10 bits after the point count. One number is a word of 32 bits
 //   bfloat16  7 bits after the point. Two numbers are a word
 
 constexpr int PER_WORD = 4 / sizeof(FACTOR);  // numbers in a word
 
-// A fragment is 16 rows of 8 words of a matrix, spread over a warp: four squares of 8 rows by 4 words, and of each square
-// thread ``lane`` has one word, that of row lane / 4 and place lane % 4. The instruction wants the squares of A and B in
-// this order (of B, so that the two words of a thread which belong together lie in neighbouring registers):
+// A fragment is 16 rows of 8 words of a matrix, spread over a warp: four squares of 8 rows by 4 words, and of each
+// square thread ``lane`` has one word, that of row lane / 4 and place lane % 4. Products want the squares of A in this
+// order. Those of B have another, so that the two words which go into one product lie in neighbouring registers, where
+// the unit takes them from: else each would be moved there first.
 //
 //                    of A: words 0..3   4..7           of B: words 0..3   4..7
 //     rows 0 .. 7          word[0]      word[2]              word[0]      word[1]
@@ -33,20 +34,23 @@ __device__ __forceinline__ Fragment read_fragment(const unsigned* row)
     return f;
 }
 
-// sum[16 rows of a, 8 rows of b] += a b': the lower 8 rows of fragment b, or the upper. Thread lane holds of the sums
-// row lane / 4, columns 2 (lane % 4) and the next: sum[0], sum[1]; and the same of the row 8 further down: sum[2], sum[3].
+// sum[16 rows of a, 8 rows of b] += a b', with rows 0 to 7 of fragment b, or 8 to 15 (upper). Of the sums thread lane
+// has sum[0] and sum[1], row lane / 4, columns 2 (lane % 4) and the next; and sum[2] and sum[3], the same 8 rows
+// further down.
 __device__ __forceinline__ void multiply_add(float (&sum)[4], const Fragment& a, const Fragment& b, const int upper)
 {
     if (PER_WORD == 1)
         asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
             " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[2 * upper]), "r"(b.word[2 * upper + 1]));
+            : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]),
+              "r"(b.word[2 * upper]), "r"(b.word[2 * upper + 1]));
     else
         asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
             " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[2 * upper]), "r"(b.word[2 * upper + 1]));
+            : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]),
+              "r"(b.word[2 * upper]), "r"(b.word[2 * upper + 1]));
 }
 
 // The word of one float, rounded to the nearest TF32: the units themselves cut bits off. So half of the last bit that

@@ -1,12 +1,12 @@
 // A tile of a matrix product, by one block on the matrix units:
 //     result[row, column] = sum over k of  A[row, k] * B[column, k],    ROWS rows of A, COLUMNS rows of B.
 // The sum is done DEPTH numbers at a time. While the units multiply what lies in one half of the shared memory, the
-// threads fetch the next DEPTH numbers of each row from the card's memory into registers; then they round them, once, and
-// put them into the other half. Where A and B are found is the kernels' own affair: it is all that tells them apart.
+// next DEPTH numbers of each row are on their way from the card's memory into registers; then they are rounded, once,
+// and put into the other half. Where A and B are found is the kernels' own affair: it is all that tells them apart.
 
 constexpr int ROWS = 128;
 constexpr int DEPTH = 16;
-constexpr int THREADS = COLUMNS;        // 64 or 128: a warp has 64 x 64 of the tile's sums, its threads 128 each
+constexpr int THREADS = COLUMNS;         // 64 or 128: a warp has 64 x 64 of the tile's sums, its threads 128 each
 constexpr int PATCHES = ROWS / THREADS;  // of A that a thread fetches at a time; of B it is one
 constexpr int WORDS = DEPTH / PER_WORD;  // in a row
 
@@ -25,7 +25,7 @@ struct Sums {  // [16 rows][8 columns][as multiply_add says] of a warp's 64 x 64
 // What a thread fetches at a time: four rows of A or B by four numbers of the sum's. There are two ways to share a tile
 // out in patches, each with loads of 16 bytes, and threads side by side that read what lies side by side:
 //   along   where neighbours in memory are neighbours in the sum. The four rows of a patch are THREADS / 4 apart
-//   across  where neighbours in memory are neighbouring rows: the patch is four neighbouring rows, and is turned in registers
+//   across  where neighbours in memory are neighbouring rows: a patch is four such rows, turned round in registers
 struct Patch {
     float of[4][4];  // [row][k]
 };
@@ -41,7 +41,8 @@ __device__ __forceinline__ void put(const Patch& patch, unsigned (*rows)[PITCH],
     #pragma unroll
     for (int i = 0; i < 4; i++) {
         const float(&v)[4] = patch.of[i];
-        unsigned* to = rows[p * THREADS + (across ? across_row(i) : along_row(i))] + (across ? across_k() : along_k()) / PER_WORD;
+        int row = p * THREADS + (across ? across_row(i) : along_row(i)), k = across ? across_k() : along_k();
+        unsigned* to = rows[row] + k / PER_WORD;
         if (PER_WORD == 1) *(uint4*)to = make_uint4(tf32(v[0]), tf32(v[1]), tf32(v[2]), tf32(v[3]));
         else *(uint2*)to = make_uint2(bfloat16s(v[0], v[1]), bfloat16s(v[2], v[3]));
     }
@@ -66,12 +67,14 @@ __device__ __forceinline__ void multiply_tile(const Tile& tile, Sums& sums)
 {
     #pragma unroll
     for (int word = 0; word < WORDS; word += 8) {
+        const unsigned(*a_rows)[PITCH] = &tile.a[warp_row() + a_row(lane())];
+        const unsigned(*b_rows)[PITCH] = &tile.b[warp_column() + b_row(lane())];
         Fragment a[4];
         #pragma unroll
-        for (int i = 0; i < 4; i++) a[i] = read_fragment(&tile.a[warp_row() + 16 * i + a_row(lane())][word + a_word(lane())]);
+        for (int i = 0; i < 4; i++) a[i] = read_fragment(a_rows[16 * i] + word + a_word(lane()));
         #pragma unroll
         for (int j = 0; j < 4; j++) {
-            Fragment b = read_fragment(&tile.b[warp_column() + 16 * j + b_row(lane())][word + b_word(lane())]);
+            Fragment b = read_fragment(b_rows[16 * j] + word + b_word(lane()));
             #pragma unroll
             for (int i = 0; i < 4; i++) {
                 multiply_add(sums.of[i][2 * j], a[i], b, 0);

@@ -1,5 +1,5 @@
-// What the 32 threads of a warp do together: fragments of the matrix units, as plain loops. Each thread lays down what it
-// has and waits for its warp; then the first that goes on does the work of all 32, from what they have laid down.
+// What the 32 threads of a warp do together: fragments of the matrix units, as plain loops. Each thread lays down what
+// it has and waits for its warp; then the first that goes on does the work of all 32, from what they have laid down.
 namespace emulated {
 
 struct Laid {
@@ -57,8 +57,9 @@ static inline unsigned as_word(float x) {
 static inline float tf32_in(unsigned word, int) { return as_float(word & 0xffffe000); }  // the other bits are not there
 static inline float bfloat16_in(unsigned word, int half) { return as_float(half ? word & 0xffff0000 : word << 16); }
 
-// d (16 x 8) = a (16 x K) b (K x 8) + c, K = 8 words of ``per`` numbers each. Of a thread, g = lane / 4 and t = lane % 4:
-// a: words (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: words (t, g), (t + 4, g); c, d: (g, 2t), (g, 2t + 1), and 8 down.
+// d (16 x 8) = a (16 x K) b (K x 8) + c, K = 8 words of ``per`` numbers each. Of a thread, g = lane / 4 and t = lane %
+// 4: a: words (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: words (t, g), (t + 4, g); c, d: (g, 2t), (g, 2t + 1),
+// and 8 down.
 static inline void multiply_fragments(Laid* warp, float (*number)(unsigned, int), int per) {
     for (int row = 0; row < 16; row++)
         for (int column = 0; column < 8; column++) {
@@ -76,8 +77,8 @@ static inline void multiply_fragments(Laid* warp, float (*number)(unsigned, int)
 }
 
 #define EMULATED_MMA(name, number, per)                                                                              \
-    static inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, \
-                            unsigned b0, unsigned b1, float c0, float c1, float c2, float c3) {                      \
+    static inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0, unsigned a1, unsigned a2,       \
+                            unsigned a3, unsigned b0, unsigned b1, float c0, float c1, float c2, float c3) {         \
         unsigned* out = together(                                                                                    \
             __LINE__, {a0, a1, a2, a3, b0, b1, as_word(c0), as_word(c1), as_word(c2), as_word(c3)},                  \
             [](Laid* warp) { multiply_fragments(warp, number, per); });                                              \
