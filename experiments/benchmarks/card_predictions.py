@@ -9,9 +9,10 @@ of these (``matrix_units.COLUMN`` and ``CUBLAS``). The bytes are those of a card
 
 How many operations a second? A prototype of such kernels was measured on an H100 (docs/gpu.md): its forward pass at
 100 TFLOP/s, its gradient by the weight at 65 to 72, whatever the layer. NVRTC's code for the two has 582 and 866
-instructions for each 64 products of fragments, so that instructions times rate is the same for both. They are started
-too slowly, then, and a kernel with fewer of them is faster in proportion: the column "predicted". The column "as the
-prototype" is what it takes if that conclusion is wrong and only the prototype's own rates are reached.
+instructions for each 64 products of fragments, so that instructions times rate is the same for both. That suggests that
+what bounds them is how fast instructions are started, and that a kernel with fewer of them is faster in proportion: the
+column "predicted". The column "as the prototype" is what it takes if that is wrong and no more than the prototype's own
+rates are reached.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ BANDWIDTH = 2.4e12  # bytes a second
 LAUNCH = 2e-6  # seconds from the end of a kernel in a recording to the next one's first results
 MULTIPROCESSORS = 132
 PROTOTYPE = {"forward": 100e12, "by input": 100e12, "by weight": 68e12}  # operations a second, in TF32
-ISSUED = 582 * 100e12  # instructions for 64 products of fragments, times the rate that the prototype's forward pass had
-# The instructions of the innermost loop for 64 products of 16 x 8 x 8 in TF32, or for 32 of twice the depth in bfloat16,
+ISSUED = 582 * 100e12  # the prototype's: instructions for 64 products of fragments, times its rate
+# The instructions of the innermost loop for 64 products of 16 x 8 x 8 in TF32, or 32 of twice the depth in bfloat16,
 # with loads of four channels: counted in NVRTC 13.5's code for sm_90 by nvdisasm. (columns of a tile, bfloat16)
 INSTRUCTIONS = {
-    "forward": {(128, False): 273, (64, False): 343, (128, True): 185, (64, True): 248},
-    "by input": {(128, False): 298, (64, False): 361, (128, True): 210, (64, True): 272},
-    "by weight": {(128, False): 351, (64, False): 427, (128, True): 264, (64, True): 340},
+    "forward": {(128, False): 273, (64, False): 343, (128, True): 185, (64, True): 231},
+    "by input": {(128, False): 298, (64, False): 361, (128, True): 210, (64, True): 250},
+    "by weight": {(128, False): 351, (64, False): 427, (128, True): 264, (64, True): 316},
 }
-SINGLE = {"forward": 749, "by input": 762, "by weight": 712}  # with loads of one channel, tiles of 64 columns, in TF32
+SINGLE = {"forward": 748, "by input": 762, "by weight": 711}  # with loads of one channel, tiles of 64 columns, in TF32
 PRODUCTS = {
     "forward": matrix_units.forward_products,
     "by input": matrix_units.input_products,
@@ -70,7 +71,9 @@ def seconds(name: str, windows: Windows, batch: int, n: int, half: bool) -> tupl
     if not matrix_units.ahead(windows, batch, n, products):
         written = batch * windows.rows * windows.step * (not windows.are_pixels)
         there = written * matrix_units.COLUMN + 2.0 * batch * windows.rows * windows.depth * n * CUBLAS
-        return "im2col", there * (0.5 if half else 1), there * (0.5 if half else 1)
+        launches = 2 * len(list(windows.pieces(batch, 2 if half else 4)))
+        took = there * (0.5 if half else 1) + (launches - 1) * LAUNCH
+        return "im2col", took, took
     image, result = 4.0 * batch * h * w * c, 4.0 * batch * windows.rows * n
     moved = image + result + 4.0 * n * windows.depth
     out = {"forward": result, "by input": image, "by weight": 4.0 * n * windows.depth}[name]
@@ -79,9 +82,8 @@ def seconds(name: str, windows: Windows, batch: int, n: int, half: bool) -> tupl
     single = c % 4 > 0 or n % 4 > 0
     instructions = SINGLE[name] if single else INSTRUCTIONS[name][products[0].tile, half]
     done = sum(p.operations for p in products)
-    predicted, cautious = (
-        max(done / rate, moved / BANDWIDTH) + second for rate in (ISSUED / instructions, PROTOTYPE[name])
-    )
+    issued = ISSUED / instructions
+    predicted, cautious = (max(done / r, moved / BANDWIDTH) + second for r in (issued, min(issued, PROTOTYPE[name])))
     return f"units, {parts}", predicted, cautious
 
 
