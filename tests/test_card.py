@@ -91,6 +91,19 @@ def test_a_last_batch_that_is_smaller_has_a_recording_of_its_own():
     assert_same_training(trained("gpu", batch_size=12), trained("cpu", batch_size=12))
 
 
+@pytest.mark.parametrize("precision", ["fast", "bfloat16"])
+def test_a_card_trains_on_its_matrix_units(precision):
+    expected = trained("cpu")[1]
+    md.set_precision(precision)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # a step that could not be recorded
+        (model, curve), (again, _) = trained("gpu"), trained("gpu")
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], value, err_msg=name)
+    for row, wanted in zip(curve, expected, strict=True):
+        assert row.loss == pytest.approx(wanted.loss, rel=0.02 if precision == "fast" else 0.1)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_the_same_seed_gives_the_same_bits(dropout):
     first, second = trained("gpu", dropout=dropout)[0], trained("gpu", dropout=dropout)[0]
@@ -431,7 +444,7 @@ def test_what_is_missing_is_told(monkeypatch):
 
 
 def test_large_batches_are_done_in_pieces(monkeypatch):
-    from minidl.kernels.gpu import convolution
+    from minidl.kernels.gpu import windows
 
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((7, 6, 5, 4)), rng.standard_normal((3, 3, 3, 4))
@@ -448,7 +461,7 @@ def test_large_batches_are_done_in_pieces(monkeypatch):
         ]
 
     whole = all_three()
-    monkeypatch.setattr(convolution, "WORKSPACE", 5000)  # two images at a time
+    monkeypatch.setattr(windows, "WORKSPACE", 5000)  # two images at a time
     for piecewise, at_once in zip(all_three(), whole, strict=True):
         np.testing.assert_allclose(to_numpy(piecewise), to_numpy(at_once), rtol=1e-12, atol=1e-12)
 

@@ -41,7 +41,31 @@ extern "C" __global__ void unsynchronised(float* y) {
 extern "C" __global__ void overrun(float* y, int n) { if (threadIdx.x <= n) y[threadIdx.x] = 1; }
 extern "C" __global__ void early(float* y) { if (threadIdx.x > 3) return; __syncthreads(); y[0] = 1; }
 """
-PREAMBLE = f"import numpy as np\nimport pytest\nimport cupy\n\nCODE = {CODE!r}\n\n\n"
+WARP = r"""
+extern "C" __global__ void product(const float* a, const unsigned* b, float* c, int offset, int apart) {
+    __shared__ __align__(16) unsigned rows[2][16][12];
+    int t = threadIdx.x;
+    for (int i = t; i < 128; i += 32) {
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(rows[0][i / 8][i % 8]) : "f"(a[2 * i + 1]), "f"(a[2 * i]));
+        rows[1][i / 8][i % 8] = b[i];
+    }
+    __syncthreads();
+    unsigned f[2][4];
+    if (t < apart) return;
+    for (int m = 0; m < 2; m++) {
+        unsigned place = (unsigned)__cvta_generic_to_shared(&rows[m][t % 16][t / 16 * 4]) + offset;
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(f[m][0]), "=r"(f[m][1]), "=r"(f[m][2]), "=r"(f[m][3]) : "r"(place) : "memory");
+    }
+    float d[4] = {1, 2, 3, 4};
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
+        " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(f[0][0]), "r"(f[0][1]), "r"(f[0][2]), "r"(f[0][3]), "r"(f[1][0]), "r"(f[1][2]));
+    for (int i = 0; i < 4; i++) c[(t / 4 + i / 2 * 8) * 8 + t % 4 * 2 + i % 2] = d[i];
+}
+"""
+PREAMBLE = f"import numpy as np\nimport pytest\nimport cupy\n\nCODE = {CODE!r}\nWARP = {WARP!r}\n\n\n"
 
 
 def on_card(test):
@@ -454,6 +478,25 @@ def test_kernels_are_captured(cupy):
     x[...] = 2
     graph.launch()
     assert float(y[0]) == 512
+
+
+@compiled
+@on_card
+def test_a_warp_multiplies_fragments(cupy):
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-9, 9, (16, 16)), rng.integers(-9, 9, (16, 16))
+    words = (b.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(np.uint32)  # two bfloat16 each
+    product, c = cupy.RawModule(code=WARP).get_function("product"), cupy.empty((16, 8), np.float32)
+    there = (cupy.asarray(a.astype(np.float32)), cupy.asarray(words), c)
+    product((1,), (32,), (*there, np.int32(0), np.int32(0)))
+    start = np.tile([[1, 2]], (16, 4)) + np.repeat([[0], [2]], 8, axis=0)
+    np.testing.assert_array_equal(c.get(), a @ b[:8].T + start)
+    with pytest.raises(RuntimeError, match="some wait for the others"):
+        product((1,), (32,), (*there, np.int32(0), np.int32(1)))
+    with pytest.raises(RuntimeError, match="multiple of 16 bytes"):
+        product((1,), (32,), (*there, np.int32(4), np.int32(0)))
+    with pytest.raises(cupy.cuda.compiler.CompileException, match="mma.sync.aligned.m8n8k4.*does not know it"):
+        cupy.RawModule(code=WARP.replace("m16n8k16", "m8n8k4")).compile()
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The kernels for an NVIDIA card: cuBLAS for products, CUDA C for the rest, in float32 and float64.
+"""The kernels for an NVIDIA card: cuBLAS for products, CUDA C for them and the rest, in float32 and float64.
 
 Same names, signatures and meaning as ``loops``, which explains them. What is of another type, empty or larger than an
 int can count goes to ``portable``. No two threads ever write to one place, and every sum has its order, so that the
@@ -7,6 +7,7 @@ same card gives the same bits. Nothing here waits for the card, or sends it numb
 
 =================  ======================================================================================
 ``convolution``    windows written as rows (im2col), multiplied, and added up again (col2im)
+``matrix_units``   convolutions that read ``windows`` where they lie, in TF32 and bfloat16, and when that is faster
 ``multiply``       matrix products in the precision that is allowed; ``cublas`` does them
 ``normalization``  with ``pooling`` and ``elementwise``: what is bound by memory rather than arithmetic
 ``launch``         compiles the files ``*.cu``, and starts what is in them

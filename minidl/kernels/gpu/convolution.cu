@@ -60,6 +60,22 @@ extern "C" __global__ void add_bias(Group* y, const Group* bias, long long count
     }
 }
 
+// out[row, n] = bias[n] + the parts of its sum, in their order, count apart; bias may be nothing.
+extern "C" __global__ void add_parts(const Group* parts, const Group* bias, Group* out, long long count, int N, int P)
+{
+    if (thread_number() >= channel_step(N)) return;
+    Group shift = {};
+    if (bias) shift = bias[thread_number() % N];
+    for (long long i = thread_number(); i < count; i += channel_step(N)) {
+        Group sum = shift;
+        for (int p = 0; p < P; p++) {
+            Group part = parts[p * count + i];
+            for (int j = 0; j < WIDTH; j++) sum.v[j] += part.v[j];
+        }
+        out[i] = sum;
+    }
+}
+
 // The same numbers as the multiplication wants them.
 extern "C" __global__ void to_factors(const Group* x, Factors* columns, long long count)
 {

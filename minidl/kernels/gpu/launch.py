@@ -17,17 +17,27 @@ ALIGNED = 16  # bytes: where a load of four floats may begin
 _REALS = {"f": "float", "d": "double"}
 
 
-@functools.cache
-def _module(xp: Any, file: str, real: str, width: int, column: str) -> Any:
+_TILES = ("matrix_units.cuh", "tiles.cuh")  # what a file that computes tiles begins with
+
+
+def program(file: str, real: str, width: int, column: str, columns: int) -> tuple[str, tuple[str, ...]]:
+    """(code, options): what NVRTC is given."""
     here = resources.files(__package__)  # it may lie in a zip file
-    code = "".join(here.joinpath(name).read_text(encoding="utf-8") for name in ("common.cuh", file))
+    files = ("common.cuh", *(_TILES if columns else ()), file)
+    code = "".join(here.joinpath(name).read_text(encoding="utf-8") for name in files)
     options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DFACTOR={column}")
+    return code, options + ((f"-DCOLUMNS={columns}",) if columns else ())
+
+
+@functools.cache
+def _module(xp: Any, *choice: Any) -> Any:
+    code, options = program(*choice)
     return xp.RawModule(code=code, options=options)
 
 
 @functools.cache
-def _function(xp: Any, file: str, name: str, real: str, width: int, column: str) -> Any:
-    return _module(xp, file, real, width, column).get_function(name)
+def _function(xp: Any, name: str, *choice: Any) -> Any:
+    return _module(xp, *choice).get_function(name)
 
 
 def width_of(channels: int, *arrays: Array | None) -> int:
@@ -43,14 +53,14 @@ def _argument(value: Any) -> Any:
 
 def launch(
     file: str, name: str, like: Array, arguments: tuple[Any, ...], threads: int | None = None, *, width: int = 1,
-    half: bool = False, grid: tuple[int, ...] = (), block: tuple[int, ...] = (BLOCK,),
+    half: bool = False, columns: int = 0, grid: tuple[int, ...] = (), block: tuple[int, ...] = (BLOCK,),
 ) -> None:  # fmt: skip
     """Run a kernel of a file for the precision of an array: about that many threads, or a grid of blocks.
 
-    ``half``: the columns for a multiplication are bfloat16.
+    ``half``: what is multiplied is bfloat16; ``columns``: of the tile that a block multiplies, if it does.
     """
     xp, real = array_module(like), _REALS[like.dtype.char]
-    function = _function(xp, file, name, real, width, "bfloat16" if half else real)
+    function = _function(xp, name, file, real, width, "bfloat16" if half else real, columns)
     if threads is not None:
         grid = (max(1, min(BLOCKS, -(-threads // BLOCK))),)
     function(grid, block, tuple(map(_argument, arguments)))

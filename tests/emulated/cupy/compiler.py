@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import memory, nvrtc
+from . import memory, nvrtc, ptx
 from .arrays import SCALARS, ndarray
 from .cuda import stream as streams
 from .cuda.runtime import LIMITS, SHARED_OPTIN, CUDADriverError
@@ -27,8 +27,8 @@ MISSING = {  # what g++ would take but NVRTC does not, and what only a card can 
     r"\bstd::": "NVRTC has no host headers, and so nothing of std::",
     r"#\s*include\b": "the emulated card has no headers to include, and NVRTC has none of the host's",
     r"\b(__shfl\w*|__ballot\w*|__any_sync|__all_sync|__syncwarp|__activemask|__match_\w+|__reduce_\w+_sync)\b":
-        "the emulated card has no warps, and so no shuffles or votes",
-    r"\b(__syncthreads_(count|and|or)|cooperative_groups|wmma|asm)\b": "not emulated",
+        "the emulated card has no shuffles or votes, of all that warps do together only what warp.hpp has",
+    r"\b(__syncthreads_(count|and|or)|cooperative_groups|wmma)\b": "not emulated",
 }  # fmt: skip
 DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\d+\)\s*)?([\w\s:]+?)\s+(\w+)\s*\[\s*\]\s*;")
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\(([^)]*)\)\s*)?(\w+)\s*\(')
@@ -36,6 +36,8 @@ FAULTS = {
     1: "some threads of a block returned while others wait at __syncthreads()",
     2: "threads of one block wait at different __syncthreads()",
     3: "memory beyond the block's dynamic shared memory was overwritten",
+    4: "of the 32 threads of a warp some wait for the others at an instruction that all do together",
+    5: "ldmatrix reads rows that do not begin at a multiple of 16 bytes",
 }
 
 
@@ -68,6 +70,11 @@ def _translate(code, kernels):
         if found := re.search(pattern, bare):
             line = bare.count("\n", 0, found.start()) + 1
             raise CompileException(f"kernel.cu({line}): error: {found[0]!r}: {reason}")
+    try:
+        bare = ptx.translate(bare)
+    except ptx.UnknownInstructionError as unknown:
+        line = bare.count("\n", 0, unknown.place) + 1
+        raise CompileException(f"kernel.cu({line}): error: {unknown}: the emulated card does not know it") from None
     bare = DYNAMIC_SHARED.sub(r"static \1* const \2 = (\1*)emulated::dynamic_shared;", bare)
     launchers = "".join(
         f'extern "C" int emulated_launch_{i}(const unsigned* dims, unsigned shared, void** args) '
@@ -78,7 +85,9 @@ def _translate(code, kernels):
     definitions = f"#define EMULATED_FLUSH {int('double' not in bare)}\n"
     if not re.search(r"\btemplate\b", bare):
         definitions += "#define EMULATED_POISON_SHARED\n"
-    prelude = Path(__file__).with_name("prelude.hpp").read_text(encoding="utf-8")
+    prelude = "".join(
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("prelude.hpp", "warp.hpp")
+    )
     return f'{definitions}{prelude}\n#line 1 "kernel.cu"\n{bare}\n#line 1 "launchers"\n{launchers}'
 
 

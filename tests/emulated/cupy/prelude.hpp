@@ -5,6 +5,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <math.h>
 #include <sys/mman.h>
 #include <type_traits>
@@ -63,12 +64,12 @@ namespace emulated {
 
 constexpr unsigned max_threads = 1024, max_shared = 232448, guard = 1024, stack_size = 1 << 18;
 alignas(1024) static char dynamic_shared[max_shared + guard];
-enum State : char { fresh, waiting, finished };
+enum State : char { fresh, waiting, with_warp, finished };
 static State state[max_threads];
 static int line_of[max_threads];
 static jmp_buf scheduler, place_of[max_threads], idle_stack[max_threads];
 static unsigned current, next_thread, threads, stacks, idle[max_threads], idle_count;
-static bool starting;
+static bool starting, misaligned;
 static char* stack_memory;
 static void (*kernel)();
 static void (*call)(void**);
@@ -112,28 +113,53 @@ static __attribute__((noinline)) void go_on(unsigned t) {
     if (!_setjmp(scheduler)) _longjmp(place_of[t], 1);
 }
 
-static __attribute__((noinline)) void wait_here(int line) {
-    state[current] = waiting;
+static __attribute__((noinline)) void wait_here(int line, State how) {
+    state[current] = how;
     line_of[current] = line;
     if (!_setjmp(place_of[current])) _longjmp(scheduler, 1);
 }
 
-static inline __attribute__((always_inline)) void synchronize(int line) {
+static inline __attribute__((always_inline)) void synchronize(int line, State how = waiting) {
     asm volatile("" ::: "memory");
-    wait_here(line);
+    wait_here(line, how);
     asm volatile("" ::: "memory");
 }
+static inline void synchronize_warp(int line) { synchronize(line, with_warp); }
+static void forget_warps();
 
-enum Fault { none, left_early, different_barriers, beyond_shared };
+enum Fault { none, left_early, different_barriers, beyond_shared, warp_apart, not_aligned };
+
+// Until no warp is at an instruction that its threads do together: one warp as far as it comes, then the next.
+static Fault run_warps(bool backwards) {
+    for (unsigned first = 0; first < threads; first += 32)
+        for (;;) {
+            unsigned there = 0, alike = 0;
+            for (unsigned t = first; t < first + 32 && t < threads; t++) {
+                there += state[t] == with_warp;
+                alike += state[t] == with_warp && line_of[t] == line_of[first];
+            }
+            if (!there) break;
+            if (alike < 32) return warp_apart;
+            for (unsigned i = 0; i < 32; i++) go_on(first + (backwards ? 31 - i : i));
+            if (misaligned) return not_aligned;
+        }
+    return none;
+}
 
 static Fault run_block() {
     memset(state, fresh, threads);
+    forget_warps();
+    misaligned = false;
     for (starting = true, next_thread = 0; next_thread < threads;) {
         become(next_thread++);
         start_or_wake();
     }
     starting = false;
     for (bool backwards = true;; backwards = !backwards) {  // orders that differ show where a barrier is missing
+        if (Fault fault = run_warps(backwards)) {
+            stacks = idle_count = 0;
+            return fault;
+        }
         unsigned left = 0;
         for (unsigned t = 0; t < threads; t++) left += state[t] == waiting;
         if (left == 0) return none;
@@ -256,3 +282,4 @@ static inline To emulated_bits(From x) {
 }
 static inline unsigned __float_as_uint(float x) { return emulated_bits<unsigned>(x); }
 static inline float __int_as_float(int x) { return emulated_bits<float>(x); }
+static inline float __uint_as_float(unsigned x) { return emulated_bits<float>(x); }

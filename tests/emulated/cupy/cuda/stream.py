@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 import weakref
+from types import MappingProxyType
 
 from ..capture import Capture
 from . import runtime
@@ -110,6 +111,9 @@ def get_elapsed_time(start_event, end_event):
 
 
 class Device:
+    compute_capability = "90"
+    attributes = MappingProxyType({"MultiProcessorCount": 132})
+
     def __init__(self, device=None):
         self.id = 0 if device is None else int(device)
         runtime.setDevice(self.id)
