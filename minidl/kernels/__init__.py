@@ -20,6 +20,7 @@ from typing import Any
 from ..backend import Array, is_gpu_array
 from ..tools.numbers import whole_number
 from ..tools.threads import cores, deep
+from .together import together as together
 
 MODULES = ("loops", "portable", "cpu", "gpu")
 PRECISIONS = ("exact", "fast", "bfloat16")

@@ -115,6 +115,19 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
+def track(
+    running_mean: Array, running_var: Array, batches: Array, mean: Array, var: Array, momentum: float, count: int
+) -> None:
+    """Move running statistics (C,) towards those of a batch of ``count`` pixels, in place: one batch () more is known.
+
+    The running variance is the unbiased one, over count - 1.
+    """
+    for c in range(len(mean)):
+        running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+        running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c] * count / (count - 1)
+    batches += 1
+
+
 def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:

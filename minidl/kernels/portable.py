@@ -119,6 +119,15 @@ def moments(x: Array) -> tuple[Array, Array]:
     return pixels.mean(axis=0), pixels.var(axis=0)
 
 
+def track(
+    running_mean: Array, running_var: Array, batches: Array, mean: Array, var: Array, momentum: float, count: int
+) -> None:
+    for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+        running *= 1 - momentum
+        running += momentum * now
+    batches += 1
+
+
 def batch_norm(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, residual: Array | None, relu: bool
 ) -> Array:

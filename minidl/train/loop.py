@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import functional as F
+from .. import kernels
 from ..backend import Array, is_array, is_at_hand
 from ..backend.capacity import room_for
 from ..backend.recording import Replayed
@@ -66,9 +67,9 @@ class Training:
         self.model, self.optimizer, self.objective = model, optimizer, objective
         self.after_step, self.batches, self.schedule = after_step, batches, schedule
         self.state = State(model, optimizer, objective, after_step, batches)
+        self._ours = is_minidls_own(model) and optimizer.is_minidls_own() and plain.is_minidls_own(objective)
         if record is None:
-            ours = is_minidls_own(model) and optimizer.is_minidls_own()
-            record = ours and plain.is_minidls_own(objective)
+            record = self._ours
         self._record = record
         self._step = self._replayed()
         self._good: Snapshot | None = None  # from which an epoch went well
@@ -138,7 +139,8 @@ class Training:
 
     def step(self, images: Array, labels: Any) -> Sequence[Any]:
         """Once down the gradient: the loss and the logits from before it, and the gradients."""
-        loss, logits = self.objective(self.model, Tensor(images), labels)
+        with kernels.together(self._ours):  # nobody in there looks at running statistics
+            loss, logits = self.objective(self.model, Tensor(images), labels)
         self.model.zero_grad()  # those too that the optimiser does not have: a recording cannot add to them
         self.optimizer.zero_grad()
         loss.backward()
