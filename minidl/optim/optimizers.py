@@ -66,7 +66,13 @@ class Optimizer:
     max_norm: float | None = None
     memory: ClassVar[tuple[str, ...]] = ()
     changing: ClassVar[tuple[str, ...]] = ("lr",)
-    transient: ClassVar[tuple[str, ...]] = ("parameters", "state", "_lr", "_step", "_kept")  # known by name, or of one step only
+    transient: ClassVar[tuple[str, ...]] = (
+        "parameters",
+        "state",
+        "_lr",
+        "_step",
+        "_kept",
+    )  # known by name, or of one step only
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
         name = type(self).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...backend import Array, is_gpu_array
 from ...backend.recording import fresh
-from ..together import do
+from .. import waiting
 from .launch import launch
 
 FILE = "steps.cu"
@@ -25,6 +26,19 @@ _TRACKED = np.dtype(
     + [("momentum", np.float64), ("unbiased", np.float64), ("channels", np.int64)]
 )
 _STATISTICS = np.dtype([("entries", _TRACKED, ENTRIES)])
+
+
+def _do(kind: Hashable, work: Callable[[list[Any]], None], note: tuple[Any, ...]) -> None:
+    """``work([note])``: now, or with others where they wait; of two for one array, the first is done before."""
+    steps = waiting.get()
+    if steps is None:
+        work([note])
+        return
+    notes = steps.setdefault(kind, (work, []))[1]
+    if any(note[0] is earlier[0] for earlier in notes):
+        work([*notes])
+        notes.clear()
+    notes.append(note)
 
 
 def _number(value: Any, like: Array) -> Array:
@@ -66,16 +80,16 @@ def adam_step(
 
 
 def _note(name: str, settings: tuple[Any, ...], note: tuple[Any, ...]) -> None:
-    """Of one launch are those that have the same settings; numbers on the card are the same where they lie in one place."""
+    """Of one launch are those that have the same settings; a number on the card is known by where it lies."""
     same = tuple(_address(value) if is_gpu_array(value) else value for value in settings)
-    do((name, note[0].dtype.char, same), partial(_move, name, settings), note)
+    _do((name, note[0].dtype.char, same), partial(_move, name, settings), note)
 
 
 def track(
     running_mean: Array, running_var: Array, batches: Array, mean: Array, var: Array, momentum: float, count: int
 ) -> None:
     note = (running_mean, running_var, mean, var, batches, momentum, count / (count - 1), mean.size)
-    do(("track", mean.dtype.char), _track, note)
+    _do(("track", mean.dtype.char), _track, note)
 
 
 def _track(notes: list[tuple[Any, ...]]) -> None:
