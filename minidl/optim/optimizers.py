@@ -66,13 +66,7 @@ class Optimizer:
     max_norm: float | None = None
     memory: ClassVar[tuple[str, ...]] = ()
     changing: ClassVar[tuple[str, ...]] = ("lr",)
-    transient: ClassVar[tuple[str, ...]] = (
-        "parameters",
-        "state",
-        "_lr",
-        "_step",
-        "_kept",
-    )  # known by name, or of one step only
+    transient: ClassVar[tuple[str, ...]] = ("parameters", "state", "_lr", "_step")  # known by name, or of one step only
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, decay_all: bool) -> None:
         name = type(self).__name__
@@ -313,11 +307,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay, **settings)
 
-    def _begin(self) -> None:
-        super()._begin()
-        self._kept = 1 - self._lr * self.weight_decay
-
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
         if weight_decay:
-            parameter.data *= self._kept
+            parameter.data *= 1 - self._lr * weight_decay
         super()._update(parameter, state, 0.0)

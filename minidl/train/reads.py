@@ -12,7 +12,6 @@ from ..backend import address_of, device_of, is_array
 from ..kernels import precision
 from ..nn import Module
 from ..optim import Optimizer
-from ..tensor import Parameter
 from .values import attributes
 
 _of_parameter = attrgetter("requires_grad", "data", "mask")
