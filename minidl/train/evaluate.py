@@ -14,12 +14,14 @@ from .. import functional as F
 from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
 from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
+from ..backend.recording import Replayed
 from ..checks import number, whole_number
 from ..data import ImageSet
 from ..images import real_pixels
-from ..nn import Module, evaluation_mode
+from ..nn import Module, evaluation_mode, is_minidls_own
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
+from .reads import Reads
 
 
 class Score(NamedTuple):
@@ -133,12 +135,24 @@ def evaluate(
     >>> 0 <= score.accuracy <= 1
     True
     """
+    rng = np.random.default_rng(whole_number(seed, "seed", 0, "evaluate")) if stochastic else None
+    return score(forward(model), model, batches, temperature, rng, progress)
+
+
+def score(
+    ahead: Replayed,
+    model: Module,
+    batches: Iterable[tuple[Any, Any]],
+    temperature: float,
+    rng: np.random.Generator | None = None,
+    progress: bool = False,
+) -> Score:
+    """``evaluate``, by a ``forward`` pass that may have been recorded before."""
     check_batches(batches, "evaluate")
     temperature = number(temperature, "temperature", "(0, inf)", "evaluate")
-    rng = np.random.default_rng(whole_number(seed, "seed", 0, "evaluate")) if stochastic else None
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar:
-        tally = measure(model, batches, temperature, bar, rng)
+        tally = measure(ahead, model, batches, temperature, bar, rng)
         if not tally.count:
             raise ValueError("evaluate: there are no batches to evaluate on")
         bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
@@ -147,12 +161,23 @@ def evaluate(
             f"evaluate: the model's logits are NaN or infinite for {tally.not_finite} of {tally.count} images, which "
             "count as wrong: look at its weights, which training may have lost",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return Score(tally.mean_loss, tally.accuracy)
 
 
+def forward(model: Module, record: bool | None = None) -> Replayed:
+    """The model's logits [(B, classes)] of images on its device, as a step that a card records, where it may."""
+
+    def logits(images: Array) -> list[Array]:
+        with no_grad():
+            return [model(Tensor(images)).data]
+
+    return Replayed(logits, Reads(model), is_minidls_own(model) if record is None else record)
+
+
 def measure(
+    ahead: Replayed,
     model: Module,
     batches: Iterable[tuple[Any, Any]],
     temperature: float = 1.0,
@@ -163,11 +188,11 @@ def measure(
     tally = Tally()
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
-            x = as_input(images, model, "evaluate")
-            with room_for("evaluate", len(labels), partial(_forward, model, x.data)):
-                logits = with_all_memory(partial(model, x))
-            answers = None if rng is None else drawn(logits.data, temperature, rng)
-            tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels, answers)
+            x = as_input(images, model, "evaluate").data
+            with room_for("evaluate", len(labels), partial(_forward, model, x)):
+                (logits,) = with_all_memory(partial(ahead, x))
+            answers = None if rng is None else drawn(logits, temperature, rng)
+            tally.add(F.cross_entropy(Tensor(logits), labels, temperature).data, logits, labels, answers)
             if bar is not None:
                 bar.advance()
     return tally

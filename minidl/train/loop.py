@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,14 +13,15 @@ from .. import functional as F
 from .. import kernels
 from ..backend import Array, is_array, is_at_hand
 from ..backend.capacity import room_for
+from ..backend.memory import with_all_memory
 from ..backend.recording import Replayed
 from ..checks import number
 from ..nn import Module, evaluation_mode, is_minidls_own
 from ..objectives import Objective, plain
 from ..optim import Optimizer, Schedule
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from ..tools.progress import ProgressBar
-from .evaluate import Score, Tally, as_input, measure
+from .evaluate import Score, Tally, as_input, forward, measure
 from .state import Snapshot, State
 
 
@@ -71,7 +73,7 @@ class Training:
         if record is None:
             record = self._ours
         self._record = record
-        self._step = self._replayed()
+        self._step, self.ahead = self._replayed(), forward(model, record)
         self._good: Snapshot | None = None  # from which an epoch went well
         # not looked at yet: step, learning rate, loss, and where to go back to if it is not finite
         self._losses: list[tuple[int, float, Array, Snapshot]] = []
@@ -110,7 +112,7 @@ class Training:
         if not tally.count:
             raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
-        last = measure(self.model, [(images, labels)]).mean_loss
+        last = measure(self.ahead, self.model, [(images, labels)]).mean_loss
         self._losses.append((t, self.optimizer.lr, np.float64(last), start))
         self._check_losses()
         self._good = start
@@ -153,8 +155,10 @@ class Training:
         step, x = self._replayed(), as_input(images, self.model, "fit")
         for _ in range(4):
             step(x.data, labels)
-        with no_grad(), evaluation_mode(self.model):
-            self.model(x)
+        ahead = forward(self.model, self._record)
+        with evaluation_mode(self.model):
+            for _ in range(3):
+                with_all_memory(partial(ahead, x.data))
         self.model.zero_grad()
 
     def _check_losses(self) -> None:

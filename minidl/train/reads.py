@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import address_of, device_of, is_array
+from ..backend import Array, address_of, device_of, is_array
 from ..kernels import precision
 from ..nn import Module
 from ..optim import Optimizer
@@ -20,12 +20,14 @@ _of_parameter = attrgetter("requires_grad", "data", "mask")
 class Reads:
     """Settings, and where arrays lie: of the model, the optimiser, its memory, the objectives and their teachers.
 
-    It is asked before each step. To work it all out takes longer than to start the step; so that is done only where one
-    of the objects that it is made of is not the one that it was, or a list, a dictionary or a small array has changed.
+    Of an evaluation, the model's alone. It is asked before each step. To work it all out takes longer than to start the
+    step; so that is done only where one of the objects that it is made of is not the one that it was, or a list, a
+    dictionary or a small array has changed.
     """
 
-    def __init__(self, model: Module, optimizer: Optimizer, objectives: Sequence[Any]) -> None:
-        self._model, self._optimizer, self._parts = model, optimizer, [optimizer, *objectives]
+    def __init__(self, model: Module, optimizer: Optimizer | None = None, objectives: Sequence[Any] = ()) -> None:
+        self._model, self._parts = model, [*([] if optimizer is None else [optimizer]), *objectives]
+        self._optimizer = optimizer
         self._seen: list[Any] = []
         self._known: list[bytes] = []
         self._read: tuple[Hashable, ...] = ()
@@ -65,9 +67,12 @@ class Reads:
             found += _settings(owner).values()
         for parameter in self._parameters:
             found += _of_parameter(parameter)
-        for memory in self._optimizer.state:
+        for memory in self._memory():
             found += memory
         return found
+
+    def _memory(self) -> list[list[Array]]:
+        return [] if self._optimizer is None else self._optimizer.state
 
     def _numbers(self) -> list[bytes]:
         return [array.tobytes() for array in self._small]
@@ -78,7 +83,7 @@ class Reads:
             found += [(name, _identity(value)) for name, value in _settings(owner).items()]
         for parameter in self._parameters:
             found += map(_identity, _of_parameter(parameter))
-        return (*found, *(_identity(array) for memory in self._optimizer.state for array in memory))
+        return (*found, *(_identity(array) for memory in self._memory() for array in memory))
 
 
 def _not_read(owner: Any) -> tuple[str, ...]:

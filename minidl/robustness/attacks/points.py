@@ -15,6 +15,11 @@ def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
     return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
 
 
+def moved(images: Array, epsilon: Any, direction: Array) -> Array:
+    """The images moved by epsilon, one number or one for each (B, 1, 1, 1), and clipped to [0, 1]."""
+    return (images + epsilon * direction).clip(0, 1)
+
+
 def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any) -> Array:
     """A step of the gradient's sign, and back to where the points may be."""
     return (x + step * array_module(x).sign(gradient)).clip(low, high)
