@@ -223,7 +223,7 @@ def test_epsilons_along_a_ray_wait_once(waits):
     model, sizes = network(), [0, 1 / 255, 0.05, 0.2, np.linspace(0, 0.3, 16)]
     with attacked("test", model, images, labels) as victim:
         for _, ray in rays(victim, "cross_entropy", 1.0, 16):
-            for _ in range(4):  # kernel by kernel, recorded, replayed
+            for _ in range(6):  # kernel by kernel, recorded, replayed
                 start = waits[0]
                 together = ray.succeed(sizes)
                 there = waits[0] - start
