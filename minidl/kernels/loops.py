@@ -107,6 +107,11 @@ def avg_pool2d_grad(dy: Array, x_shape: Shape, rows: Windows, columns: Windows) 
     return dx
 
 
+def channel_sums(x: Array) -> Array:
+    """The sum of each channel, over all axes but the last (C,): a bias's gradient."""
+    return sum(x.reshape(-1, x.shape[-1])).astype(x.dtype)
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and (biased) variance of each channel, over all axes but the last: two arrays (C,)."""
     pixels = x.reshape(-1, x.shape[-1])

@@ -114,6 +114,10 @@ def _pool_with(x: Array, down: Array, across: Array) -> Array:
     return (across @ x).reshape(b, len(down), len(across), c)
 
 
+def channel_sums(x: Array) -> Array:
+    return x.sum(axis=tuple(range(x.ndim - 1)))
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     pixels = x.reshape(-1, x.shape[-1])
     return pixels.mean(axis=0), pixels.var(axis=0)
