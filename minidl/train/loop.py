@@ -73,7 +73,8 @@ class Training:
         if record is None:
             record = self._ours
         self._record = record
-        self._step, self.ahead = self._replayed(), forward(model, record)
+        self._forward = partial(forward, model, record)
+        self._step, self.ahead = self._replayed(), self._forward()
         self._good: Snapshot | None = None  # from which an epoch went well
         # not looked at yet: step, learning rate, loss, and where to go back to if it is not finite
         self._losses: list[tuple[int, float, Array, Snapshot]] = []
@@ -152,10 +153,10 @@ class Training:
     def _rehearse(self, images: Array, labels: Any) -> None:
         """All that a batch needs: steps, recorded too, what the optimiser remembers, and a look at the model between
         two epochs. It changes the training, which has to be put back."""
-        step, x = self._replayed(), as_input(images, self.model, "fit")
+        self._step, self.ahead = self._replayed(), self._forward()  # without what has been recorded
+        step, ahead, x = self._replayed(), self._forward(), as_input(images, self.model, "fit")
         for _ in range(4):
             step(x.data, labels)
-        ahead = forward(self.model, self._record)
         with evaluation_mode(self.model):
             for _ in range(3):
                 with_all_memory(partial(ahead, x.data))
