@@ -238,16 +238,23 @@ def relu_grad(dy: Array, y: Array) -> Array:
     return dx
 
 
+def cross_entropy(logits: Array, labels: Array, temperature: float) -> tuple[Array, Array]:
+    """Of classes (B,) or probabilities (B, classes) the loss of each (B,), and T times its gradient by the logits."""
+    each, slope = np.zeros(len(logits), logits.dtype), np.zeros_like(logits)
+    for b, g in enumerate(logits):
+        y = labels[b] if labels.ndim == 2 else np.arange(len(g)) == labels[b]
+        e = np.exp((g - max(g)) / temperature)
+        for k in range(len(g)):
+            if y[k] > 0:
+                each[b] += y[k] * (np.log(sum(e)) - (g[k] - max(g)) / temperature)
+            slope[b, k] = e[k] / sum(e) * sum(y) - y[k]
+    return each, slope
+
+
 def sgd_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    mask: Array | None,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> None:
+    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: float,
+    momentum: float, weight_decay: float, nesterov: bool,
+) -> None:  # fmt: skip
     """One step of gradient descent with momentum, in place: weight, and velocity where momentum is not 0.
 
     A weight whose mask is False becomes, and stays, exactly zero.
@@ -273,18 +280,9 @@ def normal_cdf(x: Array) -> Array:
 
 
 def adam_step(
-    weight: Array,
-    grad: Array,
-    mean: Array,
-    square: Array,
-    mask: Array | None,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    step: int,
-) -> None:
+    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: float,
+    beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
+) -> None:  # fmt: skip
     """One step of Adam (Kingma and Ba 2015, algorithm 1), in place; ``step`` counts from 1.
 
     Decay is added to the gradient, as in PyTorch's Adam. A weight whose mask is False is exactly zero, as are its

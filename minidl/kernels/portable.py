@@ -220,6 +220,23 @@ def normal_cdf(x: Array) -> Array:
     return xp.where(x > 0, 1 - tail, tail)
 
 
+def cross_entropy(logits: Array, labels: Array, temperature: float) -> tuple[Array, Array]:
+    xp, rows = array_module(logits), array_module(logits).arange(len(logits))
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
+        z = (logits - logits.max(axis=1, keepdims=True)) / temperature  # no exponential of it can overflow
+    y = labels if labels.ndim == 2 else (labels[:, None] == xp.arange(z.shape[1])).astype(z.dtype)
+    first = xp.zeros(z.shape, bool)
+    first[rows, z.argmax(axis=1)] = True
+    e = xp.exp(z)  # (B, classes), 1 at the largest logit
+    others = xp.where(first, 0, e).sum(axis=1, keepdims=True)  # (B, 1)
+    each = (y * xp.where(y > 0, xp.log1p(others) - z, 0)).sum(axis=1)  # all terms are positive: nothing cancels
+    slope = e / (1 + others) * y.sum(axis=1, keepdims=True) - y
+    likeliest = y.argmax(axis=1)
+    slope[rows, likeliest] = 0
+    slope[rows, likeliest] = -slope.sum(axis=1)
+    return each, slope
+
+
 def sgd_step(
     weight: Array,
     grad: Array,

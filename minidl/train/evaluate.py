@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
+from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device, to_numpy
 from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
 from ..backend.recording import Replayed
@@ -24,6 +24,9 @@ from ..tools.progress import ProgressBar
 from .reads import Reads
 
 
+AT_ONCE = 256  # batches whose losses and logits may lie on a card before they are looked at
+
+
 class Score(NamedTuple):
     """What ``evaluate`` measures: the mean loss, and the part of the images that the model classifies rightly."""
 
@@ -34,42 +37,55 @@ class Score(NamedTuple):
 class Tally:
     """Running sums of the loss and of right answers, and the time they took.
 
-    Those of a card stay there: only to look at a mean is to wait for it.
+    Those of a card stay there, some batches long: only to look at them is to wait for it.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self._loss: Any = 0.0
-        self._right: Any = 0
-        self._lost: Any = 0
+        self.count = self._right = self._lost = 0
+        self._loss = 0.0
+        self._there: list[tuple[Any, ...]] = []  # the batches of a card that nobody has looked at yet
         self._started, self._seconds = time.perf_counter(), 0.0
 
     def add(self, loss: Array, logits: Array, labels: Array, answers: Array | None = None) -> None:
         """``answers``: the classes (B,) that the model gives, if others than those of the largest logits."""
-        count = len(labels)
-        self.count += count
-        self._loss = self._loss + loss.astype(np.float64) * count
-        xp = array_module(logits)
-        known = xp.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
-        classes = xp.asarray(labels) if np.ndim(labels) == 1 else xp.asarray(labels).argmax(axis=1)
-        answers = logits.argmax(axis=1) if answers is None else answers  # report, eq. (8)
-        right = (answers == classes) & known
-        self._right = self._right + right.sum()
-        self._lost = self._lost + (~known).sum()
+        self.count += len(labels)
+        if is_at_hand(loss):
+            self._add(loss, logits, labels, answers)
+        else:
+            self._there.append((loss.copy(), logits.copy(), labels, answers))
+            if len(self._there) >= AT_ONCE:
+                self._look()
         self._seconds = time.perf_counter() - self._started
+
+    def _add(self, loss: Any, logits: np.ndarray, labels: np.ndarray, answers: np.ndarray | None) -> None:
+        self._loss += float(loss) * len(labels)
+        known = np.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
+        classes = labels if np.ndim(labels) == 1 else labels.argmax(axis=1)
+        answers = logits.argmax(axis=1) if answers is None else answers  # report, eq. (8)
+        self._right += int(((answers == classes) & known).sum())
+        self._lost += int((~known).sum())
+
+    def _look(self) -> None:
+        """At what a card has given: it is waited for."""
+        for batch in self._there:
+            self._add(*(to_numpy(a) if is_array(a) else a for a in batch))
+        self._there.clear()
 
     @property
     def mean_loss(self) -> float:
-        return float(self._loss) / self.count
+        self._look()
+        return self._loss / self.count
 
     @property
     def accuracy(self) -> float:
-        return int(self._right) / self.count
+        self._look()
+        return self._right / self.count
 
     @property
     def not_finite(self) -> int:
         """How many images' logits are NaN or infinite: they count as wrong."""
-        return int(self._lost)
+        self._look()
+        return self._lost
 
     @property
     def images_per_second(self) -> float:
@@ -78,8 +94,8 @@ class Tally:
 
     def wait(self) -> None:
         """Until a card has done what was asked of it: that is when its time ends."""
-        if not is_at_hand(self._loss):
-            float(self._loss)
+        if self._there:
+            self._look()
             self._seconds = time.perf_counter() - self._started
 
 

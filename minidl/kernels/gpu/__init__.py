@@ -9,6 +9,7 @@ same card gives the same bits. Nothing here waits for the card, or sends it numb
 ``convolution``    windows written as rows (im2col), multiplied, and added up again (col2im)
 ``multiply``       matrix products in the precision that is allowed; ``cublas`` does them
 ``normalization``  with ``pooling`` and ``elementwise``: what is bound by memory rather than arithmetic
+``loss``           the cross-entropy and its gradient
 ``steps``          what changes many arrays in place, in one launch: optimisers, running statistics
 ``launch``         compiles the files ``*.cu``, and starts what is in them
 =================  ======================================================================================
@@ -24,7 +25,7 @@ from ...backend import Array
 from .. import portable
 from ..fallback import of_precision, with_fallback
 from ..portable import normal_cdf  # rare # noqa: F401
-from . import convolution, elementwise, multiply, normalization, pooling, steps
+from . import convolution, elementwise, loss, multiply, normalization, pooling, steps
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
 
@@ -33,7 +34,7 @@ def _fits(arrays: list[Array], beside: str = "") -> bool:
     return of_precision(arrays, "fd", beside) and all(a.size < _COUNTABLE for a in arrays)
 
 
-_with_places, _with_masks = partial(_fits, beside="B"), partial(_fits, beside="?")
+_with_places, _with_masks, _with_classes = (partial(_fits, beside=letters) for letters in ("B", "?", "lq"))
 
 
 conv2d = with_fallback(convolution.conv2d, _fits)
@@ -52,6 +53,7 @@ relu = with_fallback(elementwise.relu, _fits)
 relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
 uniform = with_fallback(elementwise.uniform, _fits)
+cross_entropy = with_fallback(loss.cross_entropy, _with_classes)
 sgd_step = with_fallback(steps.sgd_step, _with_masks, alike=True, in_place=True)
 adam_step = with_fallback(steps.adam_step, _with_masks, alike=True, in_place=True)
 track = with_fallback(steps.track, _fits, alike=True, in_place=True)
