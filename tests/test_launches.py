@@ -215,6 +215,22 @@ def test_a_forward_pass_is_recorded_anew_where_the_model_has_changed():
             np.testing.assert_array_equal(got, to_numpy(model(md.Tensor(x)).data))
 
 
+@pytest.mark.skipif(
+    not hasattr(card(), "arrays") if md.gpu_available() else True, reason="only the emulated card counts"
+)
+def test_a_first_fit_asks_for_few_kinds_of_kernels():
+    """Each is compiled, on a fresh machine, while the training waits: there were 93 with a pruner, and 50 without."""
+    images, labels = images_and_labels()
+    pixels = (255 * images).astype(np.uint8)
+    asked_for = card().arrays.asked_for
+    asked_for.clear()
+    batches = Loader(to_device(pixels, "gpu"), labels, 8, crop=5, flip=True, seed=0)
+    seen = Loader(to_device(pixels, "gpu"), labels, 8, crop=5, shuffle=False)
+    model = network()
+    md.fit(model, batches, METHODS["sgd"](model.parameters()), 2, validation=seen, progress=False)
+    assert len(asked_for) <= 20, sorted(map(str, asked_for))
+
+
 # attacks
 
 

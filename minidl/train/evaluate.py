@@ -23,7 +23,6 @@ from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
 from .reads import Reads
 
-
 AT_ONCE = 256  # batches whose losses and logits may lie on a card before they are looked at
 
 
