@@ -97,7 +97,8 @@ class Training:
 
     def _go_down(self, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
         self.optimizer.zero_grad()
-        loss = F.cross_entropy(self.model(md.Tensor(images)), labels)
+        with kernels.together():  # as within fit
+            loss = F.cross_entropy(self.model(md.Tensor(images)), labels)
         loss.backward()
         self.optimizer.step()
         return [loss.data]

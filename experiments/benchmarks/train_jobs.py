@@ -51,7 +51,8 @@ def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, J
 
     def go_down(images: Any, labels: Any) -> list[Any]:
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(md.Tensor(images)), labels)
+        with md.kernels.together():  # as within fit
+            loss = F.cross_entropy(model(md.Tensor(images)), labels)
         loss.backward()
         optimizer.step()
         return [loss.data]

@@ -47,11 +47,12 @@ class Tally:
 
     def add(self, loss: Array, logits: Array, labels: Array, answers: Array | None = None) -> None:
         """``answers``: the classes (B,) that the model gives, if others than those of the largest logits."""
+        labels = labels if is_array(labels) else np.asarray(labels)
         self.count += len(labels)
         if is_at_hand(loss):
             self._add(loss, logits, labels, answers)
         else:
-            self._there.append((loss.copy(), logits.copy(), labels, answers))
+            self._there.append((loss.copy(), logits.copy(), labels.copy(), answers))
             if len(self._there) >= AT_ONCE:
                 self._look()
         self._seconds = time.perf_counter() - self._started
