@@ -6,6 +6,7 @@ whichever is longer; what it took is measured with the card's own events.
 
     python experiments/benchmarks/card_kernels.py
     python experiments/benchmarks/card_kernels.py --precision bfloat16 --batch 512
+    python experiments/benchmarks/card_kernels.py --beside          # cuDNN's time for each convolution, through PyTorch
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -43,10 +45,10 @@ def normal(*shape: int) -> Array:
     return card().asarray(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
 
 
-def seconds(call: Callable[[], Any], rounds: int) -> float:
+def seconds(call: Callable[[], Any], rounds: int, calls: int = 10) -> float:
     """The median of ``rounds`` recordings of ten calls: what Python takes to start them does not count."""
     cuda, times, some = card().cuda, [], card().zeros(1)
-    ten = Replayed(lambda _: [call() for _ in range(10)])
+    ten = Replayed(lambda _: [call() for _ in range(calls)])
     for i in range(rounds + 3):  # called, recorded, and once to warm up
         start, end = cuda.Event(), cuda.Event()
         start.record()
@@ -54,7 +56,7 @@ def seconds(call: Callable[[], Any], rounds: int) -> float:
         end.record()
         end.synchronize()
         if i >= 3:
-            times.append(cuda.get_elapsed_time(start, end) / 10_000)
+            times.append(cuda.get_elapsed_time(start, end) / 1000 / calls)
     return statistics.median(times)
 
 
@@ -66,6 +68,46 @@ def limits(size: int, rounds: int) -> tuple[float, float]:
     a, b = normal(size, size), normal(size, size)
     factors, out = (multiply.as_factor(a), multiply.as_factor(b)), card().empty((size, size), np.float32)
     return copied, 2 * size**3 / seconds(lambda: multiply.multiply(*factors, out), rounds)
+
+
+def cudnns_seconds(shape: tuple[int, int, int, int, int, int], batch: int, rounds: int) -> Iterator[float]:
+    """What cuDNN takes for the three products of a convolution, channels last, from recordings too."""
+    import torch
+
+    size, c, n, kernel, stride, padding = shape
+    mode = kernels.precision()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode != "exact"
+    torch.backends.cudnn.benchmark = True
+    kind = {"device": "cuda", "dtype": torch.bfloat16 if mode == "bfloat16" else torch.float32}
+
+    def normal(*shape: int) -> Any:
+        return torch.randn(*shape, **kind).contiguous(memory_format=torch.channels_last)
+
+    x, w = normal(batch, c, size, size), normal(n, c, kernel, kernel)
+    dy = torch.nn.functional.conv2d(x, w, None, stride, padding)
+    fixed = ((stride,) * 2, (padding,) * 2, (1, 1), False, (0, 0), 1)
+    calls = [lambda: torch.nn.functional.conv2d(x, w, None, stride, padding)]
+    for wanted in ((True, False, False), (False, True, False)):
+        calls.append(lambda wanted=wanted: torch.ops.aten.convolution_backward(dy, x, w, None, *fixed, wanted))
+    for call in calls:
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                call()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(10):
+                call()
+        times = []
+        for _ in range(rounds):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end) / 10_000)
+        yield statistics.median(times)
 
 
 def convolutions(batch: int) -> Iterator[Kernel]:
@@ -134,18 +176,25 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="images (default: 128)")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--size", type=int, default=8192, help="of the matrices that show the limit (default: 8192)")
+    parser.add_argument("--calls", type=int, default=10, help="in a recording (default: 10)")
+    parser.add_argument("--only", default="", help="only kernels whose name contains this")
+    parser.add_argument("--beside", action="store_true", help="cuDNN's time for each convolution, through PyTorch")
     options = parser.parse_args()
     md.set_precision(options.precision)
     bandwidth, rate = limits(options.size, options.rounds)
     print(f"{card_name()}, products: {options.precision}, batch {options.batch}")
     print(f"limits: {bandwidth / 1e12:.2f} TB/s copied, {rate / 1e12:.0f} TFLOP/s multiplied")
-    print(f"{'kernel':40} {'microseconds':>12} {'TB/s':>6} {'TFLOP/s':>8} {'of the limit':>13}")
+    print(f"{'kernel':40} {'microseconds':>12} {'TB/s':>6} {'TFLOP/s':>8} {'of the limit':>13} {'cuDNN':>8}")
+    theirs = chain.from_iterable(cudnns_seconds(layer, options.batch, options.rounds) for layer in LAYERS)
     for each in (convolutions, passes):
         for name, call, moved, done in each(options.batch):
-            took = seconds(call, options.rounds)
+            beside = f"{next(theirs) * 1e6:8.1f}" if options.beside and done else ""
+            if options.only not in name:
+                continue
+            took = seconds(call, options.rounds, options.calls)
             least = max(moved / bandwidth, done / rate)
             speeds = f"{moved / took / 1e12:6.2f} {done / took / 1e12:8.1f}"
-            print(f"{name:40} {took * 1e6:12.1f} {speeds} {least / took:13.0%}")
+            print(f"{name:40} {took * 1e6:12.1f} {speeds} {least / took:13.0%} {beside}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":

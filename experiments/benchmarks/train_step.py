@@ -8,27 +8,23 @@ that grows slow for a while slows both. PyTorch runs in both memory layouts, and
     python experiments/benchmarks/train_step.py --only resnet18 --rounds 9
     python experiments/benchmarks/train_step.py --device gpu --precision bfloat16
 
-On a card a turn is twenty of a task, after which the card is waited for; minidl's training step and input gradient are
-replayed, as ``fit`` and the attacks do. PyTorch runs as one writes it (eager), in the same precision: "fast" is TF32
-for both, "bfloat16" is autocast there.
+On a card a turn is twenty of a task, after which the card is waited for; minidl's steps are replayed, as ``fit``,
+``evaluate`` and the attacks do. PyTorch runs as one writes it (eager), in the same precision: "fast" is TF32 for both,
+"bfloat16" is autocast there. There each library does all cases in one process, whose beginning takes longer than they.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
+from train_jobs import TASKS, Case, Job, Options, forget, jobs_of, peak_memory, wait_for, what_is_missing
 
-Case = tuple[str, int, int]  # model, pixels, batch size
 CASES: tuple[Case, ...] = (
     ("resnet18", 128, 32),
     ("resnet18", 64, 128),
@@ -44,130 +40,23 @@ CARD_CASES: tuple[Case, ...] = (
     ("fc5", 64, 512),
     ("resnet18-LR1", 128, 128),
 )
-ON_CARD = 20  # of a task in a turn
-TASKS = ("training step", "forward", "input gradient")
-Job = Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Options:
-    """How both libraries work."""
-
-    rounds: int
-    threads: int
-    device: str
-    precision: str
-
-
-def random_batch(pixels: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return rng.random((batch, pixels, pixels, 3), dtype=np.float32), rng.integers(10, size=batch)
-
-
-def minidl_jobs(name: str, pixels: int, batch: int, how: Options) -> dict[str, Job]:
-    import minidl as md
-    from minidl import functional as F
-    from minidl.backend import to_device
-    from minidl.backend.recording import Replayed
-    from minidl.train.state import State
-
-    md.set_num_threads(how.threads)
-    md.set_precision(how.precision)
-    images, labels = random_batch(pixels, batch)
-    images = to_device(images, how.device)
-    model = md.models.fc5(image_size=pixels) if name == "fc5" else getattr(md.models, name.partition("-")[0])()
-    if name.endswith("LR1"):
-        md.compress.low_rank(model, md.compress.LR1["resnet18"])
-    model.to(how.device)
-    optimizer = md.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
-
-    def go_down(images: Any, labels: Any) -> list[Any]:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(md.Tensor(images)), labels)
-        loss.backward()
-        optimizer.step()
-        return [loss.data]
-
-    def climb(images: Any, labels: Any) -> list[Any]:
-        x = md.Tensor(images, requires_grad=True)
-        F.cross_entropy(model(x), labels, reduction="sum").backward(inputs=[x])
-        return [x.grad]
-
-    state = State(model, optimizer)
-    down, up = Replayed(go_down, state.reads, writes=state.writes), Replayed(climb)
-
-    def training_step() -> None:
-        model.train()
-        down(images, labels)
-
-    def forward() -> None:
-        model.eval()
-        with md.no_grad():
-            model(md.Tensor(images))
-
-    def input_gradient() -> None:
-        model.eval()
-        up(images, labels)
-
-    return dict(zip(TASKS, (training_step, forward, input_gradient), strict=True))
-
-
-def torch_jobs(name: str, pixels: int, batch: int, how: Options, channels_last: bool) -> dict[str, Job]:
-    import torch
-    import torch.nn.functional as F
-    import torch_models
-
-    torch.set_num_threads(how.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = how.precision == "fast"
-    torch.backends.cudnn.benchmark = True
-    place = "cuda" if how.device == "gpu" else "cpu"
-    half = torch.autocast(place, torch.bfloat16, enabled=how.precision == "bfloat16" and how.device == "gpu")
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    images, labels = random_batch(pixels, batch)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).contiguous(memory_format=layout)
-    y = torch.from_numpy(labels).to(place)
-    model = torch_models.fc5(image_size=pixels) if name == "fc5" else getattr(torch_models, name.partition("-")[0])()
-    if name.endswith("LR1"):
-        import minidl as md
-
-        torch_models.low_rank(model, md.compress.LR1["resnet18"])
-    model = model.to(place, memory_format=layout)
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
-
-    def training_step() -> None:
-        model.train()
-        optimizer.zero_grad()
-        with half:
-            loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-
-    def forward() -> None:
-        model.eval()
-        with torch.no_grad(), half:
-            model(x)
-
-    def input_gradient() -> None:
-        model.eval()
-        images = x.detach().requires_grad_()
-        with half:
-            loss = F.cross_entropy(model(images), y, reduction="sum")
-        torch.autograd.grad(loss, images)
-
-    return dict(zip(TASKS, (training_step, forward, input_gradient), strict=True))
-
-
-def work(pipe: Connection, library: str, case: Case, how: Options) -> None:
-    """In a process of its own: do the task that the pipe names and answer with its seconds, until told None."""
-    if library == "minidl":
-        jobs = minidl_jobs(*case, how)
-    else:
-        jobs = torch_jobs(*case, how, channels_last=library == "torch channels_last")
-    times = ON_CARD if how.device == "gpu" else 1
-    while (task := pipe.recv()) is not None:
+def work(pipe: Connection, library: str, how: Options) -> None:
+    """In a process of its own: do the task of a case so many times and answer with its seconds, until told None."""
+    pipe.send(what_is_missing(library, how.device))
+    jobs: dict[str, Job] = {}
+    current = None
+    while (order := pipe.recv()) is not None:
+        case, task, times = order
         if task == "peak memory":
             pipe.send(peak_memory(library, how.device))
             continue
+        if case != current:
+            jobs.clear()
+            forget(library, how.device)
+            jobs.update(jobs_of(library, case, how))
+            current = case
         started = time.perf_counter()
         for _ in range(times):
             jobs[task]()
@@ -175,43 +64,18 @@ def work(pipe: Connection, library: str, case: Case, how: Options) -> None:
         pipe.send((time.perf_counter() - started) / times)
 
 
-def wait_for(library: str, device: str) -> None:
-    """Until the card has done what it was told."""
-    if device == "gpu" and library == "minidl":
-        from minidl.backend import card
-
-        card().cuda.Device().synchronize()
-    elif device == "gpu":
-        import torch
-
-        torch.cuda.synchronize()
-
-
-def peak_memory(library: str, device: str) -> float:
-    """The most memory that this process has had so far, in MB: on a card, what it has taken of the card's."""
-    if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if library == "minidl":
-        from minidl.backend.memory import card_memory
-
-        return card_memory() / 2**20
-    import torch
-
-    return torch.cuda.max_memory_reserved() / 2**20
-
-
 class Worker:
-    """A process that runs one library on one case."""
+    """A process that runs one library."""
 
-    def __init__(self, library: str, case: Case, how: Options) -> None:
+    def __init__(self, library: str, how: Options) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, library, case, how), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, library, how), daemon=True)
         self.process.start()
         theirs.close()
 
-    def ask(self, task: str) -> Any:
-        self.pipe.send(task)
+    def ask(self, case: Case, task: str, times: int = 1) -> Any:
+        self.pipe.send((case, task, times))
         return self.pipe.recv()
 
     def stop(self) -> None:
@@ -219,24 +83,21 @@ class Worker:
         self.process.join()
 
 
-def measure(case: Case, libraries: list[str], how: Options) -> dict[str, dict[str, float]]:
+def measure(case: Case, workers: dict[str, Worker], how: Options) -> dict[str, dict[str, float]]:
     """For each library: median seconds of each task, and peak memory in MB."""
-    workers = {library: Worker(library, case, how) for library in libraries}
-    results: dict[str, dict[str, float]] = {library: {} for library in libraries}
+    results: dict[str, dict[str, float]] = {library: {} for library in workers}
     for task in TASKS:
-        times: dict[str, list[float]] = {library: [] for library in libraries}
+        times: dict[str, list[float]] = {library: [] for library in workers}
         for i in range(how.rounds + 3):  # the first three warm up: compilation, buffers, recording
             for library, worker in workers.items():
-                seconds = worker.ask(task)
+                seconds = worker.ask(case, task, how.times if i >= 3 else 1)
                 if i >= 3:
                     times[library].append(seconds)
-        for library in libraries:
+        for library in workers:
             results[library][task] = statistics.median(times[library])
         if task == TASKS[0]:  # of training alone
             for library, worker in workers.items():
-                results[library]["peak memory"] = worker.ask("peak memory")
-    for worker in workers.values():
-        worker.stop()
+                results[library]["peak memory"] = worker.ask(case, "peak memory")
     return results
 
 
@@ -247,9 +108,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of each library (default: 2)")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--precision", choices=("fast", "exact", "bfloat16"), default="fast", help="of products")
+    parser.add_argument("--times", type=int, help="of a task in a turn (default: 20 on a card, else 1)")
+    parser.add_argument("--pixels", type=int, help="of all cases, in place of their own")
+    parser.add_argument("--batch", type=int, help="of all cases, in place of their own")
     given = vars(parser.parse_args())
-    only, options = given.pop("only"), Options(**given)
-    if options.device == "gpu":
+    only, pixels, batch = given.pop("only"), given.pop("pixels"), given.pop("batch")
+    on_card = given["device"] == "gpu"
+    options = Options(**given | {"times": given["times"] or (20 if on_card else 1)})
+    if on_card:
         from minidl.backend.cuda import card_name
 
         print(f"{card_name()}, products: {options.precision}\n")
@@ -262,10 +128,37 @@ def main() -> None:
         libraries += ["torch channels_last", "torch channels_first"]
     else:
         print("torch is not installed: timing minidl alone")
-    print("| network | task | minidl | PyTorch | ratio |\n| --- | --- | ---: | ---: | ---: |")
-    for case in CARD_CASES if options.device == "gpu" else CASES:
-        if only in case[0]:
-            show(case, measure(case, libraries, options), on_card=options.device == "gpu")
+    workers: dict[str, Worker] = {}
+    titled = False
+    for name, side, count in CARD_CASES if on_card else CASES:
+        if only not in name:
+            continue
+        if not on_card:  # memory's peak is then a process's
+            stop(workers)
+        if not workers:
+            workers = begun(libraries, options)
+            libraries = list(workers)
+        if not titled:
+            print("| network | task | minidl | PyTorch | ratio |\n| --- | --- | ---: | ---: | ---: |")
+        case, titled = (name, pixels or side, batch or count), True
+        show(case, measure(case, workers, options), on_card)
+    stop(workers)
+
+
+def begun(libraries: list[str], how: Options) -> dict[str, Worker]:
+    """All of them at once; those that can be timed here."""
+    workers = {library: Worker(library, how) for library in libraries}
+    for library in libraries:
+        if reason := workers[library].pipe.recv():
+            print(f"{reason}: it is not timed", flush=True)
+            workers.pop(library).stop()
+    return workers
+
+
+def stop(workers: dict[str, Worker]) -> None:
+    for worker in workers.values():
+        worker.stop()
+    workers.clear()
 
 
 def show(case: Case, results: dict[str, dict[str, float]], on_card: bool) -> None:

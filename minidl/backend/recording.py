@@ -117,6 +117,8 @@ class Replayed:
         False: only ever call it.
     writes : callable, optional
         Gives all arrays that the function changes in place, by name: weights, momentum, running statistics.
+    ordinary : int, at least 1
+        How many calls with arguments of new shapes are ordinary ones: more, where few may come.
 
     Warns
     -----
@@ -139,9 +141,11 @@ class Replayed:
         reads: Callable[[], Hashable] = tuple,
         records: bool = True,
         writes: Callable[[], Mapping[str, Array]] = dict,
+        ordinary: int = 1,
     ) -> None:
         self._function, self._reads, self._writes, self._records = function, reads, writes, records
-        self._graphs: dict[Hashable, _Graph | None] = {}
+        self._graphs: dict[Hashable, _Graph | int] = {}  # or how many ordinary calls there were
+        self._ordinary = ordinary
         self._pool: Any = None
         self._read: Hashable = None
 
@@ -149,17 +153,17 @@ class Replayed:
         if not self._records or numbers_of_the_step.get() is not None or not any(map(is_gpu_array, arrays)):
             return self._function(*arrays)
         read, shapes = self._reads(), tuple((a.shape, a.dtype.str) for a in arrays)
-        if read != self._read:
+        if read is not self._read and read != self._read:
             self._forget()
             self._read = read
         try:
-            if shapes not in self._graphs:
+            graph = self._graphs.get(shapes, 0)
+            if isinstance(graph, int):
+                if graph == self._ordinary:
+                    return self._record(shapes, arrays)
                 results = self._by_kernels(Trial(self._writes), arrays)
-                self._graphs[shapes] = None
+                self._graphs[shapes] = graph + 1
                 return results
-            graph = self._graphs[shapes]
-            if graph is None:
-                return self._record(shapes, arrays)
             graph.replays += 1
             if _every and graph.replays % _every == 0:
                 trial = Trial(self._writes)

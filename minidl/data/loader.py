@@ -172,10 +172,9 @@ class Loader:
         self.next_epoch = state["next_epoch"]
 
     def _batches(self, plan: Plan) -> Iterator[Batch]:
-        there = plan.on(device_of(self.images))
         for i in range(len(self)):
             part = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            yield cut(self.images, there.part(part), self.crop, self.pad), self.labels[plan.rows[part]]
+            yield cut(self.images, plan.part(part), self.crop, self.pad), self.labels[plan.rows[part]]
 
     def _noisy(self, batches: Iterator[Batch], epoch: int) -> Iterator[Batch]:
         """The batches with noise, drawn on the CPU in their order: the same bits wherever the images are."""

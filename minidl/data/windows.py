@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import Array, array_module, is_at_hand, to_device
+from ..backend import Array, array_module, is_at_hand
 from ..kernels.shapes import Pair
 from .resized import Spans, resized
 
@@ -25,10 +25,6 @@ class Plan(NamedTuple):
     def part(self, which: slice) -> Plan:
         sizes = None if self.sizes is None else (self.sizes[0][which], self.sizes[1][which])
         return Plan(self.rows[which], self.tops[which], self.lefts[which], self.flips[which], sizes)
-
-    def on(self, device: str) -> Plan:
-        """There, but for windows that are resized: how is worked out on the CPU, to the same bits."""
-        return Plan(*(to_device(column, device) for column in self[:4])) if self.sizes is None else self
 
 
 def cut(images: Array, plan: Plan, size: Pair, pad: int) -> Array:
@@ -65,16 +61,16 @@ def _one_by_one(images: np.ndarray, plan: Plan, size: Pair, pad: int) -> np.ndar
 
 
 def _at_once(images: Array, plan: Plan, size: Pair, pad: int) -> Array:
-    """The same, to the bit."""
+    """The same, to the bit. Which pixels is worked out on the CPU: a card would compile a kernel for each operation."""
     xp, (H, W), (h, w) = array_module(images), images.shape[1:3], size
-    down, across = xp.arange(h), xp.arange(w)
+    down, across = np.arange(h), np.arange(w)
     rows = plan.tops[:, None] - pad + down  # (b, h), in the image; in its padding below 0 or from H on
-    columns = plan.lefts[:, None] - pad + xp.where(plan.flips[:, None], w - 1 - across, across)  # (b, w)
+    columns = plan.lefts[:, None] - pad + np.where(plan.flips[:, None], w - 1 - across, across)  # (b, w)
     index = plan.rows[:, None, None], rows.clip(0, H - 1)[:, :, None], columns.clip(0, W - 1)[:, None]
-    x = images[index].astype(np.float32)  # (b, h, w, C)
+    x = images[tuple(map(xp.asarray, index))].astype(np.float32)  # (b, h, w, C)
     if images.dtype == np.uint8:
         x /= 255
     if pad:
-        inside = ((rows >= 0) & (rows < H))[:, :, None] & ((columns >= 0) & (columns < W))[:, None]
-        x *= inside[..., None]
+        inside = ((rows >= 0) & (rows < H))[:, :, None] & ((columns >= 0) & (columns < W))[:, None]  # (b, h, w)
+        x *= xp.asarray(inside)[..., None]
     return x

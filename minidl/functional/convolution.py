@@ -55,7 +55,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Result:
     return y.reshape(*x.shape[:-1], weight.shape[1]), (
         lambda dy: k.matmul(_rows(dy), weight.T).reshape(*dy.shape[:-1], weight.shape[0]),
         lambda dy: k.matmul(rows.T, _rows(dy)),
-        lambda dy: _rows(dy).sum(axis=0),
+        lambda dy: k.channel_sums(_rows(dy)),
     )
 
 
@@ -128,5 +128,5 @@ def conv2d(
     return k.conv2d(x, weight, bias, stride, padding), (
         lambda dy: k.conv2d_grad_input(dy, weight, (len(dy), *x.shape[1:]), stride, padding),
         lambda dy: k.conv2d_grad_weight(dy, x, weight.shape, stride, padding),
-        lambda dy: dy.sum(axis=(0, 1, 2)),
+        lambda dy: k.channel_sums(dy),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..backend import Array, array_module, is_array
 from ..checks import check_labels, check_targets, number
 from ..tensor import op
@@ -22,8 +23,8 @@ from .arithmetic import Result
 Check = Callable[[Any, int, int, str], Array]
 
 
-def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]:
-    """(g - max g) / T along the last axis, and T: the largest becomes 0, and no exponential of it can overflow."""
+def _checked_temperature(logits: Array, temperature: float, name: str) -> float:
+    """T, when logits can be divided by it."""
     temperature = number(temperature, "temperature", "(0, inf)", name, " (1: the plain softmax)")
     if not is_array(logits) or logits.dtype.kind != "f" or logits.ndim < 1:
         kind = f"of {logits.dtype}, of shape {logits.shape}" if is_array(logits) else f"a {type(logits).__name__}"
@@ -36,6 +37,12 @@ def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]
             f"{name}: temperature is {temperature:g}, and logits of {logits.dtype} need one from {least:.1e} to "
             f"{1 / least:.1e}: beyond these, quotients overflow or gradients vanish"
         )
+    return temperature
+
+
+def _scaled(logits: Array, temperature: float, name: str) -> tuple[Array, float]:
+    """(g - max g) / T along the last axis, and T: the largest becomes 0, and no exponential of it can overflow."""
+    temperature = _checked_temperature(logits, temperature, name)
     with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
         return (logits - logits.max(axis=-1, keepdims=True)) / temperature, temperature
 
@@ -159,33 +166,16 @@ def cross_entropy(logits: Array, labels: Any, temperature: float = 1.0, reductio
     >>> F.cross_entropy(Tensor([[0.0, 0.0]]), np.array([[0.25, 0.75]])).item()
     0.6931471824645996
     """
-    xp = array_module(logits)
-    z, temperature = _scaled(logits, temperature, "cross_entropy")
-    y = _as_rows(_checked(z, labels, reduction, "cross_entropy", check_targets), z)  # (B, classes)
+    temperature = _checked_temperature(logits, temperature, "cross_entropy")
+    xp, labels = array_module(logits), _checked(logits, labels, reduction, "cross_entropy", check_targets)
     _warn_of_probabilities(logits)
-    rows = xp.arange(len(z))
-    first = xp.zeros(z.shape, bool)
-    first[rows, z.argmax(axis=1)] = True
-    e = xp.exp(z)  # (B, classes), 1 at the largest logit
-    others = xp.where(first, 0, e).sum(axis=1, keepdims=True)  # (B, 1)
-    each = (y * xp.where(y > 0, xp.log1p(others) - z, 0)).sum(axis=1)  # all terms are positive: nothing cancels
+    labels = xp.asarray(labels).astype(np.int64 if labels.ndim == 1 else logits.dtype, copy=False)
+    each, slope = kernels.of(logits).cross_entropy(logits, labels, temperature)
 
     def grad_logits(dy: Array) -> Array:
-        slope = e / (1 + others) * y.sum(axis=1, keepdims=True) - y
-        likeliest = y.argmax(axis=1)
-        slope[rows, likeliest] = 0
-        slope[rows, likeliest] = -slope.sum(axis=1)
-        return slope * _shared(dy, len(z), reduction) / temperature
+        return slope * _shared(dy, len(logits), reduction) / temperature
 
     return xp.asarray(_reduced(each, reduction)), (grad_logits,)
-
-
-def _as_rows(labels: Array, like: Array) -> Array:
-    """Probabilities (B, classes) in the precision of ``like`` and where it lies: 1 at the place of a class."""
-    xp = array_module(like)
-    labels = xp.asarray(labels)
-    rows = labels if labels.ndim == 2 else labels[:, None] == xp.arange(like.shape[1])
-    return rows.astype(like.dtype)
 
 
 @op

@@ -27,6 +27,9 @@ PRECISIONS = ("exact", "fast", "bfloat16")
 _forced: ContextVar[str | None] = ContextVar("forced kernels", default=None)
 # By id: each array, and what was made of it. None while no weights are fixed
 _fixed: ContextVar[dict[int, tuple[Array, dict[Any, Array]]] | None] = ContextVar("fixed weights", default=None)
+# Of each kind of step what is still to be done: the function that does it, and its notes. None where nothing waits
+Waiting = dict[Hashable, tuple[Callable[[list[Any]], None], list[Any]]]
+waiting: ContextVar[Waiting | None] = ContextVar("steps that wait", default=None)
 _precision = "fast"
 _threads = cores()
 
@@ -163,6 +166,39 @@ def made_of(weight: Array, make: Callable[..., Array], *settings: Hashable) -> A
     if key not in made:
         made[key] = make(weight, *settings)
     return made[key]
+
+
+@contextlib.contextmanager
+def together(wait: bool = True) -> Iterator[None]:
+    """Within the block a card's steps in place may wait for its end, and are one launch then; the CPU does all at once.
+
+    An optimiser's step is a kernel for each parameter, and each batch normalisation moves its running statistics: a
+    hundred launches, most of which take longer to begin than to do. Nobody within the block may read what they write,
+    or write what they read; so it is for code that is known, minidl's own.
+
+    Parameters
+    ----------
+    wait : bool
+        False: nothing waits, as if there were no block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl import kernels
+    >>> weight = np.ones(2)
+    >>> with kernels.together():
+    ...     kernels.of(weight).sgd_step(weight, np.ones(2), None, None, 0.5, 0.0, 0.0, False)
+    >>> weight
+    array([0.5, 0.5])
+    """
+    steps: Waiting = {}
+    token = waiting.set(steps if wait else None)
+    try:
+        yield
+    finally:
+        waiting.reset(token)
+    for work, notes in steps.values():  # not after an error
+        work(notes)
 
 
 def set_precision(mode: str) -> None:

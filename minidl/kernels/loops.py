@@ -107,12 +107,30 @@ def avg_pool2d_grad(dy: Array, x_shape: Shape, rows: Windows, columns: Windows) 
     return dx
 
 
+def channel_sums(x: Array) -> Array:
+    """The sum of each channel, over all axes but the last (C,): a bias's gradient."""
+    return sum(x.reshape(-1, x.shape[-1])).astype(x.dtype)
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and (biased) variance of each channel, over all axes but the last: two arrays (C,)."""
     pixels = x.reshape(-1, x.shape[-1])
     mean = sum(pixels) / len(pixels)
     var = sum((pixel - mean) ** 2 for pixel in pixels) / len(pixels)
     return mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def track(
+    running_mean: Array, running_var: Array, batches: Array, mean: Array, var: Array, momentum: float, count: int
+) -> None:
+    """Move running statistics (C,) towards those of a batch of ``count`` pixels, in place: one batch () more is known.
+
+    The running variance is the unbiased one, over count - 1.
+    """
+    for c in range(len(mean)):
+        running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+        running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c] * count / (count - 1)
+    batches += 1
 
 
 def batch_norm(
@@ -220,16 +238,23 @@ def relu_grad(dy: Array, y: Array) -> Array:
     return dx
 
 
+def cross_entropy(logits: Array, labels: Array, temperature: float) -> tuple[Array, Array]:
+    """Of classes (B,) or probabilities (B, classes) the loss of each (B,), and T times its gradient by the logits."""
+    each, slope = np.zeros(len(logits), logits.dtype), np.zeros_like(logits)
+    for b, g in enumerate(logits):
+        y = labels[b] if labels.ndim == 2 else np.arange(len(g)) == labels[b]
+        e = np.exp((g - max(g)) / temperature)
+        for k in range(len(g)):
+            if y[k] > 0:
+                each[b] += y[k] * (np.log(sum(e)) - (g[k] - max(g)) / temperature)
+            slope[b, k] = e[k] / sum(e) * sum(y) - y[k]
+    return each, slope
+
+
 def sgd_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    mask: Array | None,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> None:
+    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: float,
+    momentum: float, weight_decay: float, nesterov: bool,
+) -> None:  # fmt: skip
     """One step of gradient descent with momentum, in place: weight, and velocity where momentum is not 0.
 
     A weight whose mask is False becomes, and stays, exactly zero.
@@ -255,18 +280,9 @@ def normal_cdf(x: Array) -> Array:
 
 
 def adam_step(
-    weight: Array,
-    grad: Array,
-    mean: Array,
-    square: Array,
-    mask: Array | None,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    step: int,
-) -> None:
+    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: float,
+    beta1: float, beta2: float, eps: float, weight_decay: float, step: int,
+) -> None:  # fmt: skip
     """One step of Adam (Kingma and Ba 2015, algorithm 1), in place; ``step`` counts from 1.
 
     Decay is added to the gradient, as in PyTorch's Adam. A weight whose mask is False is exactly zero, as are its

@@ -114,9 +114,22 @@ def _pool_with(x: Array, down: Array, across: Array) -> Array:
     return (across @ x).reshape(b, len(down), len(across), c)
 
 
+def channel_sums(x: Array) -> Array:
+    return x.sum(axis=tuple(range(x.ndim - 1)))
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     pixels = x.reshape(-1, x.shape[-1])
     return pixels.mean(axis=0), pixels.var(axis=0)
+
+
+def track(
+    running_mean: Array, running_var: Array, batches: Array, mean: Array, var: Array, momentum: float, count: int
+) -> None:
+    for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+        running *= 1 - momentum
+        running += momentum * now
+    batches += 1
 
 
 def batch_norm(
@@ -205,6 +218,23 @@ def normal_cdf(x: Array) -> Array:
         last, now = now, (4 * t - 2) * now - last + coefficient
     tail = t * xp.exp(-z * z + first + (2 * t - 1) * now - last) / 2
     return xp.where(x > 0, 1 - tail, tail)
+
+
+def cross_entropy(logits: Array, labels: Array, temperature: float) -> tuple[Array, Array]:
+    xp, rows = array_module(logits), array_module(logits).arange(len(logits))
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN, of which the loss itself speaks
+        z = (logits - logits.max(axis=1, keepdims=True)) / temperature  # no exponential of it can overflow
+    y = labels if labels.ndim == 2 else (labels[:, None] == xp.arange(z.shape[1])).astype(z.dtype)
+    first = xp.zeros(z.shape, bool)
+    first[rows, z.argmax(axis=1)] = True
+    e = xp.exp(z)  # (B, classes), 1 at the largest logit
+    others = xp.where(first, 0, e).sum(axis=1, keepdims=True)  # (B, 1)
+    each = (y * xp.where(y > 0, xp.log1p(others) - z, 0)).sum(axis=1)  # all terms are positive: nothing cancels
+    slope = e / (1 + others) * y.sum(axis=1, keepdims=True) - y
+    likeliest = y.argmax(axis=1)
+    slope[rows, likeliest] = 0
+    slope[rows, likeliest] = -slope.sum(axis=1)
+    return each, slope
 
 
 def sgd_step(

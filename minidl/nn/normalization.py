@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from .. import functional as F
+from .. import kernels
 from ..backend import Array, array_module
 from ..checks import number, numbers, vector, whole_number, whole_numbers
 from ..tensor import Parameter, Tensor
@@ -60,7 +61,6 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         if self.training:
-            self.num_batches_tracked += 1
             return F.batch_norm(
                 x, self.weight, self.bias, eps=self.eps, residual=residual, relu=relu, observe=self._observe
             )
@@ -68,9 +68,8 @@ class BatchNorm2d(Module):
 
     def _observe(self, mean: Array, var: Array, count: int) -> None:
         """Move the running statistics towards a batch's, with the unbiased variance."""
-        for running, now in ((self.running_mean, mean), (self.running_var, var * (count / (count - 1)))):
-            running *= 1 - self.momentum
-            running += self.momentum * now
+        running = self.running_mean, self.running_var, self.num_batches_tracked
+        kernels.of(mean).track(*running, mean, var, self.momentum, count)
 
     def formula(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> str:
         y = f"gamma (x - mean) / sqrt(var + {self.eps:g}) + beta{'' if residual is None else ' + residual'}"

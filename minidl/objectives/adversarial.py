@@ -145,7 +145,8 @@ def _buffers_kept(model: Module) -> Iterator[None]:
     places = [(module, name) for module in model.modules() for name in module.buffers]
     before = [(buffer, buffer.copy()) for buffer in (getattr(*place) for place in places)]
     try:
-        yield
+        with kernels.together():  # and not later
+            yield
     finally:
         for place, (buffer, values) in zip(places, before, strict=True):
             buffer[...] = values

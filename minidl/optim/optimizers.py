@@ -107,14 +107,16 @@ class Optimizer:
         if self.max_norm is not None:
             most = number(self.max_norm, "max_norm", "(0, inf)", type(self).__name__)
             _shorten([parameter for parameter in self.parameters if parameter.grad is not None], most)
-        for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.grad is not None:
-                _check_shapes(parameter, type(self).__name__)
-                decays = self.decay_all or parameter.ndim > 1  # biases and BatchNorm's parameters have one axis
-                self._update(parameter, state, self.weight_decay if decays else 0.0)
-                if parameter.mask is not None and not self.is_minidls_own():
-                    _hold_masked(parameter.mask, [parameter.data, *state])
-                mark_spent(parameter.grad)
+        ours = self.is_minidls_own()
+        with kernels.together(ours):
+            for parameter, state in zip(self.parameters, self.state, strict=True):
+                if parameter.grad is not None:
+                    _check_shapes(parameter, type(self).__name__)
+                    decays = self.decay_all or parameter.ndim > 1  # biases and BatchNorm's parameters have one axis
+                    self._update(parameter, state, self.weight_decay if decays else 0.0)
+                    if parameter.mask is not None and not ours:
+                        _hold_masked(parameter.mask, [parameter.data, *state])
+                    mark_spent(parameter.grad)
 
     def begin_anew(self) -> None:
         """Forget what is remembered of earlier gradients, and how many steps there were, as at the start."""
@@ -306,5 +308,6 @@ class AdamW(Adam):
         super().__init__(parameters, lr, weight_decay=weight_decay, **settings)
 
     def _update(self, parameter: Parameter, state: list[Array], weight_decay: float) -> None:
-        parameter.data *= 1 - self._lr * weight_decay
+        if weight_decay:
+            parameter.data *= 1 - self._lr * weight_decay
         super()._update(parameter, state, 0.0)

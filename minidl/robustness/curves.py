@@ -158,8 +158,7 @@ def _on_the_ray(
     with attacked("accuracy_curve", model, images, labels) as victim:
         for index, ray in rays(victim, loss, temperature, batch_size):
             clean[index] = ~ray.fallen
-            for e, epsilon in enumerate(sizes):
-                right[e, index] = ~ray.succeeds(epsilon)
+            right[:, index] = ~ray.succeed(sizes)
         warn_of_zeros("accuracy_curve", victim.zero, CAUSES[loss], stacklevel=4)
     return clean, right, victim.zero, victim.vanished
 

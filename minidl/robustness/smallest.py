@@ -14,6 +14,7 @@ from ..checks import number, whole_number
 from ..nn import Module
 from .attacks import Smallest, deepfool, fab, fmn
 from .attacks.fgsm import CAUSES, Ray, rays
+from .attacks.points import standing
 from .attacks.victim import attacked
 
 
@@ -112,13 +113,15 @@ def _searcher(method: str, given: dict[str, Any]) -> Callable[..., Smallest]:
 def _first_on_grid(ray: Ray, max_epsilon: float, steps: int) -> tuple[float, np.ndarray]:
     """The grid's step, and for each image (B,) the first point of the grid that breaks it."""
     grid = np.linspace(0, max_epsilon, steps + 1)
-    first = np.where(ray.fallen, 0.0, math.inf)
+    first, at = np.where(ray.fallen, 0.0, math.inf), np.arange(len(ray.places))
     for epsilon in grid[1:]:
-        standing = np.flatnonzero(np.isinf(first))  # what fell needs no further trial: most of the work is saved here
-        if len(standing) == 0:
+        if np.isfinite(first).all():
             break
-        fell = ray.take(standing).succeeds(epsilon)
-        first[standing[fell]] = epsilon
+        go = standing(np.isfinite(first[at]), ray.images)  # what fell needs no further trial: most work is saved here
+        if go is not None:
+            at, ray = at[go], ray.take(go)
+        fell = ray.succeed([epsilon])[0] & np.isinf(first[at])
+        first[at[fell]] = epsilon
     return float(grid[1]), first
 
 
@@ -131,7 +134,7 @@ def _bisect(ray: Ray, high: np.ndarray, step: float, tolerance: float) -> np.nda
     bottom = top - step
     for _ in range(math.ceil(max(0.0, math.log2(step / tolerance)))):
         middle = (bottom + top) / 2
-        broken = ray.succeeds(middle)
+        (broken,) = ray.succeed([middle])
         bottom, top = np.where(broken, bottom, middle), np.where(broken, middle, top)
     high[open_] = top
     return high

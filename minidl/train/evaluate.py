@@ -11,15 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import functional as F
-from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device
+from ..backend import Array, array_module, device_of, is_array, is_at_hand, to_device, to_numpy
 from ..backend.capacity import room_for
 from ..backend.memory import with_all_memory
+from ..backend.recording import Replayed
 from ..checks import number, whole_number
 from ..data import ImageSet
 from ..images import real_pixels
-from ..nn import Module, evaluation_mode
+from ..nn import Module, evaluation_mode, is_minidls_own
 from ..tensor import Tensor, no_grad
 from ..tools.progress import ProgressBar
+from .reads import Reads
+
+AT_ONCE = 256  # batches whose losses and logits may lie on a card before they are looked at
 
 
 class Score(NamedTuple):
@@ -32,42 +36,56 @@ class Score(NamedTuple):
 class Tally:
     """Running sums of the loss and of right answers, and the time they took.
 
-    Those of a card stay there: only to look at a mean is to wait for it.
+    Those of a card stay there, some batches long: only to look at them is to wait for it.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self._loss: Any = 0.0
-        self._right: Any = 0
-        self._lost: Any = 0
+        self.count = self._right = self._lost = 0
+        self._loss = 0.0
+        self._there: list[tuple[Any, ...]] = []  # the batches of a card that nobody has looked at yet
         self._started, self._seconds = time.perf_counter(), 0.0
 
     def add(self, loss: Array, logits: Array, labels: Array, answers: Array | None = None) -> None:
         """``answers``: the classes (B,) that the model gives, if others than those of the largest logits."""
-        count = len(labels)
-        self.count += count
-        self._loss = self._loss + loss.astype(np.float64) * count
-        xp = array_module(logits)
-        known = xp.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
-        classes = xp.asarray(labels) if np.ndim(labels) == 1 else xp.asarray(labels).argmax(axis=1)
-        answers = logits.argmax(axis=1) if answers is None else answers  # report, eq. (8)
-        right = (answers == classes) & known
-        self._right = self._right + right.sum()
-        self._lost = self._lost + (~known).sum()
+        labels = labels if is_array(labels) else np.asarray(labels)
+        self.count += len(labels)
+        if is_at_hand(loss):
+            self._add(loss, logits, labels, answers)
+        else:
+            self._there.append((loss.copy(), logits.copy(), labels.copy(), answers))
+            if len(self._there) >= AT_ONCE:
+                self._look()
         self._seconds = time.perf_counter() - self._started
+
+    def _add(self, loss: Any, logits: np.ndarray, labels: np.ndarray, answers: np.ndarray | None) -> None:
+        self._loss += float(loss) * len(labels)
+        known = np.isfinite(logits).all(axis=1)  # the argmax of NaN would be class 0
+        classes = labels if np.ndim(labels) == 1 else labels.argmax(axis=1)
+        answers = logits.argmax(axis=1) if answers is None else answers  # report, eq. (8)
+        self._right += int(((answers == classes) & known).sum())
+        self._lost += int((~known).sum())
+
+    def _look(self) -> None:
+        """At what a card has given: it is waited for."""
+        for batch in self._there:
+            self._add(*(to_numpy(a) if is_array(a) else a for a in batch))
+        self._there.clear()
 
     @property
     def mean_loss(self) -> float:
-        return float(self._loss) / self.count
+        self._look()
+        return self._loss / self.count
 
     @property
     def accuracy(self) -> float:
-        return int(self._right) / self.count
+        self._look()
+        return self._right / self.count
 
     @property
     def not_finite(self) -> int:
         """How many images' logits are NaN or infinite: they count as wrong."""
-        return int(self._lost)
+        self._look()
+        return self._lost
 
     @property
     def images_per_second(self) -> float:
@@ -76,8 +94,8 @@ class Tally:
 
     def wait(self) -> None:
         """Until a card has done what was asked of it: that is when its time ends."""
-        if not is_at_hand(self._loss):
-            float(self._loss)
+        if self._there:
+            self._look()
             self._seconds = time.perf_counter() - self._started
 
 
@@ -133,12 +151,24 @@ def evaluate(
     >>> 0 <= score.accuracy <= 1
     True
     """
+    rng = np.random.default_rng(whole_number(seed, "seed", 0, "evaluate")) if stochastic else None
+    return score(forward(model), model, batches, temperature, rng, progress)
+
+
+def score(
+    ahead: Replayed,
+    model: Module,
+    batches: Iterable[tuple[Any, Any]],
+    temperature: float,
+    rng: np.random.Generator | None = None,
+    progress: bool = False,
+) -> Score:
+    """``evaluate``, by a ``forward`` pass that may have been recorded before."""
     check_batches(batches, "evaluate")
     temperature = number(temperature, "temperature", "(0, inf)", "evaluate")
-    rng = np.random.default_rng(whole_number(seed, "seed", 0, "evaluate")) if stochastic else None
     total = len(batches) if isinstance(batches, Sized) else None
     with ProgressBar(total, "evaluate", progress) as bar:
-        tally = measure(model, batches, temperature, bar, rng)
+        tally = measure(ahead, model, batches, temperature, bar, rng)
         if not tally.count:
             raise ValueError("evaluate: there are no batches to evaluate on")
         bar.finish(loss=f"{tally.mean_loss:.3f}", accuracy=f"{tally.accuracy:.1%}")
@@ -147,12 +177,23 @@ def evaluate(
             f"evaluate: the model's logits are NaN or infinite for {tally.not_finite} of {tally.count} images, which "
             "count as wrong: look at its weights, which training may have lost",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return Score(tally.mean_loss, tally.accuracy)
 
 
+def forward(model: Module, record: bool | None = None) -> Replayed:
+    """The model's logits [(B, classes)] of images on its device, as a step that a card records, where it may."""
+
+    def logits(images: Array) -> list[Array]:
+        with no_grad():
+            return [model(Tensor(images)).data]
+
+    return Replayed(logits, Reads(model), is_minidls_own(model) if record is None else record)
+
+
 def measure(
+    ahead: Replayed,
     model: Module,
     batches: Iterable[tuple[Any, Any]],
     temperature: float = 1.0,
@@ -163,11 +204,11 @@ def measure(
     tally = Tally()
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
-            x = as_input(images, model, "evaluate")
-            with room_for("evaluate", len(labels), partial(_forward, model, x.data)):
-                logits = with_all_memory(partial(model, x))
-            answers = None if rng is None else drawn(logits.data, temperature, rng)
-            tally.add(F.cross_entropy(logits, labels, temperature).data, logits.data, labels, answers)
+            x = as_input(images, model, "evaluate").data
+            with room_for("evaluate", len(labels), partial(_forward, model, x)):
+                (logits,) = with_all_memory(partial(ahead, x))
+            answers = None if rng is None else drawn(logits, temperature, rng)
+            tally.add(F.cross_entropy(Tensor(logits), labels, temperature).data, logits, labels, answers)
             if bar is not None:
                 bar.advance()
     return tally

@@ -12,7 +12,7 @@ from ..objectives import CrossEntropy, Objective
 from ..optim import Optimizer, Schedule
 from ..tensor import Parameter
 from ..tools.progress import ProgressBar
-from .evaluate import check_batches, evaluate
+from .evaluate import check_batches, score
 from .loop import AfterStep, Batches, Training
 
 
@@ -137,8 +137,8 @@ def fit(
             with ProgressBar(steps, f"{name} epoch {epoch + 1}/{epochs}".strip(), progress) as bar:
                 tally = training.epoch(epoch * steps, bar)
                 temperature = getattr(objective, "temperature", 1.0)
-                score = None if validation is None else evaluate(model, validation, temperature, progress=False)
-                bar.finish(**training.figures(tally, score))
+                result = None if validation is None else score(training.ahead, model, validation, temperature)
+                bar.finish(**training.figures(tally, result))
             row = Epoch(
                 epoch=epoch,
                 loss=tally.mean_loss,
@@ -146,8 +146,8 @@ def fit(
                 lr=optimizer.lr,
                 sparsity=next((f.sparsity for f in followers if hasattr(f, "sparsity")), 0.0),
                 images_per_second=tally.images_per_second,
-                val_loss=None if score is None else score.loss,
-                val_accuracy=None if score is None else score.accuracy,
+                val_loss=None if result is None else result.loss,
+                val_accuracy=None if result is None else result.accuracy,
             )
             curve.append(row)
             if on_epoch is not None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import functional as F
+from .. import kernels
 from ..backend import Array, is_array, is_at_hand
 from ..backend.capacity import room_for
+from ..backend.memory import with_all_memory
 from ..backend.recording import Replayed
 from ..checks import number
 from ..nn import Module, evaluation_mode, is_minidls_own
 from ..objectives import Objective, plain
 from ..optim import Optimizer, Schedule
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from ..tools.progress import ProgressBar
-from .evaluate import Score, Tally, as_input, measure
+from .evaluate import Score, Tally, as_input, forward, measure
 from .state import Snapshot, State
 
 
@@ -66,11 +69,12 @@ class Training:
         self.model, self.optimizer, self.objective = model, optimizer, objective
         self.after_step, self.batches, self.schedule = after_step, batches, schedule
         self.state = State(model, optimizer, objective, after_step, batches)
+        self._ours = is_minidls_own(model) and optimizer.is_minidls_own() and plain.is_minidls_own(objective)
         if record is None:
-            ours = is_minidls_own(model) and optimizer.is_minidls_own()
-            record = ours and plain.is_minidls_own(objective)
+            record = self._ours
         self._record = record
-        self._step = self._replayed()
+        self._forward = partial(forward, model, record)
+        self._step, self.ahead = self._replayed(), self._forward()
         self._good: Snapshot | None = None  # from which an epoch went well
         # not looked at yet: step, learning rate, loss, and where to go back to if it is not finite
         self._losses: list[tuple[int, float, Array, Snapshot]] = []
@@ -109,7 +113,7 @@ class Training:
         if not tally.count:
             raise ValueError("fit: the batches came to an end: give a Loader, which begins anew each epoch")
         # the last step too must leave a model that still gives a loss
-        last = measure(self.model, [(images, labels)]).mean_loss
+        last = measure(self.ahead, self.model, [(images, labels)]).mean_loss
         self._losses.append((t, self.optimizer.lr, np.float64(last), start))
         self._check_losses()
         self._good = start
@@ -138,7 +142,8 @@ class Training:
 
     def step(self, images: Array, labels: Any) -> Sequence[Any]:
         """Once down the gradient: the loss and the logits from before it, and the gradients."""
-        loss, logits = self.objective(self.model, Tensor(images), labels)
+        with kernels.together(self._ours):  # nobody in there looks at running statistics
+            loss, logits = self.objective(self.model, Tensor(images), labels)
         self.model.zero_grad()  # those too that the optimiser does not have: a recording cannot add to them
         self.optimizer.zero_grad()
         loss.backward()
@@ -148,11 +153,13 @@ class Training:
     def _rehearse(self, images: Array, labels: Any) -> None:
         """All that a batch needs: steps, recorded too, what the optimiser remembers, and a look at the model between
         two epochs. It changes the training, which has to be put back."""
-        step, x = self._replayed(), as_input(images, self.model, "fit")
+        self._step, self.ahead = self._replayed(), self._forward()  # without what has been recorded
+        step, ahead, x = self._replayed(), self._forward(), as_input(images, self.model, "fit")
         for _ in range(4):
             step(x.data, labels)
-        with no_grad(), evaluation_mode(self.model):
-            self.model(x)
+        with evaluation_mode(self.model):
+            for _ in range(3):
+                with_all_memory(partial(ahead, x.data))
         self.model.zero_grad()
 
     def _check_losses(self) -> None:

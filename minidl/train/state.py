@@ -18,7 +18,7 @@ from ..nn import Module
 from ..objectives.plain import objectives_in
 from ..optim import Optimizer
 from . import values
-from .reads import what_is_read
+from .reads import Reads
 
 DRAWN_FROM = ("dropout", "attack")  # the default streams that a training draws from
 
@@ -74,6 +74,7 @@ class State:
         parts |= {f"after_step/{i}": follower for i, follower in enumerate(after_step)}
         parts["batches"] = batches if hasattr(batches, "get_state") else None
         self._parts = {name: part for name, part in parts.items() if part is not None}
+        self._reads = Reads(model, optimizer, [*self._objectives().values()])
 
     def capture(self) -> Snapshot:
         """Copies of everything, on the CPU."""
@@ -145,8 +146,7 @@ class State:
 
     def reads(self) -> tuple[Hashable, ...]:
         """What a step computes with besides what it is given: where this differs, a recording of it no longer holds."""
-        objectives = list(self._objectives().values())
-        return what_is_read(self.model, self.optimizer, objectives, (array for _, array in self._memory()))
+        return self._reads()
 
     def writes(self) -> dict[str, Array]:
         """The arrays that a step changes in place, by name."""

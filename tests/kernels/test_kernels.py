@@ -116,6 +116,12 @@ CASES = [
     ("matmul", (normal(2, 3, 5), normal(5, 4))),
     ("add_up", (normal(40), rng.integers(7, size=40), 9)),
     ("add_up", (normal(3), np.array([2, 2, 0]), 3)),
+    ("channel_sums", (normal(2, 3, 4, 5),)),
+    ("channel_sums", (normal(7, 1),)),
+    ("channel_sums", (normal(9, 32),)),
+    ("cross_entropy", (normal(5, 7), np.array([0, 6, 3, 3, 1]), 1.0)),
+    ("cross_entropy", (normal(3, 1), np.array([0, 0, 0]), 2.0)),
+    ("cross_entropy", (normal(4, 3) * 50, np.float32([[0, 1, 0], [0.25, 0.5, 0.25], [0.5, 0.5, 0], [0, 0, 1]]), 20.0)),
     ("relu", (normal(3, 4, 5),)),
     ("normal_cdf", (normal(3, 4, 5) * 6,)),
     ("normal_cdf", (np.float32([-0.0, 0, 1e-30, -40, 40]),)),
@@ -208,6 +214,50 @@ def test_convolutions_of_odd_shapes(case):
     tolerance = 5e-5 if case[1] == (3, 3) else 2e-5  # which may be by Winograd
     for name, args in conv(*case):
         agree(run(cpu, name, args), run(portable, name, args, np.float64), tolerance)
+
+
+ROWS = [(1, 5), (3000, 1), (70, 3), (2500, 4), (900, 28), (517, 64), (130, 100), (80, 260), (33, 512), (4100, 96)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", ROWS)
+def test_sums_over_rows_on_a_card(shape):
+    """In groups of lanes that divide the channels or do not, and rows that end within what is loaded at once."""
+    for name, args in [("channel_sums", (normal(*shape),)), *norm(shape, True, True, training=shape[0] > 1)]:
+        for dtype, tolerance in ((np.float64, 1e-11), (np.float32, 2e-5)):
+            agree(run(gpu, name, args, dtype), run(portable, name, args, np.float64), tolerance * shape[0] ** 0.5)
+
+
+@st.composite
+def poolings(draw):
+    kernel, stride = (draw(st.tuples(st.integers(1, 5), st.integers(1, 5))) for _ in range(2))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    height, width = (draw(st.integers(k, k + 12)) for k in kernel)
+    return (draw(st.integers(1, 3)), height, width, draw(st.sampled_from([1, 3, 4, 8, 20]))), kernel, stride, padding
+
+
+@pytest.mark.gpu
+@given(poolings())
+def test_poolings_of_odd_shapes_on_a_card(case):
+    shape, kernel, stride, padding = case
+    x = np.round(normal(*shape))  # many equals
+    x[tuple(rng.integers(0, shape))] = np.nan
+    args = (x, kernel, stride, padding)
+    for ours, theirs in zip(run(gpu, "max_pool2d", args), run(portable, "max_pool2d", args), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    y, where = portable.max_pool2d(*args)
+    args = (normal(*y.shape), where, shape, kernel, stride, padding)
+    agree(run(gpu, "max_pool2d_grad", args), run(portable, "max_pool2d_grad", args, np.float64), 1e-5)
+
+
+@pytest.mark.parametrize("module", [portable, cpu, on_a_card], ids=["portable", "cpu", "gpu"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_statistics_move_as_the_loops_say(module, dtype):
+    for channels in (1, 5, 300):
+        before = [normal(channels).astype(dtype) for _ in range(4)]
+        args = before[0], before[1] ** 2, np.array(3), before[2], before[3] ** 2, 0.1, 24
+        ours, theirs = ([a.copy() if isinstance(a, np.ndarray) else a for a in args] for _ in range(2))
+        agree(run(module, "track", ours), run(loops, "track", theirs), 1e-6)
 
 
 @pytest.mark.gpu

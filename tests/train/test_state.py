@@ -580,3 +580,67 @@ def test_logits_that_are_nan_are_wrong_and_said_to_be():
     with pytest.warns(RuntimeWarning, match="NaN or infinite for 360 of 360 images"):
         score = md.evaluate(model, [(IMAGES, LABELS)], progress=False)
     assert score.accuracy == 0
+
+
+# what a recorded step reads
+
+
+class Slotted(nn.Module):
+    """A setting that is no attribute of its ``__dict__``, and settings within others."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self):
+        self.kept, self.ranks, self.table, self.numbers = 1, [[3, 4], 5], {"a": {"b": 2}}, np.arange(3.0)
+
+
+def test_reads_differ_where_a_step_would_compute_something_else():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), Slotted(), nn.BatchNorm2d(3))
+    optimizer = md.optim.Adam(model.parameters(), lr=0.1)
+    teacher = nn.Linear(4, 3)
+    state = State(model, optimizer, md.objectives.Distillation(teacher, 4))
+
+    def prune():
+        model[0].weight.mask[0, 0] = False  # in place, where a recorded step reads it
+
+    def mask():
+        model[0].weight.mask = np.ones((4, 3), bool)
+
+    def remember():
+        optimizer.state[0].append(np.zeros((4, 3), np.float32))
+
+    changes = {
+        "a number": lambda: setattr(model[1], "p", 0.25),
+        "a slot": lambda: setattr(model[2], "kept", 2),
+        "in a list": lambda: model[2].ranks[0].append(5),
+        "in a dictionary": lambda: model[2].table["a"].update(b=3),
+        "a small array": lambda: model[2].numbers.__setitem__(0, 7.0),
+        "another array": lambda: setattr(model[3], "running_mean", np.ones(3, np.float32)),
+        "a mask": mask,
+        "weights": lambda: setattr(model[0].weight, "data", model[0].weight.data * 2),
+        "what is trained": lambda: setattr(model[0].bias, "requires_grad", False),
+        "what is remembered": remember,
+        "a layer": lambda: setattr(model, "more", nn.Dropout(0.1)),
+        "a setting of the optimiser": lambda: setattr(optimizer, "weight_decay", 0.5),
+        "the mode": model.eval,
+        "the teacher's weights": lambda: setattr(teacher.bias, "data", teacher.bias.data + 1),
+        "the precision": lambda: md.set_precision("exact"),
+    }
+    before = state.reads()
+    for what, change in changes.items():
+        assert state.reads() == before, what
+        change()
+        now = state.reads()
+        assert now != before, what
+        before = now
+    for same in (prune, lambda: setattr(optimizer, "lr", 0.3), lambda: setattr(optimizer, "steps", 1000)):
+        same()
+        assert state.reads() == before
+
+
+def test_reads_are_not_worked_out_anew_where_nothing_has_changed(monkeypatch):
+    model = md.models.fc5(image_size=4)
+    state = State(model, md.optim.SGD(model.parameters(), lr=0.1), md.objectives.CrossEntropy())
+    once = state.reads()
+    monkeypatch.setattr("minidl.train.reads._identity", None)  # whoever calls it fails
+    assert state.reads() is once

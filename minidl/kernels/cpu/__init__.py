@@ -21,7 +21,17 @@ import numpy as np
 
 from .. import portable
 from ..fallback import of_precision, with_fallback
-from ..portable import add_up, avg_pool2d, avg_pool2d_grad, dropout_scale, normal_cdf, uniform  # rare, or small # noqa: F401
+from ..portable import (  # rare, or small # noqa: F401
+    add_up,
+    avg_pool2d,
+    avg_pool2d_grad,
+    channel_sums,
+    cross_entropy,
+    dropout_scale,
+    normal_cdf,
+    track,
+    uniform,
+)
 from . import convolution, elementwise, multiply, normalization, pooling
 
 _is_float32 = partial(of_precision, kinds="f")

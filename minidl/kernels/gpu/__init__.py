@@ -10,6 +10,8 @@ same card gives the same bits. Nothing here waits for the card, or sends it numb
 ``matrix_units``   convolutions that read ``windows`` where they lie, in TF32 and bfloat16, and when that is faster
 ``multiply``       matrix products in the precision that is allowed; ``cublas`` does them
 ``normalization``  with ``pooling`` and ``elementwise``: what is bound by memory rather than arithmetic
+``loss``           the cross-entropy and its gradient
+``steps``          what changes many arrays in place, in one launch: optimisers, running statistics
 ``launch``         compiles the files ``*.cu``, and starts what is in them
 =================  ======================================================================================
 """
@@ -24,7 +26,7 @@ from ...backend import Array
 from .. import portable
 from ..fallback import of_precision, with_fallback
 from ..portable import normal_cdf  # rare # noqa: F401
-from . import convolution, elementwise, multiply, normalization, pooling
+from . import convolution, elementwise, loss, multiply, normalization, pooling, steps
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
 
@@ -33,7 +35,7 @@ def _fits(arrays: list[Array], beside: str = "") -> bool:
     return of_precision(arrays, "fd", beside) and all(a.size < _COUNTABLE for a in arrays)
 
 
-_with_places, _with_masks = partial(_fits, beside="B"), partial(_fits, beside="?")
+_with_places, _with_masks, _with_classes = (partial(_fits, beside=letters) for letters in ("B", "?", "lq"))
 
 
 conv2d = with_fallback(convolution.conv2d, _fits)
@@ -43,6 +45,7 @@ max_pool2d = with_fallback(pooling.max_pool2d, _fits)
 max_pool2d_grad = with_fallback(pooling.max_pool2d_grad, _with_places)
 avg_pool2d = with_fallback(pooling.avg_pool2d, _fits)
 avg_pool2d_grad = with_fallback(pooling.avg_pool2d_grad, _fits)
+channel_sums = with_fallback(normalization.channel_sums, _fits)
 moments = with_fallback(normalization.moments, _fits)
 batch_norm = with_fallback(normalization.batch_norm, _fits)
 batch_norm_grad = with_fallback(normalization.batch_norm_grad, _fits)
@@ -51,8 +54,10 @@ relu = with_fallback(elementwise.relu, _fits)
 relu_grad = with_fallback(elementwise.relu_grad, _fits, alike=True)
 dropout_scale = with_fallback(elementwise.dropout_scale, _fits)
 uniform = with_fallback(elementwise.uniform, _fits)
-sgd_step = with_fallback(elementwise.sgd_step, _with_masks, alike=True, in_place=True)
-adam_step = with_fallback(elementwise.adam_step, _with_masks, alike=True, in_place=True)
+cross_entropy = with_fallback(loss.cross_entropy, _with_classes)
+sgd_step = with_fallback(steps.sgd_step, _with_masks, alike=True, in_place=True)
+adam_step = with_fallback(steps.adam_step, _with_masks, alike=True, in_place=True)
+track = with_fallback(steps.track, _fits, alike=True, in_place=True)
 
 
 def matmul(a: Array, b: Array) -> Array:

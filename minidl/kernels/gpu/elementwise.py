@@ -1,12 +1,10 @@
-"""ReLU, random numbers and the optimisers' steps, each in one pass over memory."""
+"""ReLU, random numbers and sums by place, each in one pass over memory."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from ...backend import Array, array_module, is_gpu_array
+from ...backend import Array, array_module
 from ...backend.recording import fresh
 from .launch import launch, width_of
 
@@ -50,25 +48,3 @@ def uniform(x: Array, rng: np.random.Generator) -> Array:
 
 def _key(rng: np.random.Generator, like: Array) -> Array:
     return fresh(lambda: rng.integers(2**63), np.uint64, like)
-
-
-def _number(value: Any, like: Array) -> Array:
-    """A float64 number on the card; one that is there already stays."""
-    return value if is_gpu_array(value) else fresh(lambda: value, np.float64, like)
-
-
-def sgd_step(
-    weight: Array, grad: Array, velocity: Array | None, mask: Array | None, lr: Any, momentum: float,
-    weight_decay: float, nesterov: bool,
-) -> None:  # fmt: skip
-    settings = (np.float64(momentum), np.float64(weight_decay), int(nesterov), np.int64(weight.size))
-    launch(FILE, "sgd_step", weight, (weight, grad, velocity, mask, _number(lr, weight), *settings), weight.size)
-
-
-def adam_step(
-    weight: Array, grad: Array, mean: Array, square: Array, mask: Array | None, lr: Any, beta1: float, beta2: float,
-    eps: float, weight_decay: float, step: Any,
-) -> None:  # fmt: skip
-    numbers = (_number(lr, weight), _number(step, weight))
-    settings = (*map(np.float64, (beta1, beta2, eps, weight_decay)), np.int64(weight.size))
-    launch(FILE, "adam_step", weight, (weight, grad, mean, square, mask, *numbers, *settings), weight.size)

@@ -2,75 +2,96 @@
 //
 // Sums over rows are taken in float64, in a fixed number of blocks that are then added in order: exact enough for
 // channels whose mean is large beside their deviation, and the same from run to run.
+//
+// A block of channel_sums is ``lanes`` neighbouring groups of channels wide, and THREADS / lanes rows deep: its threads
+// read what lies side by side. Each loads AT_ONCE rows before it adds up the first: memory answers late, and has to be
+// asked for much at a time.
 
-#define LANES 32  // neighbouring channels that a block sums
-#define DOWN 8    // threads that share out its rows
+#define THREADS 256
+#define AT_ONCE 4
+#define LANES 8  // channels of a block that finishes sums
 
-// The sum of total over the threads of one lane, in the first of them.
-__device__ double sum_down(double total, double (*room)[LANES])
+// The sum of total over the threads of one lane, which are every lanes-th; lanes is a power of two.
+__device__ double sum_down(double total, double* room, int lanes)
 {
-    room[threadIdx.y][threadIdx.x] = total;
+    int t = threadIdx.x;
+    room[t] = total;
     __syncthreads();
-    for (int half = DOWN / 2; half > 0; half /= 2) {
-        if (threadIdx.y < half) room[threadIdx.y][threadIdx.x] += room[threadIdx.y + half][threadIdx.x];
+    for (int half = THREADS / 2; half >= lanes; half /= 2) {
+        if (t < half) room[t] += room[t + half];
         __syncthreads();
     }
-    double sum = room[0][threadIdx.x];
+    double sum = room[t % lanes];
     __syncthreads();  // the room is used again
     return sum;
 }
 
 // partials[block, 0, c] = sum of a - a_shift, partials[block, 1, c] = sum of (a - a_shift)(b - b_shift) over the
-// block's rows; without shifts, pointers of 0, nothing is taken off. With y, a counts only where y is positive (the
-// ReLU's gradient), and dz keeps what counts.
+// block's rows; without shifts, pointers of 0, nothing is taken off, and without b there is no product. With y, a counts
+// only where y is positive (the ReLU's gradient), and dz keeps what counts.
 extern "C" __global__ void channel_sums(
-    const REAL* a, const REAL* a_shift, const REAL* b, const REAL* b_shift, const REAL* y, REAL* dz, long long rows,
-    int C, double* partials)
+    const Group* a, const Group* a_shift, const Group* b, const Group* b_shift, const Group* y, Group* dz,
+    long long rows, int C, int lanes, double* partials)
 {
-    __shared__ double room[DOWN][LANES];
-    int c = blockIdx.x * LANES + threadIdx.x;
-    double total = 0, product = 0;
+    __shared__ double room[THREADS];
+    int c = blockIdx.x * lanes + threadIdx.x % lanes, deep = THREADS / lanes;  // in groups, like C
+    double total[WIDTH] = {}, product[WIDTH] = {};
     if (c < C) {
-        double shift_a = a_shift ? (double)a_shift[c] : 0.0, shift_b = b_shift ? (double)b_shift[c] : 0.0;
-        long long first = (long long)blockIdx.y * DOWN + threadIdx.y, down = (long long)gridDim.y * DOWN;
-        for (long long row = first; row < rows; row += down) {
-            long long i = row * C + c;
-            REAL value = a[i];
-            if (y) {
-                if (!(y[i] > 0)) value = 0;
-                dz[i] = value;
-            }
-            double shifted = (double)value - shift_a;
-            total += shifted;
-            product += shifted * ((double)b[i] - shift_b);
+        Group shift_a = {}, shift_b = {};
+        if (a_shift) shift_a = a_shift[c];
+        if (b_shift) shift_b = b_shift[c];
+        long long step = (long long)gridDim.y * deep, first = (long long)blockIdx.y * deep + threadIdx.x / lanes;
+        for (long long row = first; row < rows; row += AT_ONCE * step) {
+            Group as[AT_ONCE], bs[AT_ONCE], ys[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++)
+                if (row + k * step < rows) {
+                    long long i = (row + k * step) * C + c;
+                    as[k] = a[i];
+                    bs[k] = b && b != a ? b[i] : as[k];
+                    if (y) ys[k] = y[i];
+                }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++)
+                if (row + k * step < rows) {
+                    for (int j = 0; j < WIDTH; j++) {
+                        if (y && !(ys[k].v[j] > 0)) as[k].v[j] = 0;
+                        double shifted = (double)as[k].v[j] - (double)shift_a.v[j];
+                        total[j] += shifted;
+                        product[j] += shifted * ((double)bs[k].v[j] - (double)shift_b.v[j]);
+                    }
+                    if (y) dz[(row + k * step) * C + c] = as[k];
+                }
         }
     }
-    total = sum_down(total, room);
-    product = sum_down(product, room);
-    if (c < C && threadIdx.y == 0) {
-        partials[(long long)blockIdx.y * 2 * C + c] = total;
-        partials[(long long)blockIdx.y * 2 * C + C + c] = product;
+    for (int j = 0; j < WIDTH; j++) {
+        double sums = sum_down(total[j], room, lanes), products = b ? sum_down(product[j], room, lanes) : 0.0;
+        if (c < C && threadIdx.x < lanes) {
+            double* to = partials + (long long)blockIdx.y * 2 * C * WIDTH + c * WIDTH + j;
+            to[0] = sums;
+            to[C * WIDTH] = products;
+        }
     }
 }
 
-// The partial sums of a channel, added up in the first thread of its lane.
-__device__ double add_partials(const double* partials, int blocks, int C, int c, double (*room)[LANES])
+// The partial sums of a channel, added up.
+__device__ double add_partials(const double* partials, int blocks, int C, int c, double* room)
 {
     double total = 0;
-    for (int block = threadIdx.y; c < C && block < blocks; block += DOWN)
+    for (int block = threadIdx.x / LANES; c < C && block < blocks; block += THREADS / LANES)
         total += partials[(long long)block * 2 * C + c];
-    return sum_down(total, room);
+    return sum_down(total, room, LANES);
 }
 
 // mean and variance of each channel, from the sums of x - pivot and of its square
 extern "C" __global__ void finish_moments(
     const double* partials, int blocks, long long rows, int C, const REAL* pivot, REAL* mean, REAL* var)
 {
-    __shared__ double room[DOWN][LANES];
-    int c = blockIdx.x * LANES + threadIdx.x;
+    __shared__ double room[THREADS];
+    int c = blockIdx.x * LANES + threadIdx.x % LANES;
     double first = add_partials(partials, blocks, C, c, room) / rows;
     double second = add_partials(partials + C, blocks, C, c, room) / rows;
-    if (c < C && threadIdx.y == 0) {
+    if (c < C && threadIdx.x < LANES) {
         double variance = second - first * first;
         mean[c] = (REAL)((double)pivot[c] + first);
         var[c] = (REAL)(variance < 0 ? 0 : variance);  // so written, NaN stays NaN
@@ -81,14 +102,23 @@ extern "C" __global__ void finish_moments(
 extern "C" __global__ void finish_gradients(
     const double* partials, int blocks, int C, const REAL* var, double eps, REAL* dgamma, REAL* dbeta)
 {
-    __shared__ double room[DOWN][LANES];
-    int c = blockIdx.x * LANES + threadIdx.x;
+    __shared__ double room[THREADS];
+    int c = blockIdx.x * LANES + threadIdx.x % LANES;
     double total = add_partials(partials, blocks, C, c, room);
     double product = add_partials(partials + C, blocks, C, c, room);
-    if (c < C && threadIdx.y == 0) {
+    if (c < C && threadIdx.x < LANES) {
         dbeta[c] = (REAL)total;
         dgamma[c] = (REAL)(product / sqrt((double)var[c] + eps));
     }
+}
+
+// the first of the two sums alone
+extern "C" __global__ void finish_sums(const double* partials, int blocks, int C, REAL* sums)
+{
+    __shared__ double room[THREADS];
+    int c = blockIdx.x * LANES + threadIdx.x % LANES;
+    double total = add_partials(partials, blocks, C, c, room);
+    if (c < C && threadIdx.x < LANES) sums[c] = (REAL)total;
 }
 
 // y = gamma (x - mean) / std + beta, + residual and ReLU where asked for

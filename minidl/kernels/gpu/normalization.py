@@ -8,22 +8,39 @@ from ...backend import Array, array_module
 from .launch import launch, width_of
 
 FILE = "normalization.cu"
-LANES, DOWN = 32, 8  # as in the file
-BLOCKS = 1056  # in all: eight for each multiprocessor of a large card, which are all that it runs at a time
-ROWS = 64  # a block's rows at least
+THREADS, AT_ONCE, LANES = 256, 4, 8  # as in the file
+BLOCKS = 264  # that sum: two for each multiprocessor of a large card, which are all that it runs of them at a time
+
+
+def _lanes(groups: int) -> int:
+    """How many neighbouring groups of channels a block sums: as many as divide them, but for few or odd ones."""
+    widths = [lanes for lanes in (32, 16, 8) if groups % lanes == 0] or [1 << (min(groups, 32) - 1).bit_length()]
+    return widths[0]
 
 
 def _sums(
-    a: Array, a_shift: Array | None, b: Array, b_shift: Array | None, y: Array | None = None, dz: Array | None = None
-) -> tuple[Array, int, tuple[int, ...]]:
-    """The partial sums (blocks, 2, C) of a - a_shift and of (a - a_shift)(b - b_shift); see the kernel."""
+    a: Array, a_shift: Array | None, b: Array | None, b_shift: Array | None, y: Array | None = None,
+    dz: Array | None = None,
+) -> tuple[Array, int, tuple[int, ...]]:  # fmt: skip
+    """The partial sums (blocks, 2, C) of a - a_shift and of (a - a_shift)(b - b_shift), and how to finish them."""
     channels = a.shape[-1]
-    rows, lanes = a.size // channels, -(-channels // LANES)
-    blocks = max(1, min(BLOCKS // lanes, rows // ROWS))
+    width = width_of(channels, a, a_shift, b, b_shift, y, dz)
+    rows, groups = a.size // channels, channels // width
+    lanes = _lanes(groups)
+    across = -(-groups // lanes)
+    blocks = max(1, min(BLOCKS // across, rows * lanes // (THREADS * AT_ONCE)))
     partials = array_module(a).empty((blocks, 2, channels), np.float64)
-    arguments = (a, a_shift, b, b_shift, y, dz, np.int64(rows), channels, partials)
-    launch(FILE, "channel_sums", a, arguments, grid=(lanes, blocks), block=(LANES, DOWN))
-    return partials, blocks, (lanes,)
+    arguments = (a, a_shift, b, b_shift, y, dz, np.int64(rows), groups, lanes, partials)
+    launch(FILE, "channel_sums", a, arguments, width=width, grid=(across, blocks), block=(THREADS,))
+    return partials, blocks, (-(-channels // LANES),)
+
+
+def channel_sums(x: Array) -> Array:
+    channels = x.shape[-1]
+    partials, blocks, grid = _sums(x, None, None, None)
+    sums = array_module(x).empty(channels, x.dtype)
+    launch(FILE, "finish_sums", x, (partials, blocks, channels, sums), grid=grid, block=(THREADS,))
+    return sums
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -32,7 +49,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     partials, blocks, grid = _sums(x, pivot, x, pivot)
     mean, var = xp.empty(channels, x.dtype), xp.empty(channels, x.dtype)
     arguments = (partials, blocks, np.int64(x.size // channels), channels, pivot, mean, var)
-    launch(FILE, "finish_moments", x, arguments, grid=grid, block=(LANES, DOWN))
+    launch(FILE, "finish_moments", x, arguments, grid=grid, block=(THREADS,))
     return mean, var
 
 
@@ -57,7 +74,7 @@ def batch_norm_grad(
     partials, blocks, grid = _sums(dy, None, x, mean, *gate)
     dgamma, dbeta, dx = xp.empty(channels, x.dtype), xp.empty(channels, x.dtype), xp.empty(x.shape, x.dtype)
     totals = (partials, blocks, channels, var, np.float64(eps), dgamma, dbeta)
-    launch(FILE, "finish_gradients", x, totals, grid=grid, block=(LANES, DOWN))
+    launch(FILE, "finish_gradients", x, totals, grid=grid, block=(THREADS,))
     width = width_of(channels, dz, x, mean, var, gamma, dgamma, dbeta, dx)
     count = x.size // width
     part = real(training / (x.size // channels))

@@ -1,4 +1,4 @@
-"""Pooling: a thread for each number of the result."""
+"""Pooling: a thread for each group of neighbouring channels of the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...backend import Array, array_module
 from ...backend.cuda import constant
 from .. import portable
 from ..shapes import Pair, Windows, index_dtype, output_sizes
-from .launch import launch
+from .launch import launch, width_of
 
 FILE = "pooling.cu"
 
@@ -19,8 +19,10 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Arr
     xp, out = array_module(x), output_sizes(x.shape, kernel, stride, padding)
     y = xp.empty((len(x), *out, x.shape[3]), x.dtype)
     where = xp.empty(y.shape, np.uint8)
-    arguments = (x, y, where, y.size, *x.shape[1:], *kernel, *stride, *padding, *out)
-    launch(FILE, "max_pool", x, arguments, y.size)
+    width = width_of(x.shape[3], x, y)
+    count, image = y.size // width, (*x.shape[1:3], x.shape[3] // width)
+    arguments = (x, y, where, count, *image, *kernel, *stride, *padding, *out)
+    launch(FILE, "max_pool", x, arguments, count, width=width)
     return y, where
 
 
@@ -30,8 +32,10 @@ def max_pool2d_grad(
     if where.dtype != np.uint8:  # as max_pool2d had it
         return portable.max_pool2d_grad(dy, where, x_shape, kernel, stride, padding)
     dx = array_module(dy).empty(x_shape, dy.dtype)
-    arguments = (dy, where, dx, dx.size, *x_shape[1:], *kernel, *stride, *padding, *dy.shape[1:3])
-    launch(FILE, "max_pool_grad", dy, arguments, dx.size)
+    width = width_of(x_shape[3], dy, dx, where)
+    count, image = dx.size // width, (*x_shape[1:3], x_shape[3] // width)
+    arguments = (dy, where, dx, count, *image, *kernel, *stride, *padding, *dy.shape[1:3])
+    launch(FILE, "max_pool_grad", dy, arguments, count, width=width)
     return dx
 
 
@@ -39,12 +43,16 @@ def avg_pool2d(x: Array, rows: Windows, columns: Windows) -> Array:
     out = (len(rows), len(columns))
     y = array_module(x).empty((len(x), *out, x.shape[3]), x.dtype)
     bounds = (constant(rows, np.int32, x), constant(columns, np.int32, x))
-    launch(FILE, "avg_pool", x, (x, y, y.size, *x.shape[1:], *out, *bounds), y.size)
+    width = width_of(x.shape[3], x, y)
+    count, image = y.size // width, (*x.shape[1:3], x.shape[3] // width)
+    launch(FILE, "avg_pool", x, (x, y, count, *image, *out, *bounds), count, width=width)
     return y
 
 
 def avg_pool2d_grad(dy: Array, x_shape: tuple[int, ...], rows: Windows, columns: Windows) -> Array:
     dx = array_module(dy).empty(x_shape, dy.dtype)
     bounds = (constant(rows, np.int32, dy), constant(columns, np.int32, dy))
-    launch(FILE, "avg_pool_grad", dy, (dy, dx, dx.size, *x_shape[1:], *dy.shape[1:3], *bounds), dx.size)
+    width = width_of(x_shape[3], dy, dx)
+    count, image = dx.size // width, (*x_shape[1:3], x_shape[3] // width)
+    launch(FILE, "avg_pool_grad", dy, (dy, dx, count, *image, *dy.shape[1:3], *bounds), count, width=width)
     return dx

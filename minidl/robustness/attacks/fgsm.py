@@ -7,7 +7,7 @@ lost the digits, and then the signs, leads nowhere; the victim notes of which im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,9 +113,9 @@ def fgsm(
         adversarial = array_module(images).empty((len(sizes), *images.shape), images.dtype)
         success = np.empty((len(sizes), len(images)), bool)
         for index, ray in rays(victim, loss, temperature, batch_size):
+            success[:, index] = ray.succeed(sizes)
             for e, epsilon in enumerate(sizes):
                 adversarial[e, index[0] : index[-1] + 1] = to_device(ray.at(epsilon), device_of(images))
-                success[e, index] = ray.succeeds(epsilon)
         victim.warn_of_zeros(CAUSES[loss])
     return Attack(adversarial, success, victim.zero, victim.vanished, sizes)
 
@@ -143,14 +143,14 @@ class Ray(NamedTuple):
         if np.ndim(epsilon) == 0:
             if epsilon == 0:
                 return self.images.copy()
-            return moved(self.images, float(epsilon), self.direction.copy(), 0, 1)
-        return moved(self.images, each(np.asarray(epsilon), self.images), self.direction.copy(), 0, 1)
+            return moved(self.images, float(epsilon), self.direction)
+        return moved(self.images, each(np.asarray(epsilon), self.images), self.direction)
 
-    def succeeds(self, epsilon: float | np.ndarray) -> np.ndarray:
-        """(B,): whether the model takes each image, moved by epsilon, for what the attacker wants."""
-        if np.ndim(epsilon) == 0 and epsilon == 0:
-            return self.fallen
-        return self.victim.falls_for(self.at(epsilon), self.places)
+    def succeed(self, epsilons: Iterable[float | np.ndarray]) -> np.ndarray:
+        """(E, B): whether the model takes each image, moved by each epsilon, for what the attacker wants."""
+        further = [epsilon for epsilon in epsilons if np.ndim(epsilon) or epsilon != 0]
+        found = iter(self.victim.along(self.images, self.direction, further, self.places) if further else ())
+        return np.stack([next(found) if np.ndim(epsilon) or epsilon != 0 else self.fallen for epsilon in epsilons])
 
     def take(self, chosen: np.ndarray) -> Ray:
         """The ray of some of the images, chosen by index or by a boolean array (B,)."""

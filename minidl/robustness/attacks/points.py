@@ -15,16 +15,19 @@ def box(images: Array, epsilon: Any) -> tuple[Array, Array]:
     return (images - epsilon).clip(0, 1), (images + epsilon).clip(0, 1)
 
 
+def moved(images: Array, epsilon: Any, direction: Array) -> Array:
+    """The images moved by epsilon, one number or one for each (B, 1, 1, 1), and clipped to [0, 1]."""
+    new = epsilon * direction
+    new += images
+    return new.clip(0, 1, out=new)
+
+
 def ascend(x: Array, gradient: Array, step: float, low: Any, high: Any, out: Array | None = None) -> Array:
     """A step of the gradient's sign, and back to where the points may be; written into ``out``, if given."""
-    return moved(x, step, array_module(x).sign(gradient, out=out), low, high)
-
-
-def moved(x: Array, step: Any, direction: Array, low: Any, high: Any) -> Array:
-    """x + step * direction, clipped; in the memory of ``direction``, which is lost."""
-    direction *= step
-    direction += x
-    return direction.clip(low, high, out=direction)
+    new = array_module(x).sign(gradient, out=out)
+    new *= step
+    new += x
+    return new.clip(low, high, out=new)
 
 
 def each(values: np.ndarray, like: Array) -> Array:
@@ -57,6 +60,12 @@ def norms(delta: Array, norm: str) -> np.ndarray:
     if norm == "inf":
         return to_numpy(abs(flat).max(axis=1))
     return to_numpy(abs(flat).sum(axis=1) if norm == "1" else array_module(flat).sqrt((flat * flat).sum(axis=1)))
+
+
+def largest_in(array: Array) -> Array:
+    """(B,): the largest size of a number in each image, without an array of all sizes; NaN if one is no number."""
+    pixels = (1, 2, 3)
+    return array_module(array).maximum(array.max(axis=pixels), -array.min(axis=pixels))
 
 
 def divisor(lengths: Any) -> Any:

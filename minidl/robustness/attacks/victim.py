@@ -6,7 +6,8 @@ import contextlib
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from ...images import as_images
 from ...nn import Module, evaluation_mode, is_minidls_own
 from ...tensor import Tensor, no_grad
 from .losses import Loss
-from .points import take
+from .points import largest_in, moved, take
 
 
 class ZeroGradientWarning(UserWarning):
@@ -60,6 +61,9 @@ class Victim:
         self.labels = to_numpy(F.check_labels(labels, len(images), self.classes, name))
         self.targets = None if targets is None else self._checked_targets(targets)
         self.zero, self.vanished, self._felt = (np.zeros(len(images), bool) for _ in range(3))
+        ours = is_minidls_own(model)  # what is known to do the same each time may be recorded
+        self._ahead = Replayed(partial(_answer, model), records=ours, ordinary=3)
+        self._along = Replayed(partial(_answer_along, model), records=ours, ordinary=3)
 
     def _checked_targets(self, targets: Any) -> np.ndarray:
         targets = to_numpy(F.check_labels(targets, len(self.images), self.classes, f"{self.name}: targets"))
@@ -85,22 +89,45 @@ class Victim:
         pixels = [to_numpy(self.images[i]).astype(np.float32).tobytes() for i in index]
         return [np.random.default_rng((seed, run, zlib.crc32(p))) for p in pixels]
 
+    def _known(self, answers: Array) -> np.ndarray:
+        """On the CPU, where they can be looked at: a card is waited for here."""
+        known = to_numpy(answers)
+        if (known < 0).any():
+            raise_not_finite(f"{self.name}: the model's logits")
+        return known
+
     def logits(self, x: Array) -> Array:
-        """(B, classes), which must be finite."""
+        """(B, classes), which must be finite; on a card the next ones may be written over them."""
+        return self._logits_and_answers(x)[0]
+
+    def _logits_and_answers(self, x: Array) -> tuple[Array, np.ndarray]:
         with no_grad(), self._room_for(x, lambda few: self.model(Tensor(few))):
-            return finite(self.model(Tensor(x)).data, f"{self.name}: the model's logits")
+            logits, answers = self._ahead(x)
+            return logits, self._known(answers)
+
+    def succeeds(self, answers: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """(B,): whether these classes are what the attacker wants: not the label, or, of targets, the target."""
+        return answers != self.labels[index] if self.targets is None else answers == self.targets[index]
 
     def fooled(self, logits: Array, index: np.ndarray) -> np.ndarray:
-        """(B,): whether these answers are what the attacker wants: not the label, or, where there are targets, those.
-
-        The answer is the class of the largest logit, counted from 0 (report, eq. (8)).
-        """
-        answers = to_numpy(logits.argmax(axis=-1))
-        return answers != self.labels[index] if self.targets is None else answers == self.targets[index]
+        """(B,): whether the answers that these logits are succeed."""
+        return self.succeeds(to_numpy(logits.argmax(axis=-1)), index)
 
     def falls_for(self, x: Array, index: np.ndarray) -> np.ndarray:
         """(B,): whether the model's answers to these images are what the attacker wants."""
-        return self.fooled(self.logits(x), index)
+        return self.succeeds(self._logits_and_answers(x)[1], index)
+
+    def along(self, x: Array, direction: Array, epsilons: Sequence[Any], index: np.ndarray) -> np.ndarray:
+        """(E, B): whether the images succeed when they are moved so far, by one number or by one each (B,).
+
+        A card is told all of it, and waited for once.
+        """
+        answers = []
+        with no_grad(), self._room_for(x, lambda few: self.model(Tensor(few))):
+            for epsilon in epsilons:
+                size = np.asarray(epsilon, x.dtype).reshape(-1, 1, 1, 1)
+                answers.append(self._along(x, direction, to_device(size, self.device))[1].copy())
+            return self.succeeds(self._known(array_module(x).stack(answers)), index)
 
     def look(self, loss: Loss, x: Array, aim: Sequence[np.ndarray]) -> tuple[Array, np.ndarray]:
         """The logits (B, classes) and each image's loss (B,), without a gradient."""
@@ -116,13 +143,15 @@ class Victim:
 
         def climb(pixels: Array, *aim: Array) -> tuple[Array, Array, Array]:
             x = Tensor(pixels, requires_grad=True)
-            logits = self.model(x)
+            logits, xp = self.model(x), array_module(pixels)
             each = loss(logits, *aim)
-            if not self._differentiable:
-                return logits.data, each.data, array_module(pixels).zeros_like(pixels)
-            # Each image's own loss, not their mean, which would only push small gradients towards underflow
-            each.backward(array_module(pixels).ones_like(each.data), inputs=[x])
-            return logits.data, each.data, x.grad
+            if self._differentiable:
+                # Each image's own loss, not their mean, which would only push small gradients towards underflow
+                each.backward(xp.ones_like(each.data), inputs=[x])
+            gradient: Any = x.grad if self._differentiable else xp.zeros_like(pixels)
+            known, largest = xp.isfinite(logits.data).all(axis=-1), largest_in(gradient)
+            facts = xp.stack([a.astype(np.float64) for a in (each.data, largest, known)])  # to be looked at as one
+            return logits.data, gradient, facts
 
         def rehearse(*arrays: Array) -> None:
             again = Replayed(climb, records=is_minidls_own(self.model))  # which is called, recorded, and replayed
@@ -134,10 +163,12 @@ class Victim:
         def slope(x: Array, index: np.ndarray, aim: Sequence[np.ndarray] | None = None) -> Any:
             aim = self.aim(index) if aim is None else aim
             with self._room_for(x, lambda few: rehearse(few, *(a[: len(few)] for a in aim))):
-                logits, each, gradient = recorded(x, *aim)
-            finite(logits, f"{self.name}: the model's logits")
-            self._feel(gradient, index)
-            return logits, to_numpy(each), gradient
+                logits, gradient, facts = recorded(x, *aim)
+                each, largest, known = to_numpy(facts).astype(gradient.dtype)
+            if not known.all():
+                raise_not_finite(f"{self.name}: the model's logits")
+            self._feel(largest, index)
+            return logits, each, gradient
 
         return slope
 
@@ -145,12 +176,11 @@ class Victim:
         """What a loss of one class is about: the targets, or else the labels."""
         return ((self.labels if self.targets is None else self.targets)[index],)
 
-    def _feel(self, gradient: Array, index: np.ndarray) -> None:
-        """Note, the first time that an image is met, whether its gradient is there."""
-        largest = gradient.max()  # NaN if one is; what is infinite still has a sign
-        finite(largest.clip(-1, 1), f"{self.name}: the loss's gradient by the pixels")
+    def _feel(self, largest: np.ndarray, index: np.ndarray) -> None:
+        """Note, the first time that an image is met, whether its gradient is there: the largest number in it (B,)."""
+        if np.isnan(largest).any():
+            raise_not_finite(f"{self.name}: the loss's gradient by the pixels")
         if not self._felt[index].all():
-            largest = to_numpy(abs(gradient).max(axis=(1, 2, 3)))
             new = ~self._felt[index]
             self.zero[index[new]] = largest[new] == 0
             # what has overflowed has lost its digits as what has underflowed
@@ -164,6 +194,18 @@ class Victim:
     def warn_of_zeros(self, cause: str) -> None:
         """Called by a function that the user called."""
         warn_of_zeros(self.name, self.zero, cause, stacklevel=4)
+
+
+def _answer(model: Module, x: Array) -> tuple[Array, Array]:
+    """The logits (B, classes), and the class of the largest, counted from 0 (report, eq. (8)); -1 for no numbers."""
+    with no_grad():
+        logits = model(Tensor(x)).data
+    xp = array_module(logits)
+    return logits, xp.where(xp.isfinite(logits).all(axis=-1), logits.argmax(axis=-1), -1)
+
+
+def _answer_along(model: Module, x: Array, direction: Array, epsilon: Array) -> tuple[Array, Array]:
+    return _answer(model, moved(x, epsilon, direction))
 
 
 def warn_of_zeros(name: str, zero: np.ndarray, cause: str, stacklevel: int) -> None:
@@ -188,7 +230,12 @@ def _depends(result: Tensor, leaf: Tensor) -> bool:
 
 
 def finite(values: Array, what: str) -> Array:
-    """The values. NaN compares as not equal to any label: an attack on a broken model would seem to succeed."""
+    """The values, unless one of them is no number."""
     if not bool(array_module(values).isfinite(values).all()):
-        raise ValueError(f"{what} are NaN or infinite: look at the model's weights, which training may have lost")
+        raise_not_finite(what)
     return values
+
+
+def raise_not_finite(what: str) -> NoReturn:
+    """NaN compares as not equal to any label: an attack on a broken model would seem to succeed."""
+    raise ValueError(f"{what} are NaN or infinite: look at the model's weights, which training may have lost")

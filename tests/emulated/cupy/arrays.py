@@ -26,6 +26,7 @@ def run(function, *args, layout="C", **kwargs):
     arrays: dict[int, ndarray] = {}
     args, kwargs = _to_numpy(args, arrays), _to_numpy(kwargs, arrays)
     targets: list[np.ndarray | None] = []
+    _ask_for(function, args, kwargs, bool(arrays))
     with np.errstate(all="ignore"):  # a card warns of nothing
         result = _to_card(function(*args, **kwargs), arrays, layout, targets)
     if capture is not None:
@@ -39,6 +40,18 @@ def run(function, *args, layout="C", **kwargs):
 
         capture.record(again, [a._memory for a in arrays.values()])
     return result
+
+
+asked_for: set[tuple] = set()  # kinds of operations: CuPy compiles one kernel for each of most of them
+VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "moveaxis", "broadcast_to", "as_strided"}
+
+
+def _ask_for(function, args, kwargs, computes):
+    """Note an operation by its name and the types of its arguments, but for uploads and those that only look."""
+    name = getattr(function, "__name__", "")
+    looks = name == "read" and not any(isinstance(part, np.ndarray) for part in args[1])
+    if computes and not looks and name not in VIEWS:
+        asked_for.add((name, *(getattr(a, "dtype", type(a)) for a in args), *sorted(kwargs)))
 
 
 def _to_numpy(value, arrays):

@@ -171,7 +171,7 @@ class Kernel:
         packed = [self._pack(i, a, p) for i, (a, p) in enumerate(zip(args, self._parameters, strict=True))]
         addresses = (ctypes.c_void_p * len(packed))(*(p.ctypes.data for p in packed))
         dims = (ctypes.c_uint * 6)(*grid, *block)
-        blocks = [a._memory for a in args if isinstance(a, ndarray)]
+        blocks = [a._memory for a in args if isinstance(a, ndarray)] + memory.pointed_to_by(args)
         kept = (packed, [block.bytes for block in blocks])  # a graph needs the bytes, though the arrays may be gone
         fence = memory.Fence(blocks)
 

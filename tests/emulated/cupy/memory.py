@@ -106,6 +106,23 @@ def block_at(ptr, size=1):
     return block if block is not None and ptr + size <= block.ptr + block.asked else None
 
 
+def pointed_to_by(arguments):
+    """The blocks to which structs point that are passed by value: there each uint64 is an address, or 0."""
+    structs = [a for a in arguments if isinstance(a, np.ndarray) and a.dtype.names]
+    return [block_at(pointer) or _no_block(pointer) for a in structs for pointer in _addresses(a)]
+
+
+def _no_block(pointer):
+    raise RuntimeError(f"a struct points to {pointer:#x}, where no array lies")
+
+
+def _addresses(values):
+    """All that a struct, and the structs within it, have of uint64, but for 0."""
+    if values.dtype.names:
+        return [address for name in values.dtype.names for address in _addresses(values[name])]
+    return [int(value) for value in values.ravel() if value] if values.dtype == np.uint64 else []
+
+
 class Fence:
     """What lies within 1 KiB of some arrays' blocks and belongs to none of them: a kernel must leave it as it is."""
 
