@@ -77,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     sets = [data.Imagenette(options.root, split, options.size) for split in ("train", "val")]
     folder, out = sets[0].folder, options.out.absolute()
-    if out == folder.parent:
+    if out.resolve() == folder.parent.resolve():
         parser.error(f"--out is {out}, where the images themselves are: they would be written over")
     paths = [path for each in sets for path in each.paths]
     archive = pack(paths, folder, out, options.pixels, options.quality, options.workers)

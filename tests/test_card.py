@@ -478,6 +478,28 @@ def test_attacks_and_measures_on_a_card_are_the_cpus():
     assert md.robustness.lipschitz_bound(model, (8, 8, 3)).bound > 0
 
 
+ATTACKS = {
+    "fgsm": lambda model, x, y: md.robustness.fgsm(model, x, y, [8 / 255]).adversarial[0],
+    "pgd": lambda model, x, y: md.robustness.pgd(model, x, y, [8 / 255], steps=6, restarts=2).adversarial[0],
+    "apgd": lambda model, x, y: md.robustness.apgd(model, x, y, [8 / 255], steps=8).adversarial[0],
+    "deepfool": lambda model, x, y: md.robustness.deepfool(model, x, y, steps=8).adversarial,
+    "jsma": lambda model, x, y: md.robustness.jsma(model, x, (y + 1) % 3, gamma=0.05).adversarial,
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_each_attack_on_a_card_goes_where_the_cpus_goes(attack):
+    md.manual_seed(0)
+    images, labels = images_and_labels(12)
+    images = images.astype(np.float32) / 255
+    model = small().eval()
+    expected = ATTACKS[attack](model, images, labels)
+    found = to_numpy(ATTACKS[attack](model.to("gpu"), images, labels))
+    apart = abs(found - to_numpy(expected)).max(axis=(1, 2, 3))
+    assert np.mean(apart < 1e-4) >= 0.75  # a sign of a number near 0 may be another, and lead elsewhere
+    assert abs(found - images).max() > 0
+
+
 def test_a_study_on_a_card(tmp_path):
     import json
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import wording
@@ -33,10 +33,17 @@ def verdicts_anew(results: Results) -> Anew:
 
 def answers(results: Results, anew: Anew) -> dict[str, dict[str, Any]]:
     """Of each claim what the page says first, by its name."""
-    rows = {row["claim"]: row for row in reversed(results.claims)}  # the first of each is on the report's own figure
-    found = {row["claim"]: (row, same(row, anew)) for row in rows.values()}
+    found = {row["claim"]: (row, same(row, anew)) for row in first_of_each(results.claims)}
     reach = reach_of([row for row, _ in found.values()], [verdict for _, verdict in found.values()])
     return {name: _answer(row, verdict, results, reach) for name, (row, verdict) in found.items()}
+
+
+def first_of_each(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claims on the report's own figures, which come first, without what stronger attacks say of them."""
+    first: dict[str, dict[str, Any]] = {}
+    for claim in claims:
+        first.setdefault(claim["claim"], claim)
+    return list(first.values())
 
 
 def same(row: Mapping[str, Any], anew: Anew) -> Verdict | None:

@@ -13,12 +13,12 @@ from ..records.format import CLAIMS_TABLE
 from ..records.run import OWN
 from .beyond import BEYOND
 from .evidence import Lines, MissingError
-from .language import decimal, say
+from .language import say
 from .learnt import check_learnt, clean_accuracies
 from .nine import CLAIMS, Claim
 from .results import Results
 from .tables import write_csv
-from .verdict import LEVEL, Verdict, decide
+from .verdict import LEVEL, Verdict, decide, level_of, surely
 
 
 def claims(results: Results) -> list[Verdict]:
@@ -78,15 +78,13 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
         parts = claim.parts(lines)
     except MissingError as missing:
         return Verdict(name, figure, text, "undecided", None, None, seeds, str(missing))
-    looks = results.study.get("settings", {}).get("looks", 1)
-    level = LEVEL / looks
+    level = level_of(results.study)
     verdict, part, why = decide(lines, parts, level)
     note = claim.note(results, lines) if claim.note and figure == claim.figure else ""
-    sure = decimal(f"{100 * (1 - LEVEL):.3g}")
-    several = say("verdict.looks", looks=looks, sure=sure) if looks > 1 else ""
+    several = say("verdict.looks", looks=round(LEVEL / level), sure=surely(LEVEL)) if level < LEVEL else ""
     said = part.told(level), several, why, note, clean_accuracies(lines), _other_batch(claim, figure, results)
     effect, interval = part.estimate.effect, part.estimate.interval(1 - level)
-    needed = part.seeds_to_decide(level) if verdict == "undecided" else None
+    needed = part.seeds_to_decide(level, len(parts)) if verdict == "undecided" else None
     asked = part.low, part.high
     return Verdict(
         name, figure, text, verdict, effect, interval, seeds, " ".join(filter(None, said)), needed, asked, part.of

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from . import wording
-from .answers import KINDS, SIGNS, Anew, answers, reason, same, verdicts_anew
+from .answers import KINDS, SIGNS, Anew, answers, first_of_each, reason, same, verdicts_anew
 from .language import count, decimal, has, say
 from .results import Results
 from .sides import sides_tables
@@ -19,21 +19,13 @@ def anchor_of(figure: str) -> str:
     return "figure-" + re.sub(r"[^\w-]", "-", figure, flags=re.ASCII)
 
 
-def of_the_report(results: Results) -> list[dict[str, Any]]:
-    """The nine claims on the report's own figures, without what stronger attacks say of them."""
-    first: dict[str, dict[str, Any]] = {}
-    for claim in results.claims:
-        first.setdefault(claim["claim"], claim)
-    return list(first.values())
-
-
 def claims_shown(results: Results) -> list[dict[str, Any]]:
     """Each claim: what was found, and what other attacks say of it; those first of which there is a number."""
     anew = verdicts_anew(results)
     first = answers(results, anew)
     found = {
         row["claim"]: _claim(row, results, anew) | first[row["claim"]] | {"others": []}
-        for row in of_the_report(results)
+        for row in first_of_each(results.claims)
     }
     for row in results.claims:
         if row["figure"] != found[row["claim"]]["figure"]:

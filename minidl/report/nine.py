@@ -219,7 +219,8 @@ def _how_much_is_left(results: Results, lines: Lines) -> str:
         low=points(low),
         high=points(high),
     )
-    share = f"{100 * min(1.0, max(0.0, real.effect / apparent.effect)):.0f}" if apparent.effect > LEAST else ""
+    # of a gain that may be none there is no share; of what is left, the most that its interval allows
+    share = f"{100 * min(1.0, max(0.0, high / apparent.effect)):.0f}" if apparent.interval()[0] > LEAST else ""
     return f"{vanished} {gain}{say('margin.share', share=share) if share else ''}."
 
 

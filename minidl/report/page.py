@@ -8,14 +8,15 @@ from typing import Any
 
 from ..records import LANGUAGES, write_file
 from . import wording
-from .answers import titled
+from .answers import first_of_each, titled
 from .captions import caption
-from .claims_shown import anchor_of, claims_shown, of_the_report
+from .claims_shown import anchor_of, claims_shown
 from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
 from .flags import flags_of_run
 from .inline import glimpse, inline_svg
 from .language import count, decimal, has, listed, say, speaking, spoken
 from .lines import Line, lines_of
+from .nine import CLAIMS
 from .origin import origin, run_row
 from .pairs import pairs_table
 from .results import Results
@@ -23,6 +24,7 @@ from .setting import MODELS, setting_rows
 from .sides import sides_tables
 from .training import training_curves
 from .transfers import matrices, row_tests, transfer_table
+from .verdict import level_of, surely
 
 
 def write_page(folder: str | Path) -> Path:
@@ -115,7 +117,7 @@ def _summary(results: Results) -> dict[str, Any]:
     """What was run, and how much of it is finished."""
     names, finished = results.names, results.runs.values()
     measured = {row["run"] for row in results.rows} | (set(results.runs) - results.attacked)
-    verdicts = [str(claim["verdict"]) for claim in of_the_report(results)]
+    verdicts = [str(claim["verdict"]) for claim in first_of_each(results.claims) if claim["claim"] in CLAIMS]
     return {
         "title": _title(results),
         "what": _what(results),
@@ -127,6 +129,8 @@ def _summary(results: Results) -> dict[str, Any]:
         "seeds": sorted({record.get("run", {}).get("seed") for record in finished} - {None}),
         "images": sorted({row["count"] for row in results.rows}),
         "time": wording.duration(sum(record.get("seconds") or 0 for record in finished)),
+        "of_the_report": len(verdicts),
+        "sure": surely(level_of(results.study)),
         "verdicts": [(kind, _how_many(kind, verdicts.count(kind))) for kind in dict.fromkeys(verdicts)],
         "slide": slide.name if (slide := results.layout.slide(spoken())).is_file() else "",
         "has_table": bool(results.rows),

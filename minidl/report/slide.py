@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..records import LANGUAGES, write_file
 from . import wording
-from .answers import KINDS, SIGNS, same, verdicts_anew
+from .answers import KINDS, SIGNS, first_of_each, same, verdicts_anew
 from .interval import end_of, reach_of
 from .language import count, has, say, speaking
 from .results import Results
 from .style import own_style
-from .verdict import Verdict
+from .verdict import Verdict, level_of, surely
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +68,8 @@ def _drawn(results: Results) -> bytes:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDE), ylim=(HIGH, 0))
     axes.set_axis_off()
-    anew, rows = verdicts_anew(results), {row["claim"]: row for row in reversed(results.claims)}
-    shown = [(row, same(row, anew)) for row in reversed(rows.values())][:MOST]
+    anew = verdicts_anew(results)
+    shown = [(row, same(row, anew)) for row in first_of_each(results.claims)][:MOST]
     reach = reach_of([row for row, _ in shown], [verdict for _, verdict in shown])
     step = (HIGH - TOP - BOTTOM) / len(shown)
     _heading(axes, results)
@@ -91,8 +91,9 @@ def _heading(axes: Axes, results: Results) -> None:
     data, pixels = settings.get("data"), settings.get("crop")
     _text(axes, 40, 54, say("slide.title"), 36, weight="bold")
     named = say(f"data.{data}") if isinstance(data, str) and has(f"data.{data}") else ""
-    where = say("slide.where", data=named, pixels=pixels, seeds=count(len(settings.get("seeds", ())), "seed"))
-    _text(axes, 40, 112, where if named else say("slide.how"), 19, color=MUTED)
+    sure, seeds = surely(level_of(results.study)), count(len(settings.get("seeds", ())), "seed")
+    where = say("slide.where", data=named, pixels=pixels, seeds=seeds, sure=sure)
+    _text(axes, 40, 112, where if named else say("slide.how", sure=sure), 19, color=MUTED)
     x, y = 66.0, HIGH - BOTTOM + 38
     for kind in (*KINDS, "undecided"):
         _sign(axes, kind, x, y, 20)
@@ -142,19 +143,9 @@ def _row(axes: Axes, row: Mapping[str, Any], verdict: Verdict | None, y: float, 
     ends = [_place(end, reach) for end in (row["low"], row["high"]) if end is not None and math.isfinite(end)]
     axes.plot(ends, [y] * len(ends), color=COLOURS[kind], lw=6, solid_capstyle="butt", zorder=3)
     axes.plot(_place(row["effect"], reach), y, "o", color=COLOURS[kind], ms=15, mec="#FFFFFF", mew=2, zorder=4)
-    right = max([*ends, _place(row["effect"], reach)])
-    left = min([*ends, _place(row["effect"], reach)])
-    free = right < RIGHT - 70 and (
-        row["effect"] >= 0 or left < LEFT + 70
-    )  # on the side away from 0 where there is room
+    places = [*ends, _place(row["effect"], reach)]
+    left, right = min(places), max(places)  # the number stands on the side away from 0, where there is room
+    free = right < RIGHT - 70 and (row["effect"] >= 0 or left < LEFT + 70)
     x = right + 14 if free else left - 14
-    _text(
-        axes,
-        x,
-        y,
-        wording.signed(row["effect"]),
-        size - 2,
-        ha="left" if free else "right",
-        color=COLOURS[kind],
-        weight="bold",
-    )
+    how = {"ha": "left" if free else "right", "color": COLOURS[kind], "weight": "bold"}
+    _text(axes, x, y, wording.signed(row["effect"]), size - 2, **how)

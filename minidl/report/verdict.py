@@ -13,8 +13,9 @@ chances of a wrong verdict: each of k looks, whose number is fixed beforehand, i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .evidence import FEWEST_SEEDS, Estimate, Lines
 from .language import count, decimal, say
@@ -81,11 +82,15 @@ class Part:
         low, high = self.estimate.interval(confidence)
         return high <= self.low or low >= self.high
 
-    def seeds_to_decide(self, level: float = LEVEL) -> int | None:
-        """With how many seeds of the same mean and spread the interval would lie on one side of the range's ends."""
+    def seeds_to_decide(self, level: float = LEVEL, parts: int = 1) -> int | None:
+        """With how many seeds of the same mean and spread the interval would lie on one side of the range's ends.
+
+        Out of the range it has to be surer, the more ``parts`` might be out by chance.
+        """
         room = min(abs(self.estimate.effect - end) for end in (self.low, self.high))
+        sure = 1 - (level if self.low < self.estimate.effect < self.high else level / parts)
         first = len(self.estimate.values) + 1
-        return next((n for n in range(first, MOST_SEEDS + 1) if self.estimate.half_width(1 - level, n) < room), None)
+        return next((n for n in range(first, MOST_SEEDS + 1) if self.estimate.half_width(sure, n) < room), None)
 
     def told(self, level: float = LEVEL) -> str:
         """What was measured, and what is asked of it, as a sentence."""
@@ -94,7 +99,7 @@ class Part:
             "verdict.told",
             name=self.name,
             effect=points(self.estimate.effect),
-            sure=_sure(level),
+            sure=surely(level),
             low=points(low),
             high=points(high),
             asked=asked(self.low, self.high),
@@ -114,7 +119,12 @@ def points(value: float) -> str:
     return decimal(f"{round(100 * value, 1) + 0.0:+.1f}")  # the sum turns -0.0 into 0.0
 
 
-def _sure(level: float) -> str:
+def level_of(study: Mapping[str, Any]) -> float:
+    """How often a verdict of one look may be wrong: of several looks, all together may be so at LEVEL."""
+    return LEVEL / study.get("settings", {}).get("looks", 1)
+
+
+def surely(level: float) -> str:
     return decimal(f"{100 * (1 - level):.3g}")
 
 
@@ -128,11 +138,11 @@ def decide(lines: Lines, parts: Sequence[Part], level: float = LEVEL) -> tuple[s
         return "undecided", weakest, _what_is_missing(lines)
     if failed:
         worst = min(failed, key=lambda part: part.slack(together))
-        why = say("verdict.several_out", failed=len(failed), all=len(parts), sure=_sure(level))
+        why = say("verdict.several_out", failed=len(failed), all=len(parts), sure=surely(level))
         return "fails", worst, why if several else ""
     if weakest.slack(1 - level) > 0:
         return "holds", weakest, say("verdict.all_in", all=len(parts)) if several else ""
-    return "undecided", weakest, _how_many_seeds(weakest, level)
+    return "undecided", weakest, _how_many_seeds(weakest.seeds_to_decide(level, len(parts)))
 
 
 def _what_is_missing(lines: Lines) -> str:
@@ -145,8 +155,7 @@ def _what_is_missing(lines: Lines) -> str:
     return " ".join(sentences)
 
 
-def _how_many_seeds(part: Part, level: float) -> str:
-    seeds = part.seeds_to_decide(level)
+def _how_many_seeds(seeds: int | None) -> str:
     if seeds:
         return say("verdict.would_settle", seeds=seeds)
     return say("verdict.too_many", most=MOST_SEEDS)

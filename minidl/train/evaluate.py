@@ -66,9 +66,11 @@ class Tally:
         self._lost += int((~known).sum())
 
     def _look(self) -> None:
-        """At what a card has given: it is waited for."""
+        """At what a card has given: it is waited for, and that is when its time ends."""
         for batch in self._there:
             self._add(*(to_numpy(a) if is_array(a) else a for a in batch))
+        if self._there:
+            self._seconds = time.perf_counter() - self._started
         self._there.clear()
 
     @property
@@ -93,10 +95,8 @@ class Tally:
         return self.count / max(self._seconds, 1e-9)
 
     def wait(self) -> None:
-        """Until a card has done what was asked of it: that is when its time ends."""
-        if self._there:
-            self._look()
-            self._seconds = time.perf_counter() - self._started
+        """Until a card has done what was asked of it."""
+        self._look()
 
 
 def evaluate(

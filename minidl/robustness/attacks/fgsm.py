@@ -7,7 +7,7 @@ lost the digits, and then the signs, leads nowhere; the victim notes of which im
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -146,7 +146,7 @@ class Ray(NamedTuple):
             return moved(self.images, float(epsilon), self.direction)
         return moved(self.images, each(np.asarray(epsilon), self.images), self.direction)
 
-    def succeed(self, epsilons: Iterable[float | np.ndarray]) -> np.ndarray:
+    def succeed(self, epsilons: Sequence[float | np.ndarray] | np.ndarray) -> np.ndarray:
         """(E, B): whether the model takes each image, moved by each epsilon, for what the attacker wants."""
         further = [epsilon for epsilon in epsilons if np.ndim(epsilon) or epsilon != 0]
         found = iter(self.victim.along(self.images, self.direction, further, self.places) if further else ())

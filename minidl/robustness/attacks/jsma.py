@@ -101,9 +101,9 @@ def _greedy(victim: Victim, theta: float, gamma: float, candidates: int, nearest
     at, values = np.arange(len(index)), x[0].size
     for _ in range(int(values * gamma / 2)):
         target = victim.labels[index]
-        gradients = [slope(x, index, [t])[2].reshape(len(at), -1) for t in (target, np.full(len(at), -1))]
-        rise = to_numpy(gradients[0])
-        fall = to_numpy(gradients[1]) - rise  # (b, values)
+        # each looked at before the next is asked for, which on a card may be written over it
+        rise, both = (to_numpy(slope(x, index, [t])[2]).reshape(len(at), -1) for t in (target, np.full(len(at), -1)))
+        fall = both - rise  # (b, values)
         free = to_numpy((x < 1 if theta > 0 else x > 0).reshape(len(at), -1))
         pairs, found = best_pairs(rise, fall, free, np.sign(theta), candidates)
         step = np.zeros_like(rise)

@@ -266,7 +266,7 @@ class ndarray:  # noqa: N801
 
 def check_arguments(name, kwargs):
     """Refuse what NumPy's function would take but CuPy's does not; and what waits for the card, in a capture."""
-    for keyword in REFUSED & kwargs.keys():
+    for keyword in (REFUSED & kwargs.keys()) - ({"where"} if name == "copyto" else set()):
         raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}")
     if name.rpartition(".")[2] in SYNCHRONISING:
         streams.host_waits()
