@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from shutil import which
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from minidl import functional as F
 from minidl import kernels
 from minidl.backend import card, to_device, to_numpy
 from minidl.backend.cuda import card_name
+from minidl.kernels.gpu import matrix_units
+from minidl.kernels.gpu.windows import windows_over
 
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "numpy", "numba")
 
@@ -64,8 +67,15 @@ def small_problem(tiny: bool) -> tuple[Callable[[], md.nn.Module], np.ndarray, n
 
 
 def training(tiny: bool) -> None:
-    """In full precision, on the same batch: where the two begin to differ, and by how much."""
-    md.set_precision("exact")
+    """On the same batch: where the two begin to differ, and by how much; in full precision, and as trainings are."""
+    for precision, bound in (("exact", 2e-2), ("fast", 0.1)):
+        print(f"products: {precision}")
+        compare_training(tiny, precision, bound)
+    print("the card trains as the CPU does, in full precision and in TF32")
+
+
+def compare_training(tiny: bool, precision: str, bound: float) -> None:
+    md.set_precision(precision)
     make, images, labels, steps = small_problem(tiny)
     both = {device: Training(make(), images, labels, device) for device in ("cpu", "gpu")}
     worst = 0.0
@@ -78,9 +88,8 @@ def training(tiny: bool) -> None:
             f"step {t}: loss {losses['cpu']:.6f} on the CPU, {losses['gpu']:.6f} on the card; weights {apart:.1e} apart"
         )
     print(f"largest difference of a loss: {worst:.1e} of it")
-    if not worst < 2e-2:  # NaN is not
-        raise SystemExit("the card does not train as the CPU does")
-    print("the card trains as the CPU does")
+    if not worst < bound:  # NaN is not
+        raise SystemExit(f"the card does not train as the CPU does ({precision})")
 
 
 class Training:
@@ -143,6 +152,8 @@ def small_kernels(tiny: bool) -> None:
             y = k.conv2d(x, w, bias, s, p)
             k.conv2d_grad_input(y, w, x.shape, s, p)
             k.conv2d_grad_weight(y, x, w.shape, s, p)
+        if precision != "exact":
+            on_the_units(normal)
         print(f"convolutions, {precision}")
     for c in (3, 32):
         x, gamma, dy = normal(5, 9, 9, c), abs(normal(c)), normal(5, 9, 9, c)
@@ -157,13 +168,30 @@ def small_kernels(tiny: bool) -> None:
         k.relu_grad(dy, k.relu(x))
         k.dropout_scale(x, 0.5, rng)
         print(f"batch normalisation, pooling, ReLU: {c} channels")
-    model = md.models.fc5(image_size=4, seed=0).to("gpu")
+    layers = (
+        md.nn.Conv2d(3, 8, 3, padding=1),
+        md.nn.BatchNorm2d(8),
+        md.nn.ReLU(),
+        md.nn.Flatten(),
+        md.nn.Linear(128, 10),
+    )
+    model = md.nn.Sequential(*layers).to("gpu")
     for method in (md.optim.SGD(model.parameters(), 0.1, momentum=0.9), md.optim.AdamW(model.parameters())):
         method.zero_grad()
         F.cross_entropy(model(md.Tensor(normal(2, 4, 4, 3))), np.array([0, 1])).backward()
         method.step()
     xp.cuda.Device().synchronize()
     print("all kernels ran")
+
+
+def on_the_units(normal: Callable[..., Any]) -> None:
+    """Tiles of both widths, phases, and sums that are split, whatever the rule would choose."""
+    for c, n, kernel, stride in ((64, 128, 3, 1), (64, 128, 3, 2), (3, 64, 7, 2)):
+        x, w, s, p = normal(8, 12, 12, c), normal(n, kernel, kernel, c), (stride,) * 2, (kernel // 2,) * 2
+        windows = windows_over(x.shape, w.shape, s, p)
+        y = matrix_units.conv2d(x, w, normal(n), windows)
+        matrix_units.conv2d_grad_input(y, w, x.shape, windows)
+        matrix_units.conv2d_grad_weight(y, x, w.shape, windows)
 
 
 def import_torch(tiny: bool) -> None:

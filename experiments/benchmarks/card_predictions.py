@@ -21,7 +21,7 @@ import argparse
 from collections.abc import Iterator
 
 from minidl.kernels.gpu import matrix_units
-from minidl.kernels.gpu.matrix_units import CUBLAS, DEPTH, ROWS, Product
+from minidl.kernels.gpu.matrix_units import CUBLAS, DEPTH, ROWS
 from minidl.kernels.gpu.windows import Windows, windows_over
 
 LAYERS = (  # H = W, C, N, kernel, stride, padding, how many in ResNet18 at 128 pixels
@@ -57,13 +57,6 @@ PRODUCTS = {
 }
 
 
-def parts_of(products: list[Product]) -> int:
-    """Into how many each sum is split on that card, as ``matrix_units`` does it."""
-    largest = max(products)
-    at_once = MULTIPROCESSORS * (matrix_units.RESIDENT // largest.tile)
-    return max(1, min(at_once // (largest.tiles * len(products)), largest.steps // matrix_units.LEAST_STEPS))
-
-
 def seconds(name: str, windows: Windows, batch: int, n: int, half: bool) -> tuple[str, float, float]:
     """(who computes it, the prediction, the same at the prototype's rate)."""
     h, w, c = windows.image
@@ -77,7 +70,7 @@ def seconds(name: str, windows: Windows, batch: int, n: int, half: bool) -> tupl
     image, result = 4.0 * batch * h * w * c, 4.0 * batch * windows.rows * n
     moved = image + result + 4.0 * n * windows.depth
     out = {"forward": result, "by input": image, "by weight": 4.0 * n * windows.depth}[name]
-    parts = parts_of(products)
+    parts = matrix_units.parts_of(max(products), MULTIPROCESSORS, len(products))
     second = LAUNCH + (2 * parts + 1) * out / BANDWIDTH if parts > 1 else 0.0
     single = c % 4 > 0 or n % 4 > 0
     instructions = SINGLE[name] if single else INSTRUCTIONS[name][products[0].tile, half]

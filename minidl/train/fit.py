@@ -86,9 +86,10 @@ def fit(
     name : str
         Shown before the bar.
     record : bool, optional
-        Whether a card records a step and replays it, which does what the step did when it was recorded. By default it
-        does where that is known to be safe: all layers, the optimiser and the objective are minidl's own. A model of
-        your own that branches in Python must not be recorded; one that does not may be.
+        Whether a card records a step, and an evaluation's forward pass, and replays them: they do what they did when
+        they were recorded. By default it does where that is known to be safe: all layers, the optimiser and the
+        objective are minidl's own. A model of your own that branches in Python must not be recorded; one that does not
+        may be.
 
     Returns
     -------

@@ -64,6 +64,10 @@ def _card(xp: Any, device: int) -> tuple[int, int]:
     return int(card.compute_capability), int(card.attributes["MultiProcessorCount"])
 
 
+def _multiprocessors(like: Array) -> int:
+    return _card(array_module(like), like.device.id)[1]
+
+
 def forward_products(windows: Windows, batch: int, n: int) -> list[Product]:
     return [Product(batch * windows.rows, n, windows.depth)]
 
@@ -94,9 +98,8 @@ def ahead(windows: Windows, batch: int, n: int, products: list[Product]) -> bool
     return sum(p.operations for p in products) * HERE < there
 
 
-def _parts(product: Product, like: Array, phases: int = 1) -> int:
+def parts_of(product: Product, multiprocessors: int, phases: int = 1) -> int:
     """Into how many each sum is split, so that no multiprocessor is idle: it depends on sizes and the card alone."""
-    _, multiprocessors = _card(array_module(like), like.device.id)
     blocks = multiprocessors * (RESIDENT // product.tile)  # at once
     return max(1, min(blocks // (product.tiles * phases), product.steps // LEAST_STEPS))
 
@@ -139,14 +142,22 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> Arr
     (product,) = forward_products(windows, len(x), n)
     arguments = (x, weight, *x.shape, n, *windows.numbers, _chunk(c))
     out_shape = (len(x), *windows.out, n)
-    return _run("conv_forward", arguments, out_shape, product, _parts(product, x), width_of(c, x, weight), bias)
+    return _run(
+        "conv_forward",
+        arguments,
+        out_shape,
+        product,
+        parts_of(product, _multiprocessors(x)),
+        width_of(c, x, weight),
+        bias,
+    )
 
 
 def conv2d_grad_input(dy: Array, weight: Array, x_shape: Shape, windows: Windows) -> Array:
     n, c = len(weight), x_shape[3]
     products = input_products(windows, len(dy), n)
     largest = max(products)
-    parts = _parts(largest, dy, len(products))
+    parts = parts_of(largest, _multiprocessors(dy), len(products))
     arguments = (dy, weight, *x_shape, n, *windows.numbers, _chunk(n))
     width = min(width_of(n, dy), width_of(c, weight))
     return _run("conv_by_input", arguments, x_shape, largest, parts, width, phases=len(products))
@@ -155,7 +166,7 @@ def conv2d_grad_input(dy: Array, weight: Array, x_shape: Shape, windows: Windows
 def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, windows: Windows) -> Array:
     n, c = w_shape[0], x.shape[3]
     (product,) = weight_products(windows, len(x), n)
-    share = -(-product.steps // _parts(product, x)) * DEPTH  # pixels
+    share = -(-product.steps // parts_of(product, _multiprocessors(x))) * DEPTH  # pixels
     parts = -(-product.depth // share)
     arguments = (dy, x, product.depth, share, *x.shape[1:], n, *windows.numbers)
     width = min(width_of(n, dy), width_of(c, x))

@@ -3,7 +3,7 @@
 // A table says where each array lies. It is an argument like others, by value: a recorded step keeps it, and nothing has
 // to be sent. What changes from step to step, the learning rate say, is read from the card's memory.
 
-#define ENTRIES 60  // of a table; all arguments together may have 4 KB
+#define ENTRIES 63  // of a table; all arguments together may have 4 KB
 #define PART 2048   // numbers that a block does
 
 struct Moved {
