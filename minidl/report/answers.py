@@ -86,7 +86,7 @@ def _answer(row: Mapping[str, Any], verdict: Verdict | None, results: Results, r
         "told": plainly(row, verdict, batch),
         "report": statement(row),
         "here": _here(results, row["figure"], claim) if figure else "",
-        "hangs": _hangs(row, limits) if known else "",
+        "hangs": _hangs(row, verdict) if known else "",
         "bar": interval_svg(row["effect"], row["low"], row["high"], limits, reach) if known else "",
         "needed": _needed(row, verdict),
     }
@@ -101,10 +101,13 @@ def _needed(row: Mapping[str, Any], verdict: Verdict | None) -> str:
     return say("page.about_seeds", seeds=verdict.needed) if verdict is not None and verdict.needed else ""
 
 
-def _hangs(row: Mapping[str, Any], limits: tuple[float, float] | None) -> str:
+def _hangs(row: Mapping[str, Any], verdict: Verdict | None) -> str:
     """The quantity on which the verdict hangs, and the range that is asked for."""
     said = {"effect": wording.effect(row["effect"], row["low"], row["high"]), "seeds": count(row["seeds"], "seed")}
-    return say("page.hangs", **said, asked=asked(*limits, end_of)) if limits else say("page.hangs_alone", **said)
+    if verdict is None or verdict.asked is None:
+        return say("page.hangs_alone", **said)
+    what = say(f"slide.{verdict.hangs_on}")
+    return say("page.hangs", what=what[:1].upper() + what[1:], asked=asked(*verdict.asked, end_of), **said)
 
 
 def _here(results: Results, name: str, claim: Claim | None) -> str:

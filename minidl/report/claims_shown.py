@@ -11,8 +11,6 @@ from .language import count, decimal, has, say
 from .results import Results
 from .sides import sides_tables
 
-OF_THE_DROP = ("C1", "C2", "C3", "C4", "C5", "C7")  # claims that one sees in a figure's second panel
-
 
 def anchor_of(figure: str) -> str:
     """Where on the page a figure is."""
@@ -61,14 +59,14 @@ def _both_sides(results: Results, figure: str) -> dict[str, str]:
 
 def _claim(row: dict[str, Any], results: Results, anew: Anew) -> dict[str, Any]:
     numbers = (row[name] for name in ("effect", "low", "high"))
-    kind = row["verdict"] if row["verdict"] in KINDS else "undecided"
+    kind, verdict = row["verdict"] if row["verdict"] in KINDS else "undecided", same(row, anew)
     return (
         row
-        | reason(row, same(row, anew))
+        | reason(row, verdict)
         | {
             "kind": kind,
             "sign": SIGNS[kind],
-            "panel": int(row["claim"] in OF_THE_DROP),
+            "panel": int(verdict is not None and verdict.hangs_on == "drop"),  # that which shows what it hangs on
             "verdict": say(f"verdict.{row['verdict']}") if has(f"verdict.{row['verdict']}") else row["verdict"],
             "effect": wording.effect(*numbers),
             "anchor": anchor_of(row["figure"]) if row["figure"] in results.figures else "",
