@@ -267,7 +267,7 @@ def test_hidden_gradients_are_told_from_robustness():
     for verdict in (c8, c9):
         assert "vanished for 0.0% of the images at T = 1 and for 6" in verdict.reason
         share = int(verdict.reason.rsplit("about ", 1)[1].split("%")[0])
-        assert share < 15
+        assert share < 25  # the most that the interval of what is left allows
     real = Study(dict.fromkeys(masked, hot(change)), seeds=5, images=1000)
     share = int(claims(real)[-1].reason.rsplit("about ", 1)[1].split("%")[0])
     assert 85 < share <= 100
