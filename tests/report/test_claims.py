@@ -261,13 +261,13 @@ def test_hidden_gradients_are_told_from_robustness():
     """At T > 1 most gradients vanish: the attack on the margin finds all of what cross-entropy seemed to resist."""
     change = attacked(0.12)
     masked = {"13a": hot(change), "13b": hot(change), "13c": hot(0)}
-    results = Study(masked, seeds=5, images=1000, vanished=dict.fromkeys(TEMPERATURES[1:], 0.6))
+    results = Study(masked, seeds=8, images=1000, vanished=dict.fromkeys(TEMPERATURES[1:], 0.6))
     c8, c9 = claims(results)[-2:]
     assert c9.verdict == "holds"
     for verdict in (c8, c9):
         assert "vanished for 0.0% of the images at T = 1 and for 6" in verdict.reason
         share = int(verdict.reason.rsplit("about ", 1)[1].split("%")[0])
-        assert share < 25  # the most that the interval of what is left allows
+        assert share < 15  # the most that the interval of what is left allows
     real = Study(dict.fromkeys(masked, hot(change)), seeds=5, images=1000)
     share = int(claims(real)[-1].reason.rsplit("about ", 1)[1].split("%")[0])
     assert 85 < share <= 100
