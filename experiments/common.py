@@ -18,11 +18,12 @@ import tyro
 from attacks import TWINNED, with_twins
 from ending import say_how_it_ended, say_what_is_there
 from refusals import check
-from settings import PRESETS, TITLES, FigureName, Options, Settings, recorded
+from settings import PRESETS, FigureName, Options, Settings, recorded
 from until import counted, until_decided
 
 from minidl import study
 from minidl.records.run import OWN, Method
+from minidl.report.reported import MODELS
 from minidl.study import Figure, TransferFigure
 
 FigureMaker = Callable[[Settings, Any], Figure | TransferFigure]
@@ -159,7 +160,7 @@ def extended(options: Options, folder: study.Folder) -> Options:
     seeds = sorted({*options.seeds, *found.get("seeds", ())})
     before = found.get("attacks", ["fgsm"] if found else [])
     attacks = [method for method in OWN if method in {*options.attacks, *before}]
-    certify = [model for model in TITLES if model in {*options.certify, *found.get("certify", ())}]
+    certify = [model for model in MODELS if model in {*options.certify, *found.get("certify", ())}]
     more: Any = {"figures": figures, "seeds": seeds, "attacks": attacks, "certify": certify}
     changes: Any = {name: tuple(values) for name, values in more.items()}
     return dataclasses.replace(options, **changes, looks=max(options.looks, found.get("looks", 1)))

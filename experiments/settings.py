@@ -12,13 +12,13 @@ from typing import Any, Literal
 from attacks import Hardening, Strength
 
 from minidl.records.run import OWN, DataName, Method, ModelName
+from minidl.report.reported import BATCHES, LEVELS, MODELS
 from minidl.study import Attack, Figure, Pruning, Run
 
 FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14", "16"]
 LowRank = Literal["none", "LR1", "LR2"]
 HARDENING, OWN_STRENGTH = Hardening(), Strength()
 WEAKER = Strength(steps=10, queries=100, every=3)  # for a demonstration
-TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Settings:
     def figure(self, name: FigureName, varied: Any, attacked: Sequence[tuple[Run, Attack]]) -> Figure:
         first = attacked[0][0]
         data = {"digits": "digits", "imagenette": "Imagenette"}[self.data]
-        title = f"{TITLES[first.model]}, batch {first.batch_size}, {data}, {first.crop} px"
+        title = f"{MODELS[first.model]}, batch {first.batch_size}, {data}, {first.crop} px"
         return Figure(name, title, varied, tuple(attacked))
 
 
@@ -179,9 +179,9 @@ LAPTOP = Options(
     prune_steps=100,
 )
 REPORTS: dict[str, Any] = {  # what of the report any image size can have
-    "batch_sizes": (128, 512),
-    "sparsities": (0.0, 0.5, 0.8, 0.9, 0.95, 0.98),
-    "temperatures": (1, 20, 50, 70, 90),
+    "batch_sizes": BATCHES,
+    "sparsities": LEVELS["sparsity"],
+    "temperatures": LEVELS["temperature"],
 }
 WHOLE = dataclasses.replace(
     LAPTOP,

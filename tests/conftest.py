@@ -79,7 +79,8 @@ def device(request):
 def _exact_on_a_card(request):
     """TF32, in which a card multiplies otherwise, keeps three digits."""
     before = precision()
-    if request.config.getoption("--device") == "gpu" and isinstance(request.node, pytest.Function):  # no doctest
+    there = request.config.getoption("--device") == "gpu" or request.node.get_closest_marker("gpu")
+    if there and isinstance(request.node, pytest.Function):  # no doctest
         set_precision("exact")
     yield
     set_precision(before)

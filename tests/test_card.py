@@ -22,15 +22,6 @@ from minidl.train import NonFiniteLossError
 pytestmark = pytest.mark.gpu
 
 
-@pytest.fixture(autouse=True)
-def exact():
-    """TF32, which a card multiplies in otherwise, keeps three digits."""
-    before = kernels.precision()
-    md.set_precision("exact")
-    yield
-    md.set_precision(before)
-
-
 def images_and_labels(count=40, size=8, seed=0):
     rng = np.random.default_rng(seed)
     return rng.integers(256, size=(count, size, size, 3), dtype=np.uint8), rng.integers(3, size=count)

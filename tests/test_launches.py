@@ -18,14 +18,6 @@ from minidl.train.evaluate import forward
 pytestmark = pytest.mark.gpu
 
 
-@pytest.fixture(autouse=True)
-def exact():
-    before = kernels.precision()
-    md.set_precision("exact")
-    yield
-    md.set_precision(before)
-
-
 @pytest.fixture
 def launches(monkeypatch):
     """The names of the kernels that change arrays in place, in the order of their launches."""

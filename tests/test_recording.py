@@ -27,15 +27,6 @@ emulated = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def exact():
-    """TF32, which a card multiplies in otherwise, keeps three digits."""
-    before = kernels.precision()
-    md.set_precision("exact")
-    yield
-    md.set_precision(before)
-
-
-@pytest.fixture(autouse=True)
 def recorded_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

@@ -155,6 +155,20 @@ def small_kernels(tiny: bool) -> None:
         if precision != "exact":
             on_the_units(normal)
         print(f"convolutions, {precision}")
+    other_kernels(normal, rng)
+    layers = md.nn.Conv2d(3, 8, 3, padding=1), md.nn.BatchNorm2d(8), md.nn.ReLU(), md.nn.Flatten()
+    model = md.nn.Sequential(*layers, md.nn.Linear(128, 10)).to("gpu")
+    for method in (md.optim.SGD(model.parameters(), 0.1, momentum=0.9), md.optim.AdamW(model.parameters())):
+        method.zero_grad()
+        F.cross_entropy(model(md.Tensor(normal(2, 4, 4, 3))), np.array([0, 1])).backward()
+        method.step()
+    xp.cuda.Device().synchronize()
+    print("all kernels ran")
+
+
+def other_kernels(normal: Callable[..., Any], rng: np.random.Generator) -> None:
+    """Of one channel at a time, and of four."""
+    k = kernels.module("gpu")
     for c in (3, 32):
         x, gamma, dy = normal(5, 9, 9, c), abs(normal(c)), normal(5, 9, 9, c)
         mean, var = k.moments(x)
@@ -168,20 +182,6 @@ def small_kernels(tiny: bool) -> None:
         k.relu_grad(dy, k.relu(x))
         k.dropout_scale(x, 0.5, rng)
         print(f"batch normalisation, pooling, ReLU: {c} channels")
-    layers = (
-        md.nn.Conv2d(3, 8, 3, padding=1),
-        md.nn.BatchNorm2d(8),
-        md.nn.ReLU(),
-        md.nn.Flatten(),
-        md.nn.Linear(128, 10),
-    )
-    model = md.nn.Sequential(*layers).to("gpu")
-    for method in (md.optim.SGD(model.parameters(), 0.1, momentum=0.9), md.optim.AdamW(model.parameters())):
-        method.zero_grad()
-        F.cross_entropy(model(md.Tensor(normal(2, 4, 4, 3))), np.array([0, 1])).backward()
-        method.step()
-    xp.cuda.Device().synchronize()
-    print("all kernels ran")
 
 
 def on_the_units(normal: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -46,13 +47,13 @@ def normal(*shape: int) -> Array:
 
 
 def seconds(call: Callable[[], Any], rounds: int, calls: int = 10) -> float:
-    """The median of ``rounds`` recordings of ten calls: what Python takes to start them does not count."""
+    """The median of ``rounds`` recordings of some calls: what Python takes to start them does not count."""
     cuda, times, some = card().cuda, [], card().zeros(1)
-    ten = Replayed(lambda _: [call() for _ in range(calls)])
+    some_calls = Replayed(lambda _: [call() for _ in range(calls)])
     for i in range(rounds + 3):  # called, recorded, and once to warm up
         start, end = cuda.Event(), cuda.Event()
         start.record()
-        ten(some)
+        some_calls(some)
         end.record()
         end.synchronize()
         if i >= 3:
@@ -70,8 +71,8 @@ def limits(size: int, rounds: int) -> tuple[float, float]:
     return copied, 2 * size**3 / seconds(lambda: multiply.multiply(*factors, out), rounds)
 
 
-def cudnns_seconds(shape: tuple[int, int, int, int, int, int], batch: int, rounds: int) -> Iterator[float]:
-    """What cuDNN takes for the three products of a convolution, channels last, from recordings too."""
+def cudnns(shape: tuple[int, int, int, int, int, int], batch: int) -> list[Callable[[], Any]]:
+    """The three products of a convolution by cuDNN, channels last."""
     import torch
 
     size, c, n, kernel, stride, padding = shape
@@ -86,28 +87,33 @@ def cudnns_seconds(shape: tuple[int, int, int, int, int, int], batch: int, round
     x, w = normal(batch, c, size, size), normal(n, c, kernel, kernel)
     dy = torch.nn.functional.conv2d(x, w, None, stride, padding)
     fixed = ((stride,) * 2, (padding,) * 2, (1, 1), False, (0, 0), 1)
-    calls = [lambda: torch.nn.functional.conv2d(x, w, None, stride, padding)]
-    for wanted in ((True, False, False), (False, True, False)):
-        calls.append(lambda wanted=wanted: torch.ops.aten.convolution_backward(dy, x, w, None, *fixed, wanted))
-    for call in calls:
-        side = torch.cuda.Stream()
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                call()
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            for _ in range(10):
-                call()
-        times = []
-        for _ in range(rounds):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            graph.replay()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end) / 10_000)
-        yield statistics.median(times)
+    by_input, by_weight = (
+        partial(torch.ops.aten.convolution_backward, dy, x, w, None, *fixed, wanted)
+        for wanted in ((True, False, False), (False, True, False))
+    )
+    return [lambda: torch.nn.functional.conv2d(x, w, None, stride, padding), by_input, by_weight]
+
+
+def torchs_seconds(call: Callable[[], Any], rounds: int, calls: int) -> float:
+    """As ``seconds``, of PyTorch's recordings."""
+    import torch
+
+    with torch.cuda.stream(torch.cuda.Stream()):
+        for _ in range(3):
+            call()
+    torch.cuda.synchronize()
+    graph, times = torch.cuda.CUDAGraph(), []
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            call()
+    for _ in range(rounds):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1000 / calls)
+    return statistics.median(times)
 
 
 def convolutions(batch: int) -> Iterator[Kernel]:
@@ -185,12 +191,13 @@ def main() -> None:
     print(f"{card_name()}, products: {options.precision}, batch {options.batch}")
     print(f"limits: {bandwidth / 1e12:.2f} TB/s copied, {rate / 1e12:.0f} TFLOP/s multiplied")
     print(f"{'kernel':40} {'microseconds':>12} {'TB/s':>6} {'TFLOP/s':>8} {'of the limit':>13} {'cuDNN':>8}")
-    theirs = chain.from_iterable(cudnns_seconds(layer, options.batch, options.rounds) for layer in LAYERS)
+    theirs = chain.from_iterable(cudnns(layer, options.batch) for layer in LAYERS)
     for each in (convolutions, passes):
         for name, call, moved, done in each(options.batch):
-            beside = f"{next(theirs) * 1e6:8.1f}" if options.beside and done else ""
+            other = next(theirs) if options.beside and done else None
             if options.only not in name:
                 continue
+            beside = f"{torchs_seconds(other, options.rounds, options.calls) * 1e6:8.1f}" if other else ""
             took = seconds(call, options.rounds, options.calls)
             least = max(moved / bandwidth, done / rate)
             speeds = f"{moved / took / 1e12:6.2f} {done / took / 1e12:8.1f}"

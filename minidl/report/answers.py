@@ -13,16 +13,12 @@ from .interval import end_of, interval_svg, reach_of
 from .language import count, has, listed, say, spoken
 from .lines import LABELS
 from .nine import CLAIMS, Claim
+from .reported import LEVELS
 from .results import Results
 from .verdict import Verdict, asked
 
 KINDS = ("holds", "fails")  # every other verdict is none
 SIGNS = {"holds": "\N{CHECK MARK}", "fails": "\N{BALLOT X}", "undecided": "?"}
-REPORTED: dict[str, tuple[Any, ...]] = {  # the lines of the report's own figures
-    "sparsity": (0.0, 0.5, 0.8, 0.9, 0.95, 0.98),
-    "low_rank": ("none", "LR1", "LR2"),
-    "temperature": (1, 20, 50, 70, 90),
-}
 Anew = Mapping[tuple[str, str], Verdict]
 
 
@@ -117,7 +113,7 @@ def _here(results: Results, name: str, claim: Claim | None) -> str:
     if claim is not None and figure["batch_size"] != claim.batch_size:
         told.append(say("page.batch_differs", size=figure["batch_size"], claimed=claim.batch_size))
     levels = {row[figure["varied"]] for row in results.rows_of(name)}
-    lacking = [level for level in REPORTED.get(figure["varied"], ()) if levels and level not in levels]
+    lacking = [level for level in LEVELS.get(figure["varied"], ()) if levels and level not in levels]
     if lacking:
         label = LABELS[figure["varied"]]
         told.append(say("page.levels_missing", levels=listed([label(level) for level in lacking])))

@@ -100,7 +100,9 @@ class Lines:
         entry = next((entry for entry in results.study["figures"] if entry["figure"] == figure), None)
         if entry is None:
             base, _, method = figure.partition("-")
-            how = f"--figures {base}" + f" --attacks {method}" * bool(method)
+            there = [entry["figure"] for entry in results.study["figures"]]
+            twin = any(name.startswith(f"{figure}-") for name in there)  # the same networks, under another attack
+            how = "--attacks fgsm" if twin else f"--figures {base}" + f" --attacks {method}" * bool(method)
             raise MissingError(say("missing.figure", figure=figure, how=how))
         attacks = entry["attacks"].get("paired", {})
         rows = {r["run"]: r for r in results.rows if r["figure"] == figure and r["images"] == "paired"}

@@ -84,7 +84,7 @@ def words(language: str) -> dict[str, str]:
 
 
 def typeset(text: str) -> str:
-    """A narrow space that no line breaks at, before what French writes with one.
+    """A narrow space that no line breaks at, before what French writes with one, and before a unit.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def typeset(text: str) -> str:
     >>> typeset("Vraiment ? 12,5 % : « oui »")
     'Vraiment\\u202f? 12,5\\u202f%\\u202f: «\\u202foui\\u202f»'
     """
-    return re.sub(r" (?=[;:?!%»])|(?<=«) ", NARROW, text)
+    return re.sub(r" (?=[;:?!%»]|px\b)|(?<=«) ", NARROW, text)
 
 
 def _flat(group: dict[str, Any], name: str = "") -> Iterator[tuple[str, str]]:

@@ -19,8 +19,9 @@ from .lines import Line, lines_of
 from .nine import CLAIMS
 from .origin import origin, run_row
 from .pairs import pairs_table
+from .reported import MODELS
 from .results import Results
-from .setting import MODELS, setting_rows
+from .setting import setting_rows
 from .sides import sides_tables
 from .training import training_curves
 from .transfers import matrices, row_tests, transfer_table

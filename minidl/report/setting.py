@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .answers import REPORTED
 from .language import decimal, has, listed, say
+from .reported import BATCHES, LEVELS, MODELS
 from .results import Results
-
-MODELS = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
-BATCHES = (128, 512)
 
 
 def setting_rows(results: Results) -> list[dict[str, Any]]:
@@ -52,7 +49,7 @@ def _levels(results: Results) -> Iterable[tuple[str, str, str]]:
         rows = [row for figure in shown for row in results.rows_of(figure)]
         levels = dict.fromkeys(row[varied] for row in rows)
         if levels:
-            yield name, _told(varied, REPORTED[varied]), _told(varied, levels)
+            yield name, _told(varied, LEVELS[varied]), _told(varied, levels)
 
 
 def _told(varied: str, levels: Iterable[Any]) -> str:

@@ -54,7 +54,7 @@ class Tally:
         else:
             self._there.append((loss.copy(), logits.copy(), labels.copy(), answers))
             if len(self._there) >= AT_ONCE:
-                self._look()
+                self.wait()
         self._seconds = time.perf_counter() - self._started
 
     def _add(self, loss: Any, logits: np.ndarray, labels: np.ndarray, answers: np.ndarray | None) -> None:
@@ -65,8 +65,8 @@ class Tally:
         self._right += int(((answers == classes) & known).sum())
         self._lost += int((~known).sum())
 
-    def _look(self) -> None:
-        """At what a card has given: it is waited for, and that is when its time ends."""
+    def wait(self) -> None:
+        """Until a card has done what was asked of it: that is when its time ends, and what it gave can be counted."""
         for batch in self._there:
             self._add(*(to_numpy(a) if is_array(a) else a for a in batch))
         if self._there:
@@ -75,28 +75,24 @@ class Tally:
 
     @property
     def mean_loss(self) -> float:
-        self._look()
+        self.wait()
         return self._loss / self.count
 
     @property
     def accuracy(self) -> float:
-        self._look()
+        self.wait()
         return self._right / self.count
 
     @property
     def not_finite(self) -> int:
         """How many images' logits are NaN or infinite: they count as wrong."""
-        self._look()
+        self.wait()
         return self._lost
 
     @property
     def images_per_second(self) -> float:
         """Up to the last batch that was added, or to ``wait``."""
         return self.count / max(self._seconds, 1e-9)
-
-    def wait(self) -> None:
-        """Until a card has done what was asked of it."""
-        self._look()
 
 
 def evaluate(

@@ -17,6 +17,7 @@ import numpy as np
 from minidl.records import Attack, Outcome, Pruning, Run
 from minidl.records.attacks import write_attack
 from minidl.records.format import CLAIMS_TABLE, RESULTS_TABLE
+from minidl.report.reported import MODELS as TITLES
 from minidl.robustness import paired_difference_interval, wilson_interval
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
@@ -35,7 +36,6 @@ FIGURES = {  # model, batch size, what varies
     "13b": ("resnet18", 128, "temperature"),
     "13c": ("resnet18", 128, "temperature"),
 }
-TITLES = {"fc5": "FC5", "alexnet": "AlexNet", "resnet18": "ResNet18"}
 MODELS = {  # accuracy without attack, median epsilon that an image withstands, parameters, multiply-adds
     "fc5": (0.46, 5 / 255, 17_800_000, 17_800_000),
     "alexnet": (0.81, 6 / 255, 57_000_000, 710_000_000),

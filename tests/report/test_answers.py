@@ -7,6 +7,7 @@ import pytest
 
 from minidl import report
 from minidl.report.answers import answers, plainly, same, verdicts_anew
+from minidl.report.evidence import Lines, MissingError
 from minidl.report.interval import interval_svg, reach_of
 from minidl.report.language import say, speaking
 from minidl.report.setting import setting_rows
@@ -108,3 +109,11 @@ def test_what_differs_from_the_report_is_seen(study):
     with speaking("fr"):
         french = {row["what"]: row["here"] for row in setting_rows(study)}
     assert re.search("^30 époques, un cycle .* un taux de 0,05$", french["recette de ResNet18"])
+
+
+def test_where_only_a_stronger_attack_was_made_the_reports_own_is_asked_for():
+    only_pgd = SimpleNamespace(study={"figures": [{"figure": "9-pgd"}]})
+    with pytest.raises(MissingError, match="run it, with --attacks fgsm"):
+        Lines.of(only_pgd, "9")
+    with pytest.raises(MissingError, match="run it, with --figures 11"):
+        Lines.of(only_pgd, "11")
