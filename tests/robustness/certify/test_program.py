@@ -207,6 +207,17 @@ def test_layers_of_ones_own_say_their_bounds():
         assert_no_point_lies_outside(model, IMAGES, epsilon)
 
 
+@pytest.mark.parametrize("layer", [Steep(), nn.ReLU()], ids=["as it says", "ReLU"])
+def test_better_slopes_are_sought_below_what_bends_as_a_relu_alone(layer):
+    from .test_bounds import assert_no_point_lies_outside
+
+    model = nn.Sequential(Mixes(), layer, nn.Flatten(), nn.Linear(36, 4)).eval()
+    plain = R.linear_bounds(model, IMAGES, 0.2).lower
+    improved = assert_no_point_lies_outside(model, IMAGES, 0.2, steps=8).lower
+    assert (improved >= plain).all()
+    assert (improved > plain).any() == (type(layer) is nn.ReLU)
+
+
 ends = st.floats(-8, 8) | st.floats(-1e-6, 1e-6)
 
 
