@@ -17,7 +17,7 @@ from minidl.report.language import say
 from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
-TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", *TEMPERATURE, "16")
+TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", "12c", *TEMPERATURE, "16")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ def check(options: Any, makers: Mapping[Any, Any]) -> None:
     for sparsity in options.sparsities:
         if not 0 <= sparsity < 1:
             raise ValueError(f"--sparsities: {sparsity} is not in [0, 1)")
+    if not 1 <= options.condition < float("inf"):
+        raise ValueError(f"--condition: {options.condition} is no ratio of singular values of at least 1")
     for name in ("epsilons", "band_epsilons"):
         for epsilon in getattr(options, name):
             if not 0 <= epsilon <= 255:

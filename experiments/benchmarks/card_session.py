@@ -32,7 +32,7 @@ import card_lessons as lessons
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 GRACE = 4  # seconds that a step has to end by itself once it is told to
 WORKERS = 14  # of the tests
-FIGURES = "11 9 12b 13a 13b 13c 8 10a 10b 12a 14 16".split()  # of the study: those first that decide claims
+FIGURES = "11 9 12b 12c 13a 13b 13c 8 10a 10b 12a 14 16".split()  # of the study: those first that decide claims
 
 
 @dataclass(frozen=True)

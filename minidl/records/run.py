@@ -105,6 +105,11 @@ class Run:
         return self.pruning.sparsity if self.pruning else 0.0
 
     @property
+    def ranks(self) -> str:
+        """The schedule of ranks, and the bound that is kept on singular values: "none", "LR1", "LR1, condition 2"."""
+        return self.low_rank if self.condition is None else f"{self.low_rank}, condition {self.condition:g}"
+
+    @property
     def defence(self) -> str:
         """What is done against attacks, apart from what makes the network smaller: "none", "FGSM-RS", "T = 20" ..."""
         parts = [self.adversary.kind] if self.adversary else []
@@ -123,6 +128,8 @@ class Run:
             parts.append(f"{way}sparsity{100 * self.sparsity:g}")
         if self.low_rank != "none":
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
+        if self.condition is not None:
+            parts.append(f"condition{self.condition:g}")
         if self.temperature != 1:
             parts.append(f"T{self.temperature:g}")
         if self.teacher:
@@ -139,9 +146,7 @@ class Run:
         if self.proximal:
             what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
         if self.low_rank != "none":
-            what.append(f"low rank {self.low_rank}")
-        if self.condition is not None:
-            what.append(f"condition {self.condition:g}")
+            what.append(f"low rank {self.ranks}")
         if self.temperature != 1:
             what.append(f"T = {self.temperature:g}")
         if self.teacher:

@@ -9,7 +9,7 @@ from math import inf
 
 from .evidence import Lines, MissingError
 from .language import say
-from .nine import LEAST, Claim, above_chance, at_epsilons
+from .nine import LEAST, Claim, above_chance, at_epsilons, small
 from .verdict import Part
 
 
@@ -28,6 +28,22 @@ def _c14(lines: Lines) -> list[Part]:
     return [Part(name, lines.difference({distilled: 1, hot: -1}, attacked), LEAST, inf, "accuracy")]
 
 
+def _c15(lines: Lines) -> list[Part]:
+    bounded = next((str(level) for level in lines.levels if ", condition " in str(level)), None)
+    if bounded is None:
+        raise MissingError(say("missing.bounded", figure=lines.figure))
+    free = bounded.partition(", condition ")[0]
+    lines.need("none", free)
+    at = small(lines, "none")
+    lost = say("quantity.drop_of", level=free, other=say("label.full_rank"), at=at_epsilons(lines, at))
+    left = say("quantity.half_left", level=bounded, free=free, at=at_epsilons(lines, at))
+    return [
+        Part(lost, lines.difference({free: 1, "none": -1}, at, drop=True), LEAST, inf),
+        Part(left, lines.difference({bounded: 1, free: -0.5, "none": -0.5}, at, drop=True), -inf, 0),
+    ]
+
+
 BEYOND = {
     "C14": Claim("16-auto", 128, _c14),
+    "C15": Claim("12c", 128, _c15),
 }

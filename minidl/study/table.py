@@ -31,16 +31,16 @@ def table(folder: Folder) -> list[dict[str, Any]]:
 
 
 def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) -> list[dict[str, Any]]:
-    what = record["run"]
+    what, run = record["run"], from_record(Run, record["run"], "run")
     about = {
         "figure": figure,
         "run": record["name"],
         "model": what["model"],
         "batch_size": what["batch_size"],
         "sparsity": what["pruning"]["sparsity"] if what["pruning"] else 0.0,
-        "low_rank": what["low_rank"],
+        "low_rank": run.ranks,
         "temperature": what["temperature"],
-        "defence": from_record(Run, what, "run").defence,
+        "defence": run.defence,
         "seed": what["seed"],
         "images": how.images,
         "method": how.method,

@@ -26,7 +26,7 @@ def figures(whole):
 
 def test_every_panel_is_there_under_each_attack(figures):
     names = {figure.figure for figure in figures}
-    assert {"8", "9", "10a", "10b", "11", "12a", "12b", "13a", "13b", "13c", "14"} <= names
+    assert {"8", "9", "10a", "10b", "11", "12a", "12b", "12c", "13a", "13b", "13c", "14"} <= names
     for claim in CLAIMS.values():
         twins = {figure.method for figure in figures if isinstance(figure, Figure) and claim.figure in figure.of}
         assert "auto" in twins
@@ -41,14 +41,15 @@ def test_levels_and_batches_are_the_reports(whole, figures):
         assert [*dict.fromkeys(run.sparsity for run in shown[name].runs)] == [0, 0.5, 0.8, 0.9, 0.95, 0.98]
     for name in ("12a", "12b"):
         assert [*dict.fromkeys(run.low_rank for run in shown[name].runs)] == ["none", "LR1", "LR2"]
+    assert [*dict.fromkeys(run.ranks for run in shown["12c"].runs)] == ["none", "LR1", "LR1, condition 2"]
     assert [*dict.fromkeys(run.temperature for run in shown["13a"].runs)] == [1, 20, 50, 70, 90]
     assert {run.crop for figure in figures for run in figure.runs} == {64}
 
 
 def test_each_network_is_trained_once(whole, figures):
-    """38 a seed: what several figures show is one run with all of their attacks."""
+    """39 a seed: what several figures show is one run with all of their attacks."""
     work = all_work(figures)
-    assert Counter(piece.run.seed for piece in work) == dict.fromkeys(range(5), 38)
+    assert Counter(piece.run.seed for piece in work) == dict.fromkeys(range(5), 39)
     dense = next(piece for piece in work if str(piece.run) == "resnet18, batch 128, seed 0")
     assert {attack.method for attack in dense.attacks} == {"fgsm", "pgd", "auto"}
     assert next(attack for attack in dense.attacks if attack.method == "auto").every == 4  # a part of the images

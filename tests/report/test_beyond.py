@@ -50,6 +50,44 @@ def test_what_is_missing_is_told(change, message):
     assert message in found.reason
 
 
+BOUNDED = "LR1, condition 2"
+
+
+def conditioned(back, lost=0.2):
+    """Accuracies: how much low rank loses under attack, and which part of it a bounded condition brings back."""
+    return {
+        "none": BASE,
+        "LR1": BASE - attacked(lost),
+        BOUNDED: BASE - attacked(lost * (1 - back)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected", "effect"),
+    [
+        (conditioned(0.9), "holds", -0.08),
+        (conditioned(0.1), "fails", 0.08),
+        (conditioned(0.9, lost=0), "fails", 0),  # nothing is lost that could come back
+    ],
+)
+def test_c15_is_decided(levels, expected, effect):
+    study = Study({"12c": levels}, seeds=6, images=1500, spread=0.002)
+    found = next(found for found in claims(study) if found.claim == "C15")
+    assert (found.verdict, found.figure) == (expected, "12c")
+    assert found.effect == pytest.approx(effect, abs=0.02)
+    if effect:
+        assert "Drop of LR1, condition 2 less the mean of those of LR1 and full rank" in found.reason
+
+
+def test_c15_needs_all_three_lines():
+    for level, message in ((BOUNDED, "no network of low rank whose condition is bounded"), ("LR1", "low rank LR1")):
+        levels = conditioned(0.5)
+        del levels[level]
+        found = next(found for found in claims(Study({"12c": levels})) if found.claim == "C15")
+        assert found.verdict == "undecided"
+        assert message in found.reason
+
+
 def test_a_study_without_the_figure_says_nothing_of_it():
     names = [found.claim for found in claims(Study({"9": along(0)}))]
     assert not set(names) & set(BEYOND)
