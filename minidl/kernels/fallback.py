@@ -10,14 +10,15 @@ import numpy as np
 
 from ..backend import Array, array_module, is_array
 from . import portable
+from .activations import real_dtype, widened
 
 
 def of_precision(arrays: list[Array], kinds: str, beside: str = "") -> bool:
     """Whether all are of one of these precisions and none is empty; ``beside`` numbers there may lie masks or places.
 
-    Both are NumPy's letters: "f" float32, "d" float64, "?" truth values, "B" bytes.
+    Both are NumPy's letters: "f" float32, as which bfloat16 counts, "d" float64, "?" truth values, "B" bytes.
     """
-    letters = {a.dtype.char if a.dtype.isnative else "foreign" for a in arrays} - set(beside)
+    letters = {real_dtype(a).char if a.dtype.isnative else "foreign" for a in arrays} - set(beside)
     return len(letters) == 1 and letters <= set(kinds) and all(a.size > 0 for a in arrays)
 
 
@@ -37,7 +38,7 @@ def with_fallback(
         arrays = [a for a in given if a.ndim or isinstance(a, np.ndarray)]  # but a card's ``fresh`` numbers
         ok = fits(arrays) and (not alike or len({a.shape for a in arrays}) == 1)
         if not ok or (in_place and not all(map(_can_write, arrays))):
-            return other(*args, **kwargs)
+            return other(*map(widened, args), **{name: widened(a) for name, a in kwargs.items()})
         return kernel(*map(_contiguous, args), **{name: _contiguous(a) for name, a in kwargs.items()})
 
     return choose

@@ -191,7 +191,7 @@ def test_a_convolution_is_one_launch_and_split_sums_are_two(monkeypatch, precisi
 
 
 def test_float64_exact_products_wide_kernels_and_old_cards_keep_their_columns(monkeypatch):
-    im2col = [["im2col", "add_bias"], ["col2im"], ["im2col"]]
+    im2col = [["im2col", "add_parts"], ["col2im"], ["im2col"]]
     assert chosen(monkeypatch, MANY) == im2col  # exact, as all tests are
     md.set_precision("fast")
     assert chosen(monkeypatch, MANY, np.float64) == im2col

@@ -99,11 +99,15 @@ def empty_for(like, layout="C"):
     return new
 
 
+def check_dtype(dtype):
+    if dtype.kind not in "biufc" and dtype.name != "bfloat16":
+        raise ValueError(f"Unsupported dtype {dtype}")
+
+
 def upload(values, dtype=None, order=None):
     """Host data -> the card. Nothing but a single number can be moved so while a stream captures."""
     a = np.array(values, dtype, order="K" if order is None else order)
-    if a.dtype.kind not in "biufc":
-        raise ValueError(f"Unsupported dtype {a.dtype}")
+    check_dtype(a.dtype)
     if a.ndim:
         streams.host_waits()
         new = empty_for(a, None if a.flags.fnc else "C")
@@ -127,8 +131,7 @@ class ndarray:  # noqa: N801
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
         dtype = np.dtype(dtype)
-        if dtype.kind not in "biufc":
-            raise ValueError(f"Unsupported dtype {dtype}")
+        check_dtype(dtype)
         if memptr is None:
             if strides is not None:
                 raise ValueError("memptr is required if strides is given.")
