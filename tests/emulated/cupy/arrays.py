@@ -28,7 +28,9 @@ def run(function, *args, layout="C", **kwargs):
     targets: list[np.ndarray | None] = []
     _ask_for(function, args, kwargs, bool(arrays))
     with np.errstate(all="ignore"):  # a card warns of nothing
-        result = _to_card(function(*args, **kwargs), arrays, layout, targets)
+        result = function(*args, **kwargs)
+        _refuse_bfloat16(function, result, arrays, kwargs)
+        result = _to_card(result, arrays, layout, targets)
     if capture is not None:
 
         def again():
@@ -43,7 +45,7 @@ def run(function, *args, layout="C", **kwargs):
 
 
 asked_for: set[tuple] = set()  # kinds of operations: CuPy compiles one kernel for each of most of them
-VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "moveaxis", "broadcast_to", "as_strided"}
+VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "moveaxis", "broadcast_to", "as_strided", "view"}
 
 
 def _ask_for(function, args, kwargs, computes):
@@ -52,6 +54,13 @@ def _ask_for(function, args, kwargs, computes):
     looks = name == "read" and not any(isinstance(part, np.ndarray) for part in args[1])
     if computes and not looks and name not in VIEWS:
         asked_for.add((name, *(getattr(a, "dtype", type(a)) for a in args), *sorted(kwargs)))
+
+
+def _refuse_bfloat16(function, result, arrays, kwargs):
+    """Views of such arrays cost nothing. All else is a kernel, for which CuPy needs CUDA's header of the type."""
+    looks = isinstance(result, np.ndarray) and memory.root_of(result) is not None and "out" not in kwargs
+    if not looks and any(a.dtype.name == "bfloat16" for a in arrays.values()):
+        raise TypeError(f"{getattr(function, '__name__', function)}: CuPy was asked to compute with bfloat16")
 
 
 def _to_numpy(value, arrays):
