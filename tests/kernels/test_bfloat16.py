@@ -303,6 +303,19 @@ def test_a_broadcast_sum_of_bfloat16_is_float32():
     np.testing.assert_allclose(to_numpy(x.grad), 2, rtol=4 * ROUNDOFF)
 
 
+def test_known_statistics_stay_float32():
+    """Of 1000.4 a bfloat16 would make 1000: nothing but x, and y, is rounded."""
+    mean, var = np.float32([1000.4] * 8), np.float32([1.003] * 8)
+    x = tensor(2, 4, 4, 8)
+    x.data *= 100
+    y = activation_of(x)
+    statistics = [to_device(a, "gpu") for a in (mean, var)]
+    z = F.batch_norm(y, weights(8), weights(8), *statistics)
+    right = to_numpy(widened(y.data)).astype(float), mean.astype(float), var.astype(float)
+    gamma = to_numpy(weights(8)).astype(float)
+    assert_rounded_once(z.data, portable.batch_norm(*right, gamma, gamma, 1e-5, None, False))
+
+
 def nodes_of(tensor):
     return sorted((v for v in reachable_from(tensor._node) if isinstance(v, Node)), key=lambda node: node.order)
 

@@ -59,7 +59,7 @@ def _ask_for(function, args, kwargs, computes):
 def _refuse_bfloat16(function, result, arrays, kwargs):
     """Views of such arrays cost nothing. All else is a kernel, for which CuPy needs CUDA's header of the type."""
     looks = isinstance(result, np.ndarray) and memory.root_of(result) is not None and "out" not in kwargs
-    if not looks and any(a.dtype.name == "bfloat16" for a in arrays.values()):
+    if not looks and any(getattr(a, "dtype", np.dtype(bool)).name == "bfloat16" for a in (*arrays.values(), result)):
         raise TypeError(f"{getattr(function, '__name__', function)}: CuPy was asked to compute with bfloat16")
 
 
