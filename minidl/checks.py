@@ -10,8 +10,8 @@ import numpy as np
 from .backend import Array, device_of, is_array, to_numpy
 from .backend.recording import is_capturing
 from .graph import Vjp
-from .kernels.activations import real_dtype
 from .kernels.shapes import Pair, output_sizes
+from .kernels.types import real_dtype
 from .tools.numbers import number, numbers, pair, vector, whole_number, whole_numbers  # noqa: F401
 
 NEAR = 1e-3  # how far from 1 the sum of probabilities may be: those of float16 round to this

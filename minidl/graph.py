@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .backend import Array, array_module, to_numpy
-from .kernels.activations import add, of_type, widened
+from .kernels.types import add, of_type, widened
 
 Vjp = Sequence[Callable[[Array], Array] | None]  # for each argument: from dy to the gradient by it
 T = TypeVar("T")

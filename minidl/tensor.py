@@ -19,7 +19,7 @@ from .backend import Array, array_module, as_array, device_of, is_array, to_devi
 from .checks import check_devices, check_mask, explained, value_and_vjp
 from .graph import Node, Vjp, backward, is_recording
 from .graph import no_grad as no_grad
-from .kernels.activations import real_dtype, widened
+from .kernels.types import real_dtype, widened
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:

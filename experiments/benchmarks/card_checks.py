@@ -28,9 +28,9 @@ from minidl import functional as F
 from minidl import kernels
 from minidl.backend import card, to_device, to_numpy
 from minidl.backend.cuda import card_name
-from minidl.kernels.activations import activation, add, widened
 from minidl.kernels.gpu import matrix_units
 from minidl.kernels.gpu.windows import windows_over
+from minidl.kernels.types import activation, add, widened
 
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "numpy", "numba")
 

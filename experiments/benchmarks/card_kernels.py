@@ -25,8 +25,8 @@ from minidl import kernels
 from minidl.backend import Array, card
 from minidl.backend.cuda import card_name
 from minidl.backend.recording import Replayed
-from minidl.kernels.activations import activation
 from minidl.kernels.gpu import multiply
+from minidl.kernels.types import activation
 
 LAYERS = (  # H = W, C, N, kernel, stride, padding: ResNet18 at 128 pixels
     (128, 3, 64, 7, 2, 3),

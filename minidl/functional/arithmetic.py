@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .. import kernels
 from ..backend import Array, array_module
 from ..checks import check_real, numbers
-from ..kernels.activations import add as sum_of
+from ..kernels.types import add as sum_of
 from ..tensor import Tensor, Vjp, op
 
 Result = tuple[Array, Vjp]

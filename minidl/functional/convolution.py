@@ -8,8 +8,8 @@ from functools import partial
 from .. import kernels
 from ..backend import Array
 from ..checks import channels_first, check_images, check_real, check_windows, pair
-from ..kernels.activations import activation
 from ..kernels.shapes import Pair
+from ..kernels.types import activation
 from ..tensor import op
 from .arithmetic import Result
 

@@ -14,7 +14,7 @@ from ..backend import Array, array_module
 from ..backend.cuda import constant
 from ..checks import channels_first, check_images, check_real, number, numbers, vector, whole_number
 from ..graph import once
-from ..kernels.activations import real_dtype
+from ..kernels.types import real_dtype
 from ..tensor import op
 from .arithmetic import Result
 

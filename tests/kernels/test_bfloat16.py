@@ -10,9 +10,9 @@ from minidl import functional as F
 from minidl import kernels, nn
 from minidl.backend import to_device, to_numpy
 from minidl.graph import Node, _arrays_of, _owner, reachable_from
-from minidl.kernels import activations, portable
-from minidl.kernels.activations import bfloat16, is_bfloat16, of_type, widened
+from minidl.kernels import portable, types
 from minidl.kernels.gpu import matrix_units
+from minidl.kernels.types import bfloat16, is_bfloat16, of_type, widened
 
 pytest.importorskip("ml_dtypes")
 pytestmark = pytest.mark.gpu
@@ -161,7 +161,7 @@ def test_what_goes_number_by_number_and_sums(shape):
         dx = gpu.relu_grad(slope, y_)
         assert is_bfloat16(dx)
         np.testing.assert_array_equal(to_numpy(dx).astype(np.float32), np.where(x > 0, dy, 0))
-    assert_rounded_once(activations.add(x_, dy_), x.astype(float) + dy, 1e-7)
+    assert_rounded_once(types.add(x_, dy_), x.astype(float) + dy, 1e-7)
     assert_float32(gpu.channel_sums(x_), x.astype(float).sum(axis=(0, 1, 2)))
 
 

@@ -12,9 +12,9 @@ from minidl import kernels
 from minidl.backend import card, to_device, to_numpy
 from minidl.backend.recording import Replayed
 from minidl.kernels import portable
-from minidl.kernels.activations import bfloat16, of_type
 from minidl.kernels.gpu import convolution, launch, matrix_units
 from minidl.kernels.gpu.windows import windows_over
+from minidl.kernels.types import bfloat16, of_type
 
 pytestmark = pytest.mark.gpu
 PRECISIONS = ("fast", "bfloat16")

@@ -25,9 +25,8 @@ import numpy as np
 
 from ...backend import Array
 from .. import portable
-from ..activations import is_bfloat16, of_type, real_dtype, widened
-from ..fallback import of_precision, with_fallback
 from ..portable import normal_cdf  # rare # noqa: F401
+from ..types import is_bfloat16, of_precision, of_type, real_dtype, widened, with_fallback
 from . import convolution, elementwise, loss, multiply, normalization, pooling, steps
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps

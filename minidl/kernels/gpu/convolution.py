@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...backend import Array, array_module
-from ..activations import bfloat16, of_type, real_dtype
 from ..shapes import Pair
+from ..types import bfloat16, of_type, real_dtype
 from . import matrix_units
 from .launch import launch, width_of
 from .matrix_units import Product

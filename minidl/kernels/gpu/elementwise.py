@@ -6,7 +6,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from ...backend.recording import fresh
-from ..activations import bfloat16, of_type, real_dtype
+from ..types import bfloat16, of_type, real_dtype
 from .launch import launch, width_of
 
 FILE = "elementwise.cu"

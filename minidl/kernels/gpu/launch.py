@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module
-from ..activations import real_dtype
+from ..types import real_dtype
 
 BLOCK = 256  # threads in a block
 BLOCKS = 132 * 16  # enough for every multiprocessor of a large card; with fewer, each thread does more

@@ -13,8 +13,8 @@ import numpy as np
 
 from ...backend import Array, array_module
 from .. import precision
-from ..activations import real_dtype
 from ..shapes import Shape
+from ..types import real_dtype
 from .launch import launch, width_of
 from .multiply import halves
 from .windows import Windows

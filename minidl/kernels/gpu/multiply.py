@@ -18,7 +18,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from .. import precision
-from ..activations import is_bfloat16, real_dtype
+from ..types import is_bfloat16, real_dtype
 from . import cublas
 from .elementwise import narrow
 

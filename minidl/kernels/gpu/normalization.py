@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...backend import Array, array_module
-from ..activations import of_type, real_dtype
+from ..types import of_type, real_dtype
 from .launch import launch, width_of
 
 FILE = "normalization.cu"

@@ -7,8 +7,8 @@ import numpy as np
 from ...backend import Array, array_module
 from ...backend.cuda import constant
 from .. import portable
-from ..activations import widened
 from ..shapes import Pair, Windows, index_dtype, output_sizes
+from ..types import widened
 from .launch import launch, width_of
 
 FILE = "pooling.cu"

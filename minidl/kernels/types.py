@@ -1,20 +1,23 @@
-"""The type of what lies between products: where precision is "bfloat16", a card keeps activations in half the bytes.
+"""Which types of numbers the kernels take: float32, float64 and, between convolutions on a card, bfloat16.
 
 bfloat16 is the upper half of a float32: its range, and 8 of its 24 digits. One function, ``activation``, says where
 that type begins: a convolution asks it of its images. All kernels that follow give what they were given, so that it
 lasts until an operation takes float32. NumPy has no such type: the package ml_dtypes adds one, which CuPy knows too. It
 holds the numbers; no arithmetic is done with them but by minidl's own kernels.
+
+Arrays of all other types, and whatever else a fast kernel does not take, go to ``portable`` (``with_fallback``).
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, is_gpu_array
-from . import module, of, precision
+from ..backend import Array, array_module, is_array, is_gpu_array
+from . import module, of, portable, precision
 
 
 @functools.cache
@@ -29,7 +32,7 @@ def bfloat16() -> np.dtype:
     Examples
     --------
     >>> from importlib.util import find_spec
-    >>> from minidl.kernels.activations import bfloat16
+    >>> from minidl.kernels.types import bfloat16
     >>> bfloat16().itemsize if find_spec("ml_dtypes") else 2
     2
     """
@@ -53,7 +56,7 @@ def is_bfloat16(x: Any) -> bool:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import is_bfloat16
+    >>> from minidl.kernels.types import is_bfloat16
     >>> is_bfloat16(np.ones(1))
     False
     """
@@ -70,7 +73,7 @@ def real_dtype(x: Array) -> np.dtype:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import real_dtype
+    >>> from minidl.kernels.types import real_dtype
     >>> real_dtype(np.ones(1))
     dtype('float64')
     """
@@ -87,7 +90,7 @@ def activation(x: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import activation
+    >>> from minidl.kernels.types import activation
     >>> x = np.ones((1, 4, 4, 3), np.float32)
     >>> activation(x) is x  # no card
     True
@@ -108,7 +111,7 @@ def of_type(x: Array, dtype: np.dtype) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import of_type
+    >>> from minidl.kernels.types import of_type
     >>> of_type(np.ones(2), np.dtype(np.float32))
     array([1., 1.], dtype=float32)
     """
@@ -131,7 +134,7 @@ def widened(x: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import widened
+    >>> from minidl.kernels.types import widened
     >>> widened(np.ones(2))
     array([1., 1.])
     """
@@ -148,10 +151,51 @@ def add(x: Any, y: Any) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from minidl.kernels.activations import add
+    >>> from minidl.kernels.types import add
     >>> add(np.ones(2), 1.0)
     array([2., 2.])
     """
     if is_bfloat16(x) and is_bfloat16(y) and x.shape == y.shape:
         return module("gpu").elementwise.add(x, y)
     return widened(x) + widened(y)
+
+
+def of_precision(arrays: list[Array], kinds: str, beside: str = "") -> bool:
+    """Whether all are of one of these precisions and none is empty; ``beside`` numbers there may lie masks or places.
+
+    Both are NumPy's letters: "f" float32, as which bfloat16 counts, "d" float64, "?" truth values, "B" bytes.
+    """
+    letters = {real_dtype(a).char if a.dtype.isnative else "foreign" for a in arrays} - set(beside)
+    return len(letters) == 1 and letters <= set(kinds) and all(a.size > 0 for a in arrays)
+
+
+def with_fallback(
+    kernel: Callable[..., Any], fits: Callable[[list[Array]], bool], alike: bool = False, in_place: bool = False
+) -> Any:
+    """The kernel for arrays that fit it, its namesake in ``portable`` for all others.
+
+    The kernel sees C-contiguous arrays: copies, if need be, unless it works ``in_place`` and must be able to write
+    there. ``alike`` asks for arrays of one shape; what else there may be, portable broadcasts or refuses.
+    """
+    other = getattr(portable, kernel.__name__)
+
+    @functools.wraps(kernel)
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        given = [a for a in (*args, *kwargs.values()) if is_array(a)]
+        arrays = [a for a in given if a.ndim or isinstance(a, np.ndarray)]  # but a card's ``fresh`` numbers
+        ok = fits(arrays) and (not alike or len({a.shape for a in arrays}) == 1)
+        if not ok or (in_place and not all(map(_can_write, arrays))):
+            return other(*map(widened, args), **{name: widened(a) for name, a in kwargs.items()})
+        return kernel(*map(_contiguous, args), **{name: _contiguous(a) for name, a in kwargs.items()})
+
+    return choose
+
+
+def _can_write(array: Array) -> bool:
+    return array.flags.carray if isinstance(array, np.ndarray) else array.flags.c_contiguous
+
+
+def _contiguous(argument: Any) -> Any:
+    if type(argument) is np.ndarray and argument.flags.c_contiguous:  # as nearly all are
+        return argument
+    return array_module(argument).asarray(argument, order="C") if is_array(argument) else argument
