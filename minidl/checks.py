@@ -11,6 +11,7 @@ from .backend import Array, device_of, is_array, to_numpy
 from .backend.recording import is_capturing
 from .graph import Vjp
 from .kernels.shapes import Pair, output_sizes
+from .kernels.types import real_dtype
 from .tools.numbers import number, numbers, pair, vector, whole_number, whole_numbers  # noqa: F401
 
 NEAR = 1e-3  # how far from 1 the sum of probabilities may be: those of float16 round to this
@@ -22,7 +23,7 @@ def check_real(x: Any, operation: str, name: str = "x") -> Array:
     """x, if an array of real numbers: among whole ones, a mean is rounded and a negative number wraps around."""
     if not is_array(x):
         raise TypeError(f"{operation}: {name} must be a Tensor or an array, and got a {type(x).__name__}")
-    if x.dtype.kind != "f":
+    if real_dtype(x).kind != "f":
         raise TypeError(
             f"{operation}: {name} must be real numbers, and got {x.dtype}: use .astype(np.float32), and divide pixels "
             "from 0 to 255 by 255"

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .backend import Array, array_module, to_numpy
+from .kernels.types import add, of_type, widened
 
 Vjp = Sequence[Callable[[Array], Array] | None]  # for each argument: from dy to the gradient by it
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def _arrays_of(thing: Any, name: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def _fingerprint(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(to_numpy(array)).data)
+    return zlib.crc32(np.ascontiguousarray(to_numpy(array)).reshape(-1).view(np.uint8).data)
 
 
 class Node:
@@ -96,19 +97,22 @@ class Node:
     sources : the Node or leaf of each argument, None for a constant
     shapes : the shape of each argument that has a source
     vjp : as ``tensor.op`` describes it
+    dtype : of its value, and so of the gradient by it, where one of them is bfloat16
     """
 
-    __slots__ = ("kept", "name", "order", "shapes", "sources", "vjp")
+    __slots__ = ("dtype", "kept", "name", "order", "shapes", "sources", "vjp")
     _counter = itertools.count()
 
-    def __init__(self, name: str, sources: list[Vertex | None], shapes: list[Any], vjp: Vjp) -> None:
-        self.name, self.sources, self.shapes = name, sources, shapes
+    def __init__(self, name: str, sources: list[Vertex | None], shapes: list[Any], vjp: Vjp, dtype: Any) -> None:
+        self.name, self.sources, self.shapes, self.dtype = name, sources, shapes, dtype
         self.vjp: Vjp | None = vjp
         self.order = next(self._counter)  # an input is older than what is computed from it
         self.kept = [(*held, _fingerprint(held[1])) for held in _arrays_of(vjp)] if _debug.get() else ()
 
     def pull_back(self, dy: Array, wanted: set[Vertex]) -> Iterator[tuple[Vertex, Array]]:
         """(source, gradient by it) for each wanted source, given dy, the gradient by this node's value."""
+        if dy.dtype != self.dtype and "bfloat16" in (dy.dtype.name, self.dtype.name):
+            dy = of_type(dy, self.dtype)
         vjp, self.vjp = self.vjp, None  # the arrays that the product holds are freed once it has served
         if vjp is None:
             raise RuntimeError(
@@ -162,6 +166,7 @@ def once(function: Callable[[Array], T]) -> Callable[[Array], T]:
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes that broadcasting added or stretched, back to ``shape``."""
     added = gradient.ndim - len(shape)
+    gradient = gradient if gradient.shape == shape else widened(gradient)
     if added > 0:
         gradient = gradient.sum(axis=tuple(range(added)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
@@ -178,7 +183,7 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
             continue
         dy = array_module(dy).asarray(dy)  # NumPy's sums of everything are scalars, which share memory with nothing
         for source, dx in node.pull_back(dy, wanted):
-            gradients[source] = gradients[source] + dx if source in gradients else dx  # a value used twice: both
+            gradients[source] = add(gradients[source], dx) if source in gradients else dx  # a value used twice: both
     leaves = [(leaf, dx) for leaf, dx in gradients.items() if leaf in wanted and not isinstance(leaf, Node)]
     if any(_spent.get(id(leaf.grad)) is leaf.grad is not None for leaf, _ in leaves):
         warnings.warn(
@@ -190,13 +195,13 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
     taken = {_owner(leaf.data) for leaf, _ in leaves} | {_owner(gradient)}
     for leaf, dx in leaves:
         if leaf.grad is not None:
-            dx = leaf.grad + dx
+            dx = add(leaf.grad, dx)
         elif _owner(dx) in taken or 0 in dx.strides:  # what a leaf keeps changes with no other array, nor with itself
             dx = dx.copy()
         taken.add(_owner(dx))
         # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met on the way
         # does not change the precision of a float32 leaf's gradient
-        leaf.grad = array_module(dx).asarray(dx, dtype=leaf.dtype)
+        leaf.grad = array_module(dx).asarray(widened(dx), dtype=leaf.dtype)
 
 
 def mark_spent(gradient: Array) -> None:

@@ -19,13 +19,12 @@ from .backend import Array, array_module, as_array, device_of, is_array, to_devi
 from .checks import check_devices, check_mask, explained, value_and_vjp
 from .graph import Node, Vjp, backward, is_recording
 from .graph import no_grad as no_grad
+from .kernels.types import real_dtype, widened
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
-    """What an operation computes with: arrays where they belong, in the order in which sums are rounded, and numbers.
-
-    NumPy's scalars, and arrays without axes beside others, become Python's, which do not turn float32 into float64.
-    """
+    """What an operation computes with: arrays where they belong, in the order in which sums are rounded, and numbers:
+    NumPy's scalars, and arrays without axes beside others, become Python's, which do not turn float32 into float64."""
     if isinstance(argument, Tensor):
         argument = argument.data
     elif listed and isinstance(argument, list | tuple):
@@ -45,7 +44,7 @@ def _source(argument: object) -> Node | Tensor | None:
     return (argument._node or argument) if isinstance(argument, Tensor) and argument.requires_grad else None
 
 
-def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
+def op(function: Callable[..., tuple[Array, Vjp]], bfloat16: bool = False) -> Callable[..., Tensor]:
     """Make a function over arrays differentiable.
 
     Parameters
@@ -56,6 +55,8 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
         for one that has no gradient), so that the engine computes just those it needs; what gradients share goes into
         ``graph.once``. Broadcasting is the engine's business. A vjp may keep arrays, never Tensors: a result that held
         itself would never be freed.
+    bfloat16 : bool
+        Whether the function takes activations of that type as they are. By default they become float32 first.
 
     Returns
     -------
@@ -89,6 +90,7 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
         precision = _precision(args)
         try:
             arrays = [_array(a, precision, i < len(listed) and listed[i] != "") for i, a in enumerate(args)]
+            arrays = arrays if bfloat16 else [*map(widened, arrays)]
             check_devices(name, listed, arrays)
             value, vjp = value_and_vjp(function(*arrays, **settings), name)
         except ValueError as error:
@@ -99,7 +101,7 @@ def op(function: Callable[..., tuple[Array, Vjp]]) -> Callable[..., Tensor]:
         if is_recording() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             result.requires_grad = True
             shapes = [a.shape if isinstance(a, Tensor) else None for a in args]
-            result._node = Node(name, [_source(a) for a in args], shapes, vjp)
+            result._node = Node(name, [_source(a) for a in args], shapes, vjp, result.dtype)
         return result
 
     return apply
@@ -212,19 +214,17 @@ class Tensor:
             When there is no graph, when it was used before, or when this is not a number and no gradient is given.
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                "backward: nothing here requires a gradient. Pass requires_grad=True to an input, and compute outside "
-                "no_grad()"
-            )
+            what = "Pass requires_grad=True to an input, and compute outside no_grad()"
+            raise RuntimeError(f"backward: nothing here requires a gradient. {what}")
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
                     f"backward: needs one number to differentiate, and this tensor has shape {self.shape}: "
                     "reduce it first, with .sum() or .mean(), or pass the gradient by it"
                 )
-            gradient = array_module(self.data).ones_like(self.data)
+            gradient = array_module(self.data).ones(self.shape, real_dtype(self.data))
         else:  # a copy: what becomes of it is not the caller's business
-            gradient = array_module(self.data).array(_array(gradient), dtype=self.dtype)
+            gradient = array_module(self.data).array(_array(gradient), dtype=real_dtype(self.data))
             if gradient.shape != self.shape:
                 raise ValueError(f"backward: gradient has shape {gradient.shape}, the tensor has {self.shape}")
         backward(_source(self), gradient, inputs)

@@ -30,6 +30,7 @@ from minidl.backend import card, to_device, to_numpy
 from minidl.backend.cuda import card_name
 from minidl.kernels.gpu import matrix_units
 from minidl.kernels.gpu.windows import windows_over
+from minidl.kernels.types import activation, add, widened
 
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "numpy", "numba")
 
@@ -143,7 +144,7 @@ def small_kernels(tiny: bool) -> None:
         md.set_precision(precision)
         for c, n, kernel, stride in ((3, 5, 3, 1), (32, 64, 3, 1), (32, 64, 3, 2), (32, 64, 1, 2), (3, 64, 7, 2)):
             x, w, bias, s, p = (
-                normal(2, 9, 9, c),
+                activation(normal(2, 9, 9, c)),
                 normal(n, kernel, kernel, c),
                 normal(n),
                 (stride,) * 2,
@@ -155,7 +156,7 @@ def small_kernels(tiny: bool) -> None:
         if precision != "exact":
             on_the_units(normal)
         print(f"convolutions, {precision}")
-    other_kernels(normal, rng)
+        other_kernels(normal, rng)
     layers = md.nn.Conv2d(3, 8, 3, padding=1), md.nn.BatchNorm2d(8), md.nn.ReLU(), md.nn.Flatten()
     model = md.nn.Sequential(*layers, md.nn.Linear(128, 10)).to("gpu")
     for method in (md.optim.SGD(model.parameters(), 0.1, momentum=0.9), md.optim.AdamW(model.parameters())):
@@ -170,7 +171,7 @@ def other_kernels(normal: Callable[..., Any], rng: np.random.Generator) -> None:
     """Of one channel at a time, and of four."""
     k = kernels.module("gpu")
     for c in (3, 32):
-        x, gamma, dy = normal(5, 9, 9, c), abs(normal(c)), normal(5, 9, 9, c)
+        x, gamma, dy = activation(normal(5, 9, 9, c)), abs(normal(c)), activation(normal(5, 9, 9, c))
         mean, var = k.moments(x)
         y = k.batch_norm(x, mean, var, gamma, gamma, 1e-5, x, True)
         k.batch_norm_grad(dy, x, y, mean, var, gamma, 1e-5, True, True)
@@ -179,7 +180,8 @@ def other_kernels(normal: Callable[..., Any], rng: np.random.Generator) -> None:
         k.max_pool2d_grad(pooled, where, x.shape, (3, 3), (2, 2), (1, 1))
         whole = ((0, 4), (4, 9))
         k.avg_pool2d_grad(k.avg_pool2d(x, whole, whole), x.shape, whole, whole)
-        k.relu_grad(dy, k.relu(x))
+        add(k.relu_grad(dy, k.relu(x)), widened(x))
+        add(x, x)
         k.dropout_scale(x, 0.5, rng)
         print(f"batch normalisation, pooling, ReLU: {c} channels")
 
@@ -187,7 +189,8 @@ def other_kernels(normal: Callable[..., Any], rng: np.random.Generator) -> None:
 def on_the_units(normal: Callable[..., Any]) -> None:
     """Tiles of both widths, phases, and sums that are split, whatever the rule would choose."""
     for c, n, kernel, stride in ((64, 128, 3, 1), (64, 128, 3, 2), (3, 64, 7, 2)):
-        x, w, s, p = normal(8, 12, 12, c), normal(n, kernel, kernel, c), (stride,) * 2, (kernel // 2,) * 2
+        x, w = activation(normal(8, 12, 12, c)), normal(n, kernel, kernel, c)
+        s, p = (stride,) * 2, (kernel // 2,) * 2
         windows = windows_over(x.shape, w.shape, s, p)
         y = matrix_units.conv2d(x, w, normal(n), windows)
         matrix_units.conv2d_grad_input(y, w, x.shape, windows)

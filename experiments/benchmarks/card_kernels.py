@@ -26,6 +26,7 @@ from minidl.backend import Array, card
 from minidl.backend.cuda import card_name
 from minidl.backend.recording import Replayed
 from minidl.kernels.gpu import multiply
+from minidl.kernels.types import activation
 
 LAYERS = (  # H = W, C, N, kernel, stride, padding: ResNet18 at 128 pixels
     (128, 3, 64, 7, 2, 3),
@@ -120,7 +121,8 @@ def convolutions(batch: int) -> Iterator[Kernel]:
     k = kernels.module("gpu")
     for size, c, n, kernel, stride, padding in LAYERS:
         out = (size + 2 * padding - kernel) // stride + 1
-        x, w, dy = normal(batch, size, size, c), normal(n, kernel, kernel, c), normal(batch, out, out, n)
+        x, dy = activation(normal(batch, size, size, c)), activation(normal(batch, out, out, n))
+        w = normal(n, kernel, kernel, c)
         s, p = (stride, stride), (padding, padding)
         moved, done = x.nbytes + w.nbytes + dy.nbytes, 2.0 * dy.size * kernel * kernel * c
         name = f"{size:3} px {c:3} -> {n:3}, {kernel} x {kernel} / {stride}"
@@ -143,7 +145,7 @@ def passes(batch: int) -> Iterator[Kernel]:
     """What is bound by memory: arrays read and written once each."""
     k = kernels.module("gpu")
     for size, c in IMAGES:
-        x, y, dy = (normal(batch, size, size, c) for _ in range(3))
+        x, y, dy = (activation(normal(batch, size, size, c)) for _ in range(3))
         mean, var, gamma = normal(c), abs(normal(c)), normal(c)
         one = x.nbytes
         yield f"moments {size:3} px {c:3}", lambda x=x: k.moments(x), one, 0.0
@@ -165,7 +167,7 @@ def passes(batch: int) -> Iterator[Kernel]:
             3 * one,
             0.0,
         )
-    x, dy = normal(batch, 64, 64, 64), normal(batch, 32, 32, 64)
+    x, dy = activation(normal(batch, 64, 64, 64)), activation(normal(batch, 32, 32, 64))
     _, where = k.max_pool2d(x, (3, 3), (2, 2), (1, 1))
     moved = x.nbytes + dy.nbytes + where.nbytes
     yield "max_pool  64 px  64, 3 x 3 / 2", lambda: k.max_pool2d(x, (3, 3), (2, 2), (1, 1)), moved, 0.0

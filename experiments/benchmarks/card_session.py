@@ -66,9 +66,17 @@ def sanitized(tool: str) -> list[str]:
 
 def steps(out: Path) -> list[Step]:
     """In the order in which what they teach is wanted."""
-    table = ("kernels/test_kernels.py", "test_gradients.py", "test_recording.py", "test_nn.py", "test_tensor.py")
+    table = (
+        "kernels/test_kernels.py",
+        "kernels/test_bfloat16.py",
+        "test_gradients.py",
+        "test_recording.py",
+        "test_nn.py",
+        "test_tensor.py",
+    )
     workers, study = min(WORKERS, os.cpu_count() or 1), ROOT / "experiments" / "study.py"
     paper = ["--preset", "paper", "--device", "gpu", "--seeds", "0", "--workers", "2", "--figures", *FIGURES]
+    imagenette = "--data imagenette --epochs 8 --precisions fast bfloat16".split()  # one seed after the other
     return [
         Step("machine", check("machine"), 40, lessons.last_lines(6), needed=True),
         Step("tests-card", tests(workers, "test_card.py"), 60, lessons.failures),
@@ -79,6 +87,8 @@ def steps(out: Path) -> list[Step]:
         Step("same-bits", check("twice"), 30, lessons.last_lines(1)),
         Step("racecheck", sanitized("racecheck"), 45, lessons.hazards),
         Step("memcheck", sanitized("memcheck"), 45, lessons.hazards),
+        Step("precisions", python(HERE / "card_precisions.py"), 40, lessons.last_lines(4)),
+        Step("precisions-imagenette", python(HERE / "card_precisions.py", *imagenette), 150, lessons.last_lines(6)),
         Step("paper", python(study, *paper, "--out", str(out / "study")), 3600, lessons.last_lines(3)),
     ]
 
@@ -90,6 +100,7 @@ def tiny_steps(out: Path) -> list[Step]:
     study = python(ROOT / "experiments" / "study.py", "--device", "gpu", "--seeds", "0", "--out", str(out / "study"))
     study += "--figures 11 --sparsities 0 0.9 --epsilons 0 8 --fc5.epochs 1 --attack-part 0.05 --prune-steps 2".split()
     study += "--pixels 8 --crop 8 --batch-sizes 512 512".split()
+    one_training = "--epochs 1 --seeds 0 --precisions bfloat16".split()
     one = f"{ROOT / 'tests' / 'test_card.py'}::test_labels_that_are_no_classes_are_refused_at_every_step"
     return [
         Step("machine", check("machine"), 60, lessons.last_lines(6), needed=True),
@@ -101,6 +112,7 @@ def tiny_steps(out: Path) -> list[Step]:
         Step("hangs", check("hang"), 1, lessons.last_lines(1)),
         Step("fails", check("fail"), 30, lessons.last_lines(1)),
         Step("racecheck", check("kernels"), 90, lessons.hazards),
+        Step("precisions", python(HERE / "card_precisions.py", *one_training), 120, lessons.last_lines(2)),
         Step("paper", study, 120, lessons.last_lines(3)),
     ]
 

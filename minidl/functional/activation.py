@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..tensor import Tensor, op
 from .arithmetic import Result
 
 
-@op
+@partial(op, bfloat16=True)
 def relu(x: Array) -> Result:
     """max(x, 0), value by value; its slope at 0 is taken as 0.
 

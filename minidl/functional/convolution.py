@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from .. import kernels
 from ..backend import Array
 from ..checks import channels_first, check_images, check_real, check_windows, pair
 from ..kernels.shapes import Pair
+from ..kernels.types import activation
 from ..tensor import op
 from .arithmetic import Result
 
@@ -75,7 +77,7 @@ def _missing_step(x: Array, weight: Array) -> str:
     return f". This layer was made for {weight.shape[0]} inputs: are the images of another size?"
 
 
-@op
+@partial(op, bfloat16=True)
 def conv2d(
     x: Array, weight: Array, bias: Array | None = None, stride: int | Pair = 1, padding: int | Pair = 0
 ) -> Result:
@@ -124,7 +126,7 @@ def conv2d(
         raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")
     stride, padding = pair(stride, "stride", 1, "conv2d"), pair(padding, "padding", 0, "conv2d")
     check_windows(x, weight.shape[1:3], stride, padding, "conv2d", weight)
-    k = kernels.of(x)
+    k, x = kernels.of(x), activation(x)
     return k.conv2d(x, weight, bias, stride, padding), (
         lambda dy: k.conv2d_grad_input(dy, weight, (len(dy), *x.shape[1:]), stride, padding),
         lambda dy: k.conv2d_grad_weight(dy, x, weight.shape, stride, padding),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from ..backend import Array, array_module
 from ..backend.cuda import constant
 from ..checks import channels_first, check_images, check_real, number, numbers, vector, whole_number
 from ..graph import once
+from ..kernels.types import real_dtype
 from ..tensor import op
 from .arithmetic import Result
 
 
-@op
+@partial(op, bfloat16=True)
 def batch_norm(
     x: Array,
     gamma: Array,
@@ -96,7 +98,7 @@ def _statistics(
 ) -> tuple[Array, Array]:
     """The mean and variance of each channel: those that are known, or the batch's own."""
     if mean is not None and var is not None:
-        return mean.astype(x.dtype), var.astype(x.dtype)  # copies: the graph outlives this batch
+        return mean.astype(real_dtype(x)), var.astype(real_dtype(x))  # copies: the graph outlives this batch
     if mean is not None or var is not None:
         raise ValueError("batch_norm: one of mean and var is missing: give both, or neither for the batch's own")
     count = x.size // x.shape[-1]

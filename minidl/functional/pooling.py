@@ -6,6 +6,7 @@ Section 2.2 of the report.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from .. import kernels
 from ..backend import Array
@@ -36,7 +37,7 @@ def _fitting(
     return kernel, step, border
 
 
-@op
+@partial(op, bfloat16=True)
 def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Result:
     """The largest value of each window; padding never wins (report, section 2.2).
 
@@ -72,7 +73,7 @@ def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     return y, (lambda dy: k.max_pool2d_grad(dy, where, x_shape, kernel, step, border),)
 
 
-@op
+@partial(op, bfloat16=True)
 def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Result:
     """The mean of each window; padding counts as zeros, as in PyTorch.
 
@@ -106,7 +107,7 @@ def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     return _average(x, rows, columns)
 
 
-@op
+@partial(op, bfloat16=True)
 def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Result:
     """The mean of OH x OW windows that share the image out as evenly as whole pixels allow.
 

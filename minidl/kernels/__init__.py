@@ -202,7 +202,7 @@ def together(wait: bool = True) -> Iterator[None]:
 
 
 def set_precision(mode: str) -> None:
-    """How exact products of float32 have to be. What is between them, and what training keeps, is float32 always.
+    """How exact products of float32 have to be. Weights, and what training keeps of them, are float32 always.
 
     ============ ====================================================== ===============================================
     mode         on the CPU                                             on a card
@@ -210,7 +210,8 @@ def set_precision(mode: str) -> None:
     "fast"       convolutions by Winograd's F(4 x 4, 3 x 3), where it   TF32: of each factor 10 bits after the point
     (default)    pays: a quarter of the multiplications                 count
     "exact"      every product in full                                  every product in full
-    "bfloat16"   as "fast"                                              factors are rounded to 7 bits after the point
+    "bfloat16"   as "fast"                                              factors are rounded to 7 bits after the point,
+                                                                        and so is what lies between convolutions
     ============ ====================================================== ===============================================
 
     docs/kernels.md has the errors. float64 is computed in full, whatever is set.

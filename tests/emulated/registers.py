@@ -12,13 +12,14 @@ from minidl.kernels.gpu.launch import program
 
 ARCHITECTURES = ("sm_90", "sm_80")
 FILES = ("conv_windows.cu", "conv_weight.cu")
-CHOICES = tuple(itertools.product(FILES, ("float", "bfloat16"), (128, 64), (4, 1)))
+TYPES = ("float", "bfloat16")  # of activations, and so of factors: TF32 of float
+CHOICES = tuple(itertools.product(FILES, TYPES, (128, 64), (4, 1)))
 
 
 def rows(architectures=ARCHITECTURES, choices=CHOICES):
     """(kernel, factors, columns of a tile, channels a load, shared memory, {architecture: (registers, spilled)})."""
     for file, factor, columns, width in choices:
-        code, options = program(file, "float", width, factor, columns)
+        code, options = program(file, "float", width, factor, columns, factor)
         found = {a: nvrtc.resources(code, options, a) for a in architectures}
         for i, (name, _, shared, _) in enumerate(found[architectures[0]]):
             taken = {a: (kernels[i][1], kernels[i][3]) for a, kernels in found.items()}

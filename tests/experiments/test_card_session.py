@@ -40,6 +40,7 @@ def test_it_comes_to_its_end_and_says_what_was_learnt(tmp_path):
         "kernels": "1 kernels timed",
         "same-bits": "the same training gave the same bits twice",
         "racecheck": "all kernels ran",
+        "precisions": "| bfloat16 |",
         "paper": "results.csv",
     }.items():
         assert lesson in said[name]

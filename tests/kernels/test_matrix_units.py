@@ -14,6 +14,7 @@ from minidl.backend.recording import Replayed
 from minidl.kernels import portable
 from minidl.kernels.gpu import convolution, launch, matrix_units
 from minidl.kernels.gpu.windows import windows_over
+from minidl.kernels.types import bfloat16, of_type
 
 pytestmark = pytest.mark.gpu
 PRECISIONS = ("fast", "bfloat16")
@@ -45,9 +46,10 @@ def normal(shape):
     return rng.standard_normal(shape)
 
 
-def on_units(case, arrays):
-    """The three products, whatever the rule says of such sizes."""
+def on_units(case, arrays, dtype=np.float32):
+    """The three products, whatever the rule says of such sizes, for activations of a type."""
     (x_shape, _, _, stride, padding), (x, w, b, dy) = case, [to_device(a, "gpu") for a in arrays]
+    x, dy = of_type(x, np.dtype(dtype)), of_type(dy, np.dtype(dtype))
     windows = windows_over(x_shape, w.shape, stride, padding)
     results = (
         matrix_units.conv2d(x, w, b, windows),
@@ -90,6 +92,17 @@ def test_whole_numbers_are_exact(case, precision):
     arrays = factors(case, whole)
     for name, result, value in zip(PRODUCTS, on_units(case, arrays), expected(case, arrays), strict=True):
         np.testing.assert_array_equal(result, value, err_msg=name)
+
+
+@pytest.mark.parametrize("case", CASES, ids=map(str, range(len(CASES))))
+def test_of_bfloat16_each_sum_is_rounded_once(case):
+    """With its bias, and be it a sum of parts; a gradient by weights is never rounded."""
+    arrays, half = factors(case, whole), bfloat16()
+    y, dx, dw = on_units(case, arrays, half)
+    wanted = expected(case, arrays)
+    assert (y.dtype, dx.dtype, dw.dtype) == (half, half, np.float32)
+    for name, result, value in zip(PRODUCTS, (y, dx, dw), wanted, strict=True):
+        np.testing.assert_array_equal(result.astype(float), value.astype(result.dtype).astype(float), err_msg=name)
 
 
 sizes = st.integers(1, 9)
@@ -191,7 +204,7 @@ def test_a_convolution_is_one_launch_and_split_sums_are_two(monkeypatch, precisi
 
 
 def test_float64_exact_products_wide_kernels_and_old_cards_keep_their_columns(monkeypatch):
-    im2col = [["im2col", "add_bias"], ["col2im"], ["im2col"]]
+    im2col = [["im2col", "add_parts"], ["col2im"], ["im2col"]]
     assert chosen(monkeypatch, MANY) == im2col  # exact, as all tests are
     md.set_precision("fast")
     assert chosen(monkeypatch, MANY, np.float64) == im2col
@@ -237,10 +250,11 @@ def test_no_register_is_spilled_and_two_warps_fit_each_quarter_of_a_multiprocess
     nvrtc = pytest.importorskip("cupy.nvrtc", reason="the emulated card has NVIDIA's compiler, CuPy hides it")
     if not nvrtc.available():
         pytest.skip("needs nvidia-cuda-nvrtc")
-    for file, factor, columns in itertools.product(
-        ("conv_windows.cu", "conv_weight.cu"), ("float", "bfloat16"), (64, 128)
+    choices = (("float", "float"), ("bfloat16", "float"), ("bfloat16", "bfloat16"))  # factors, activations
+    for file, (factor, activation), columns in itertools.product(
+        ("conv_windows.cu", "conv_weight.cu"), choices, (64, 128)
     ):
-        kernels_of_file = nvrtc.resources(*launch.program(file, "float", 4, factor, columns), "sm_90")
+        kernels_of_file = nvrtc.resources(*launch.program(file, "float", 4, factor, columns, activation), "sm_90")
         assert len(kernels_of_file) == (2 if file == "conv_windows.cu" else 1)
         for name, registers, shared, spilled in kernels_of_file:
             blocks = matrix_units.RESIDENT // columns

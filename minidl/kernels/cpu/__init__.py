@@ -20,7 +20,6 @@ from functools import partial
 import numpy as np
 
 from .. import portable
-from ..fallback import of_precision, with_fallback
 from ..portable import (  # rare, or small # noqa: F401
     add_up,
     avg_pool2d,
@@ -32,6 +31,7 @@ from ..portable import (  # rare, or small # noqa: F401
     track,
     uniform,
 )
+from ..types import of_precision, with_fallback
 from . import convolution, elementwise, multiply, normalization, pooling
 
 _is_float32 = partial(of_precision, kinds="f")

@@ -1,9 +1,10 @@
-"""The kernels for an NVIDIA card: cuBLAS for products, CUDA C for them and the rest, in float32 and float64.
+"""The kernels for an NVIDIA card: cuBLAS for products, CUDA C for them and the rest, in float32, float64 and bfloat16.
 
-Same names, signatures and meaning as ``loops``, which explains them. What is of another type, empty or larger than an
-int can count goes to ``portable``. No two threads ever write to one place, and every sum has its order, so that the
-same card gives the same bits. Nothing here waits for the card, or sends it numbers that change: a step can be recorded
-(``backend.recording``).
+Same names, signatures and meaning as ``loops``, which explains them. Images may be bfloat16 where all else, weights and
+what is a sum over pixels, is float32: results that are images are bfloat16 then. What is of another type, empty or
+larger than an int can count goes to ``portable``. No two threads ever write to one place, and every sum has its order,
+so that the same card gives the same bits. Nothing here waits for the card, or sends it numbers that change: a step can
+be recorded (``backend.recording``).
 
 =================  ======================================================================================
 ``convolution``    windows written as rows (im2col), multiplied, and added up again (col2im)
@@ -24,8 +25,8 @@ import numpy as np
 
 from ...backend import Array
 from .. import portable
-from ..fallback import of_precision, with_fallback
 from ..portable import normal_cdf  # rare # noqa: F401
+from ..types import is_bfloat16, of_precision, of_type, real_dtype, widened, with_fallback
 from . import convolution, elementwise, loss, multiply, normalization, pooling, steps
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
@@ -61,13 +62,14 @@ track = with_fallback(steps.track, _fits, alike=True, in_place=True)
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b, one or stacks; float16 by way of float32."""
-    dtype = np.result_type(a.dtype, b.dtype)
+    """a @ b, one or stacks; float16 by way of float32, which bfloat16 gives."""
+    dtype = np.result_type(*map(real_dtype, (a, b)))
     if dtype.kind != "f" or not all(0 < m.size < _COUNTABLE for m in (a, b)):
-        return portable.matmul(a, b)
+        return portable.matmul(widened(a), widened(b))
     wide = np.result_type(dtype, np.float32)
-    product = multiply.matmul(a.astype(wide, copy=False), b.astype(wide, copy=False))
-    return product.astype(dtype, copy=False)
+    kept = wide == np.float32  # bfloat16 is what it will be multiplied as
+    a, b = (m if kept and is_bfloat16(m) else of_type(m, wide) for m in (a, b))
+    return multiply.matmul(a, b).astype(dtype, copy=False)
 
 
 def add_up(values: Array, places: Array, size: int) -> Array:

@@ -1,8 +1,10 @@
 // What every kernel here shares. NVRTC compiles each file once for each choice of these:
-//   REAL    float or double: what is computed with
-//   WIDTH   1 or 4: how many neighbouring channels a thread computes. Four floats are one load of 16 bytes, the widest;
-//           it takes channels that are a multiple of four
-//   FACTOR  what im2col writes: REAL, or bfloat16 for the multiplication
+//   REAL        float or double: what is computed with
+//   ACTIVATION  what images are in memory: REAL, or bfloat16, which is a float once it is read, and rounded as it is
+//               written. All else, weights, statistics and sums, is REAL in memory too
+//   WIDTH       1 or 4: how many neighbouring channels a thread computes. Four floats are one load of 16 bytes, the
+//               widest; it takes channels that are a multiple of four
+//   FACTOR      what products multiply, and im2col writes: REAL or bfloat16
 // An image is (B, H, W, C), channels last, so that the threads of a warp, 32 neighbours, read neighbouring numbers.
 
 struct alignas(WIDTH * sizeof(REAL) > 16 ? 16 : WIDTH * sizeof(REAL)) Group {
@@ -13,8 +15,26 @@ struct bfloat16 {  // the upper half of a float, rounded to nearest, ties to eve
     unsigned short bits;
     bfloat16() = default;
     __device__ bfloat16(float x) {
+#if __CUDA_ARCH__ >= 800
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+#else
         unsigned int u = __float_as_uint(x);
         bits = x != x ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;  // rounding could turn NaN into infinity
+#endif
+    }
+    __device__ operator float() const { return __uint_as_float((unsigned int)bits << 16); }
+};
+
+struct alignas(WIDTH * sizeof(ACTIVATION) > 16 ? 16 : WIDTH * sizeof(ACTIVATION)) Activations {  // a Group in memory
+    ACTIVATION v[WIDTH];
+    Activations() = default;
+    __device__ Activations(const Group& group) {
+        for (int j = 0; j < WIDTH; j++) v[j] = ACTIVATION(group.v[j]);
+    }
+    __device__ operator Group() const {
+        Group group;
+        for (int j = 0; j < WIDTH; j++) group.v[j] = REAL(v[j]);
+        return group;
     }
 };
 

@@ -35,7 +35,7 @@ __device__ __forceinline__ void advance(Pixel& pixel, int OH, int OW)  // by DEP
 
 // Blocks (tiles, parts): each part sums ``share`` pixels, a multiple of DEPTH.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_weight(
-    const float* dy, const float* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW, int SH,
+    const ACTIVATION* dy, const ACTIVATION* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW, int SH,
     int SW, int PH, int PW, int OH, int OW)
 {
     __shared__ __align__(16) Tile tiles[2];
@@ -68,14 +68,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_by_weight(
                     Tap tap = taps[p][i / WIDTH];
                     Group numbers = {};
                     if (within && (unsigned)(h + tap.kh) < (unsigned)H && (unsigned)(w + tap.kw) < (unsigned)W)
-                        numbers = *(const Group*)(x + (at + tap.at));
+                        numbers = *(const Activations*)(x + (at + tap.at));
                     #pragma unroll
                     for (int l = 0; l < WIDTH; l++) a[p].of[i + l][k] = numbers.v[l];
                 }
             #pragma unroll
             for (int i = 0; i < 4; i += WIDTH) {
                 Group numbers = {};
-                if (within) numbers = *(const Group*)(dy + (pixel.m * N + min(column + i, N - WIDTH)));
+                if (within) numbers = *(const Activations*)(dy + (pixel.m * N + min(column + i, N - WIDTH)));
                 #pragma unroll
                 for (int l = 0; l < WIDTH; l++) b.of[i + l][k] = numbers.v[l];
             }

@@ -12,7 +12,7 @@
 // multiple of it.
 
 struct Images {  // B of H x W pixels of C channels, the channels that are summed
-    const float* at;
+    const ACTIVATION* at;
     int H, W, C;
 };
 
@@ -87,7 +87,7 @@ __device__ __forceinline__ Patch fetch_windows(
         #pragma unroll
         for (int i = 0; i < 4; i++) {
             Group numbers = {};
-            if ((wanted & ~of[i].seen) == 0) numbers = *(const Group*)(images.at + (of[i].at + offset));
+            if ((wanted & ~of[i].seen) == 0) numbers = *(const Activations*)(images.at + (of[i].at + offset));
             #pragma unroll
             for (int l = 0; l < WIDTH; l++) patch.of[i][k + l] = numbers.v[l];
         }
@@ -164,22 +164,43 @@ __device__ __forceinline__ void sum_windows(
     }
 }
 
-__device__ __forceinline__ void write_pair(float* to, const float* sum, const float* bias, int n, int N)
+struct Results {  // N numbers a pixel: ACTIVATION, but floats where this is one of several parts of each sum
+    void* at;
+    int N;
+};
+
+// Of an image whose sums are complete: they are rounded now, and never before.
+__device__ __forceinline__ bool is_rounded() { return sizeof(ACTIVATION) < sizeof(float) && gridDim.y == 1; }
+
+__device__ __forceinline__ void write_one(const Results& results, long long place, float sum)
+{
+    if (is_rounded()) ((ACTIVATION*)results.at)[place] = ACTIVATION(sum);
+    else ((float*)results.at)[place] = sum;
+}
+
+// Sums n and n + 1 of a pixel.
+__device__ __forceinline__ void write_pair(
+    const Results& results, long long pixel, const float* sum, const float* bias, int n)
 {
     float shift[2] = {0, 0};
+    int N = results.N;
     if (bias && n < N) shift[0] = bias[n];
     if (bias && n + 1 < N) shift[1] = bias[n + 1];
-    if (n + 1 < N && N % 2 == 0) *(float2*)(to + n) = make_float2(sum[0] + shift[0], sum[1] + shift[1]);
-    else {
-        if (n < N) to[n] = sum[0] + shift[0];
-        if (n + 1 < N) to[n + 1] = sum[1] + shift[1];
+    float first = sum[0] + shift[0], second = sum[1] + shift[1];
+    long long place = pixel * N + n;
+    if (n + 1 < N && N % 2 == 0) {
+        if (is_rounded()) *(unsigned*)((ACTIVATION*)results.at + place) = bfloat16s(first, second);
+        else *(float2*)((float*)results.at + place) = make_float2(first, second);
+    } else {
+        if (n < N) write_one(results, place, first);
+        if (n + 1 < N) write_one(results, place + 1, second);
     }
 }
 
 // y[b, oh, ow, n]: blocks (tiles, parts). Of several parts each writes a y of its own; bias is for one part only.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
-    const float* x, const float* weight, const float* bias, float* y, int B, int H, int W, int C, int N, int KH, int KW,
-    int SH, int SW, int PH, int PW, int OH, int OW, int chunk)
+    const ACTIVATION* x, const float* weight, const float* bias, void* y, int B, int H, int W, int C, int N, int KH,
+    int KW, int SH, int SW, int PH, int PW, int OH, int OW, int chunk)
 {
     int across = (N + COLUMNS - 1) / COLUMNS, n = blockIdx.x % across * COLUMNS, row = blockIdx.x / across * ROWS;
     int count = B * OH * OW;
@@ -189,7 +210,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
     __shared__ __align__(16) Tile tiles[2];
     Sums sums;
     sum_windows(sums, tiles, images, windows, kernels, count, row, n, chunk, false);
-    float* out = y + (long long)blockIdx.y * count * N;
+    Results results = {y, N};
+    long long part = (long long)blockIdx.y * count;
     #pragma unroll
     for (int i = 0; i < 4; i++)
         #pragma unroll
@@ -198,7 +220,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
             if (pixel < count)
                 #pragma unroll
                 for (int j = 0; j < 8; j++)
-                    write_pair(out + (long long)pixel * N, sums.of[i][j] + 2 * down, bias, n + sum_column(j), N);
+                    write_pair(results, part + pixel, sums.of[i][j] + 2 * down, bias, n + sum_column(j));
         }
 }
 
@@ -206,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
 // axis: tap i of the TAPS of phase r is kernel place k = r + i S, and pixel h = first + S j sees with it window
 // (h + P - k) / S = j + (first + P) / S - i. They are counted backwards, so that windows are read forwards.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_input(
-    const float* dy, const float* weight, float* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH, int SW,
+    const ACTIVATION* dy, const float* weight, void* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH, int SW,
     int PH, int PW, int OH, int OW, int chunk)
 {
     int rh = blockIdx.z / SW, rw = blockIdx.z % SW;
@@ -223,17 +245,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_by_input(
     __shared__ __align__(16) Tile tiles[2];
     Sums sums;
     sum_windows(sums, tiles, images, windows, kernels, count, row, c, chunk, true);
-    float* out = dx + (long long)blockIdx.y * B * H * W * C;
+    Results results = {dx, C};
+    long long part = (long long)blockIdx.y * B * H * W;
     #pragma unroll
     for (int i = 0; i < 4; i++)
         #pragma unroll
         for (int down = 0; down < 2; down++) {
             int k = row + sum_row(i, down), j = k % windows.columns, l = k / windows.columns % windows.rows;
             int b = k / windows.columns / windows.rows;
-            long long pixel = ((long long)b * H + l * SH + first_h) * W + j * SW + first_w;
+            long long pixel = part + ((long long)b * H + l * SH + first_h) * W + j * SW + first_w;
             if (k < count)
                 #pragma unroll
                 for (int m = 0; m < 8; m++)
-                    write_pair(out + pixel * C, sums.of[i][m] + 2 * down, nullptr, c + sum_column(m), C);
+                    write_pair(results, pixel, sums.of[i][m] + 2 * down, nullptr, c + sum_column(m));
         }
 }

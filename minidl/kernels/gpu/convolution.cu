@@ -5,7 +5,7 @@
 // (b, oh, ow). Rows are ``step`` apart; what is left between them is 0. A thread stays at its place in the window and
 // goes from row to row: it divides once, not for every number.
 extern "C" __global__ void im2col(
-    const Group* x, Factors* columns, int rows, int rows_per_block, int step, int H, int W, int C, int KH, int KW,
+    const Activations* x, Factors* columns, int rows, int rows_per_block, int step, int H, int W, int C, int KH, int KW,
     int SH, int SW, int PH, int PW, int OH, int OW)
 {
     int k = blockIdx.y * blockDim.x + threadIdx.x;
@@ -32,7 +32,7 @@ extern "C" __global__ void im2col(
 // columns[(b, oh, ow), (kh, kw, c)]. Each pixel gathers its own sum: no two threads write to one place, and the order
 // of summation is always the same.
 extern "C" __global__ void col2im(
-    const Group* columns, Group* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
+    const Group* columns, Activations* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
     int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
@@ -48,20 +48,9 @@ extern "C" __global__ void col2im(
     }
 }
 
-// y[row, n] += bias[n]
-extern "C" __global__ void add_bias(Group* y, const Group* bias, long long count, int N)
-{
-    if (thread_number() >= channel_step(N)) return;
-    Group shift = bias[thread_number() % N];
-    for (long long i = thread_number(); i < count; i += channel_step(N)) {
-        Group sum = y[i];
-        for (int j = 0; j < WIDTH; j++) sum.v[j] += shift.v[j];
-        y[i] = sum;
-    }
-}
-
-// out[row, n] = bias[n] + the parts of its sum, in their order, count apart; bias may be nothing.
-extern "C" __global__ void add_parts(const Group* parts, const Group* bias, Group* out, long long count, int N, int P)
+// out[row, n] = bias[n] + the parts of its sum, in their order, count apart; bias may be nothing, and out the only part.
+extern "C" __global__ void add_parts(
+    const Group* parts, const Group* bias, Activations* out, long long count, int N, int P)
 {
     if (thread_number() >= channel_step(N)) return;
     Group shift = {};
@@ -73,16 +62,5 @@ extern "C" __global__ void add_parts(const Group* parts, const Group* bias, Grou
             for (int j = 0; j < WIDTH; j++) sum.v[j] += part.v[j];
         }
         out[i] = sum;
-    }
-}
-
-// The same numbers as the multiplication wants them.
-extern "C" __global__ void to_factors(const Group* x, Factors* columns, long long count)
-{
-    for (long long i = thread_number(); i < count; i += threads()) {
-        Group numbers = x[i];
-        Factors factors;
-        for (int j = 0; j < WIDTH; j++) factors.v[j] = FACTOR(numbers.v[j]);
-        columns[i] = factors;
     }
 }

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ...backend import Array, array_module
 from ..shapes import Pair
+from ..types import bfloat16, of_type, real_dtype
 from . import matrix_units
 from .launch import launch, width_of
 from .matrix_units import Product
@@ -39,7 +38,7 @@ def _im2col(x: Array, windows: Windows) -> Array:
     if windows.are_pixels:
         return as_factor(x.reshape(-1, windows.depth))
     rows, half = len(x) * windows.rows, halves(x)
-    columns = array_module(x).empty((rows, windows.step), np.uint16 if half else x.dtype)
+    columns = array_module(x).empty((rows, windows.step), bfloat16() if half else x.dtype)
     width = width_of(windows.image[2], x, columns)
     lanes = _lanes(windows.step // width)
     grid = (-(-rows // ROWS), -(-(windows.step // width) // lanes))
@@ -55,12 +54,12 @@ def _col2im(columns: Array, dx: Array, windows: Windows) -> None:
     launch("convolution.cu", "col2im", dx, (columns, dx, count, *_arguments(windows, width)), count, width=width)
 
 
-def _kernels(weight: Array, windows: Windows) -> Array:
+def _kernels(weight: Array, windows: Windows, half: bool) -> Array:
     """(N, step): each kernel as a row, as products take it."""
     flat, xp = weight.reshape(len(weight), windows.depth), array_module(weight)
     if windows.step > windows.depth:
         flat = xp.pad(flat, ((0, 0), (0, windows.step - windows.depth)))
-    return as_factor(flat)
+    return as_factor(flat, half)
 
 
 def _without_columns(like: Array, windows: Windows, n: int, products: Callable[..., list[Product]]) -> bool:
@@ -73,39 +72,37 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: P
     n, windows = len(weight), windows_over(x.shape, weight.shape, stride, padding)
     if _without_columns(x, windows, n, matrix_units.forward_products):
         return matrix_units.conv2d(x, weight, bias, windows)
-    kernels = _kernels(weight, windows).T  # (step, N)
-    y = array_module(x).empty((len(x), *windows.out, n), x.dtype)
+    kernels = _kernels(weight, windows, halves(x)).T  # (step, N)
+    y = sums = array_module(x).empty((len(x), *windows.out, n), x.dtype)
+    if bias is not None and x.dtype != real_dtype(x):  # what is to be rounded once, with its bias
+        sums = array_module(x).empty(y.shape, real_dtype(x))
     for piece in windows.pieces(len(x), 2 if halves(x) else x.itemsize):
-        multiply(_im2col(x[piece], windows), kernels, y[piece].reshape(-1, n))
-    if bias is not None:
-        width = width_of(n, y, bias)
-        count = np.int64(y.size // width)
-        launch("convolution.cu", "add_bias", y, (y, bias, count, n // width), int(count), width=width)
-    return y
+        multiply(_im2col(x[piece], windows), kernels, sums[piece].reshape(-1, n))
+    return y if bias is None else matrix_units.add_parts(sums[None], bias, y)
 
 
 def conv2d_grad_input(dy: Array, weight: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
     n, windows, xp = len(weight), windows_over(x_shape, weight.shape, stride, padding), array_module(dy)
     if _without_columns(dy, windows, n, matrix_units.input_products):
         return matrix_units.conv2d_grad_input(dy, weight, x_shape, windows)
-    kernels = _kernels(weight, windows)
+    kernels = _kernels(weight, windows, halves(dy))
     dx = xp.empty(x_shape, dy.dtype)
-    for piece in windows.pieces(len(dy), dy.itemsize):
+    for piece in windows.pieces(len(dy), real_dtype(dy).itemsize):
         slopes = as_factor(dy[piece].reshape(-1, n))  # (B OH OW, N)
         if windows.are_pixels:
             multiply(slopes, kernels, dx[piece].reshape(-1, windows.depth))
         else:
-            columns = multiply(slopes, kernels, xp.empty((len(slopes), windows.step), dy.dtype))
+            columns = multiply(slopes, kernels, xp.empty((len(slopes), windows.step), real_dtype(dy)))
             _col2im(columns, dx[piece], windows)
     return dx
 
 
 def conv2d_grad_weight(dy: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
-    n, windows = w_shape[0], windows_over(x.shape, w_shape, stride, padding)
+    n, windows, x = w_shape[0], windows_over(x.shape, w_shape, stride, padding), of_type(x, dy.dtype)
     if _without_columns(dy, windows, n, matrix_units.weight_products):
         return matrix_units.conv2d_grad_weight(dy, x, w_shape, windows)
     xp = array_module(dy)
-    dw = xp.empty((n, windows.step), dy.dtype)
+    dw = xp.empty((n, windows.step), real_dtype(dy))
     for piece in windows.pieces(len(x), 2 if halves(x) else x.itemsize):
         slopes = as_factor(dy[piece].reshape(-1, n)).T  # (N, B OH OW)
         multiply(slopes, _im2col(x[piece], windows), dw, add=piece.start > 0)

@@ -3,7 +3,8 @@
 // the arguments that it was recorded with.
 
 // dx = dy where sign is positive (or NaN, which stays), else 0. ReLU itself is this with dy = sign = x.
-extern "C" __global__ void where_positive(const Group* dy, const Group* sign, Group* dx, long long count)
+extern "C" __global__ void where_positive(
+    const Activations* dy, const Activations* sign, Activations* dx, long long count)
 {
     for (long long i = thread_number(); i < count; i += threads()) {
         Group value = dy[i], s = sign[i];
@@ -11,6 +12,26 @@ extern "C" __global__ void where_positive(const Group* dy, const Group* sign, Gr
             if (s.v[j] <= 0) value.v[j] = 0;
         dx[i] = value;
     }
+}
+
+extern "C" __global__ void add(const Activations* x, const Activations* y, Activations* sum, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads()) {
+        Group value = x[i], other = y[i];
+        for (int j = 0; j < WIDTH; j++) value.v[j] += other.v[j];
+        sum[i] = value;
+    }
+}
+
+// From bfloat16 to float, which has all of its numbers, and the other way, to the nearest.
+extern "C" __global__ void widen(const Activations* x, Group* y, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads()) y[i] = x[i];
+}
+
+extern "C" __global__ void narrow(const Group* x, Activations* y, long long count)
+{
+    for (long long i = thread_number(); i < count; i += threads()) y[i] = x[i];
 }
 
 // sums[p] = the values of place p, which order[ends[p - 1]] ... order[ends[p] - 1] number

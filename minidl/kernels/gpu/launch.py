@@ -9,24 +9,28 @@ from typing import Any
 import numpy as np
 
 from ...backend import Array, array_module
+from ..types import real_dtype
 
 BLOCK = 256  # threads in a block
 BLOCKS = 132 * 16  # enough for every multiprocessor of a large card; with fewer, each thread does more
 ALIGNED = 16  # bytes: where a load of four floats may begin
 
-_REALS = {"f": "float", "d": "double"}
+_NAMES = {"float32": "float", "float64": "double"}  # but for those that have one name everywhere
 
 
 _TILES = ("matrix_units.cuh", "tiles.cuh")  # what a file that computes tiles begins with
 
 
-def program(file: str, real: str, width: int, column: str, columns: int) -> tuple[str, tuple[str, ...]]:
-    """(code, options): what NVRTC is given."""
+def program(
+    file: str, real: str, width: int, factor: str, columns: int, activation: str = ""
+) -> tuple[str, tuple[str, ...]]:
+    """(code, options): what NVRTC is given; activations are real where nothing else is said."""
     here = resources.files(__package__)  # it may lie in a zip file
     files = ("common.cuh", *(_TILES if columns else ()), file)
     code = "".join(here.joinpath(name).read_text(encoding="utf-8") for name in files)
-    options = ("-std=c++17", f"-DREAL={real}", f"-DWIDTH={width}", f"-DFACTOR={column}")
-    return code, options + ((f"-DCOLUMNS={columns}",) if columns else ())
+    choice = {"REAL": real, "ACTIVATION": activation or real, "WIDTH": width, "FACTOR": factor}
+    choice |= {"COLUMNS": columns} if columns else {}
+    return code, ("-std=c++17", *(f"-D{name}={value}" for name, value in choice.items()))
 
 
 @functools.cache
@@ -55,12 +59,12 @@ def launch(
     file: str, name: str, like: Array, arguments: tuple[Any, ...], threads: int | None = None, *, width: int = 1,
     half: bool = False, columns: int = 0, grid: tuple[int, ...] = (), block: tuple[int, ...] = (BLOCK,),
 ) -> None:  # fmt: skip
-    """Run a kernel of a file for the precision of an array: about that many threads, or a grid of blocks.
+    """Run a kernel of a file for activations like an array: about that many threads, or a grid of blocks.
 
     ``half``: what is multiplied is bfloat16; ``columns``: of the tile that a block multiplies, if it does.
     """
-    xp, real = array_module(like), _REALS[like.dtype.char]
-    function = _function(xp, name, file, real, width, "bfloat16" if half else real, columns)
+    xp, (real, activation) = array_module(like), (_NAMES.get(t.name, t.name) for t in (real_dtype(like), like.dtype))
+    function = _function(xp, name, file, real, width, "bfloat16" if half else real, columns, activation)
     if threads is not None:
         grid = (max(1, min(BLOCKS, -(-threads // BLOCK))),)
     function(grid, block, tuple(map(_argument, arguments)))

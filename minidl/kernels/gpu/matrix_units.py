@@ -14,6 +14,7 @@ import numpy as np
 from ...backend import Array, array_module
 from .. import precision
 from ..shapes import Shape
+from ..types import real_dtype
 from .launch import launch, width_of
 from .multiply import halves
 from .windows import Windows
@@ -83,7 +84,7 @@ def weight_products(windows: Windows, batch: int, n: int) -> list[Product]:
 
 def can(like: Array, windows: Windows) -> bool:
     """Whether the units do such products at all: of float32, where rounding is allowed, on this card."""
-    if like.dtype != np.float32 or precision() == "exact" or max(windows.kernel) > MOST_TAPS:
+    if real_dtype(like) != np.float32 or precision() == "exact" or max(windows.kernel) > MOST_TAPS:
         return False
     return _card(array_module(like), like.device.id)[0] >= OLDEST
 
@@ -109,8 +110,8 @@ def _chunk(channels: int) -> int:
     return DEPTH if channels % DEPTH == 0 else channels
 
 
-def _add_up(parts: Array, bias: Array | None, out: Array) -> Array:
-    """out = the sum of parts (P, *out.shape) in their order, + bias of the last axis."""
+def add_parts(parts: Array, bias: Array | None, out: Array) -> Array:
+    """out = the sum of parts (P, *out.shape) in their order, + bias of the last axis; a part may be out itself."""
     channels = out.shape[-1]
     width = width_of(channels, parts, bias, out)
     count = np.int64(out.size // width)
@@ -126,15 +127,16 @@ def _run(
     """Launch a kernel whose first two arguments are its factors, and add up what its parts give."""
     left, right, *numbers = arguments
     xp = array_module(left)
-    out = xp.empty(out_shape, left.dtype)
-    to = xp.empty((parts, *out_shape), left.dtype) if parts > 1 else out
+    real = real_dtype(left)
+    out = xp.empty(out_shape, real if name == "conv_by_weight" else left.dtype)
+    to = xp.empty((parts, *out_shape), real) if parts > 1 else out
     file = "conv_weight.cu" if name == "conv_by_weight" else "conv_windows.cu"
     shift = (None if parts > 1 else bias,) if name == "conv_forward" else ()
     launch(
         file, name, left, (left, right, *shift, to, *numbers), width=width, half=halves(left), columns=product.tile,
         grid=(product.tiles, parts, phases), block=(product.tile,),
     )  # fmt: skip
-    return _add_up(to, bias, out) if parts > 1 else out
+    return add_parts(to, bias, out) if parts > 1 else out
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> Array:

@@ -8,8 +8,8 @@ fast       float32, of which 10 bits after the point count float32 (NVIDIA's TF3
 bfloat16   bfloat16: 7 bits after the point                float32
 ========== =============================================== ==========================
 
-float64 is multiplied and added up as it is, whatever is set. Results, weights and everything between two products are
-float32 always.
+float64 is multiplied and added up as it is, whatever is set, and what is bfloat16 in memory as bfloat16. Weights are
+float32 always, and results too, but for convolutions of bfloat16.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import numpy as np
 
 from ...backend import Array, array_module
 from .. import precision
+from ..types import is_bfloat16, real_dtype
 from . import cublas
-from .launch import launch, width_of
+from .elementwise import narrow
 
 
 def halves(like: Array) -> bool:
     """Whether products of such arrays take bfloat16."""
-    return precision() == "bfloat16" and like.dtype == np.float32
+    return is_bfloat16(like) or (precision() == "bfloat16" and like.dtype == np.float32)
 
 
-def _compute(like: Array) -> int:
-    if like.dtype == np.float64:
+def _compute(factor: Array) -> int:
+    if factor.dtype == np.float64:
         return cublas.COMPUTE_FLOAT64
-    return cublas.COMPUTE_TF32 if precision() == "fast" else cublas.COMPUTE_FLOAT32
+    return cublas.COMPUTE_TF32 if factor.dtype == np.float32 and precision() == "fast" else cublas.COMPUTE_FLOAT32
 
 
 def _kind(array: Array) -> int:
-    return {"f": cublas.FLOAT32, "d": cublas.FLOAT64, "H": cublas.BFLOAT16}[array.dtype.char]
+    return {"float32": cublas.FLOAT32, "float64": cublas.FLOAT64, "bfloat16": cublas.BFLOAT16}[array.dtype.name]
 
 
 def _layout(m: Array) -> tuple[Array, bool, int]:
@@ -49,17 +50,12 @@ def _layout(m: Array) -> tuple[Array, bool, int]:
     return array_module(m).ascontiguousarray(m), False, columns
 
 
-def as_factor(m: Array) -> Array:
-    """A matrix as products take it: itself, or where they take bfloat16 a copy (of which uint16 holds the bits)."""
-    if not halves(m):
+def as_factor(m: Array, half: bool | None = None) -> Array:
+    """A matrix as products take it: itself, or a copy where they take bfloat16 (``half``, or as ``halves`` says)."""
+    if is_bfloat16(m) or not (halves(m) if half is None else half):
         return m
-    xp = array_module(m)
     by_column = m.flags.f_contiguous and not m.flags.c_contiguous
-    m = m.T if by_column else xp.ascontiguousarray(m)
-    out = xp.empty(m.shape, np.uint16)
-    width = width_of(m.size, m, out)
-    launch("convolution.cu", "to_factors", m, (m, out, np.int64(m.size // width)), m.size, width=width, half=True)
-    return out.T if by_column else out
+    return narrow(m.T).T if by_column else narrow(m)
 
 
 def multiply(a: Array, b: Array, out: Array, add: bool = False) -> Array:
@@ -72,20 +68,21 @@ def multiply(a: Array, b: Array, out: Array, add: bool = False) -> Array:
     # cuBLAS has matrices by columns, and sees ours transposed: out' = b' a'
     cublas.handle(out).gemm(
         (b_turned, a_turned), (out.shape[1], out.shape[0], a.shape[1]), (b, _kind(b), b_step), (a, _kind(a), a_step),
-        (out, _kind(out), out.shape[1]), _compute(out), add,
+        (out, _kind(out), out.shape[1]), _compute(a), add,
     )  # fmt: skip
     return out
 
 
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, for any strides; of stacks one product after the other."""
+    half, real = halves(a) or halves(b), real_dtype(a)
     if b.ndim == 2:  # then all rows of a are one matrix
         rows = a.reshape(-1, a.shape[-1])
-        out = array_module(a).empty((len(rows), b.shape[1]), a.dtype)
-        return multiply(as_factor(rows), as_factor(b), out).reshape(*a.shape[:-1], b.shape[1])
+        out = array_module(a).empty((len(rows), b.shape[1]), real)
+        return multiply(as_factor(rows, half), as_factor(b, half), out).reshape(*a.shape[:-1], b.shape[1])
     xp, stack = array_module(a), np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = (xp.broadcast_to(m, stack + m.shape[-2:]) for m in (a, b))
-    out = xp.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    out = xp.empty((*stack, a.shape[-2], b.shape[-1]), real)
     for place in np.ndindex(*stack):
-        multiply(as_factor(a[place]), as_factor(b[place]), out[place])
+        multiply(as_factor(a[place], half), as_factor(b[place], half), out[place])
     return out

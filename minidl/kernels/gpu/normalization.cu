@@ -26,19 +26,20 @@ __device__ double sum_down(double total, double* room, int lanes)
     return sum;
 }
 
-// partials[block, 0, c] = sum of a - a_shift, partials[block, 1, c] = sum of (a - a_shift)(b - b_shift) over the
-// block's rows; without shifts, pointers of 0, nothing is taken off, and without b there is no product. With y, a counts
-// only where y is positive (the ReLU's gradient), and dz keeps what counts.
+// partials[block, 0, c] = sum of a - pivot, partials[block, 1, c] = sum of (a - pivot)(b - b_shift) over the block's
+// rows; a pivot or b of 0 is none, and if b is a, the pivot is its shift too. With y, a counts only where y is positive
+// (the ReLU's gradient), and dz keeps what counts.
 extern "C" __global__ void channel_sums(
-    const Group* a, const Group* a_shift, const Group* b, const Group* b_shift, const Group* y, Group* dz,
-    long long rows, int C, int lanes, double* partials)
+    const Activations* a, const Activations* pivot, const Activations* b, const Group* b_shift, const Activations* y,
+    Activations* dz, long long rows, int C, int lanes, double* partials)
 {
     __shared__ double room[THREADS];
     int c = blockIdx.x * lanes + threadIdx.x % lanes, deep = THREADS / lanes;  // in groups, like C
     double total[WIDTH] = {}, product[WIDTH] = {};
     if (c < C) {
         Group shift_a = {}, shift_b = {};
-        if (a_shift) shift_a = a_shift[c];
+        if (pivot) shift_a = pivot[c];
+        shift_b = shift_a;
         if (b_shift) shift_b = b_shift[c];
         long long step = (long long)gridDim.y * deep, first = (long long)blockIdx.y * deep + threadIdx.x / lanes;
         for (long long row = first; row < rows; row += AT_ONCE * step) {
@@ -48,7 +49,8 @@ extern "C" __global__ void channel_sums(
                 if (row + k * step < rows) {
                     long long i = (row + k * step) * C + c;
                     as[k] = a[i];
-                    bs[k] = b && b != a ? b[i] : as[k];
+                    bs[k] = as[k];
+                    if (b && b != a) bs[k] = b[i];
                     if (y) ys[k] = y[i];
                 }
 #pragma unroll
@@ -85,7 +87,7 @@ __device__ double add_partials(const double* partials, int blocks, int C, int c,
 
 // mean and variance of each channel, from the sums of x - pivot and of its square
 extern "C" __global__ void finish_moments(
-    const double* partials, int blocks, long long rows, int C, const REAL* pivot, REAL* mean, REAL* var)
+    const double* partials, int blocks, long long rows, int C, const ACTIVATION* pivot, REAL* mean, REAL* var)
 {
     __shared__ double room[THREADS];
     int c = blockIdx.x * LANES + threadIdx.x % LANES;
@@ -93,7 +95,7 @@ extern "C" __global__ void finish_moments(
     double second = add_partials(partials + C, blocks, C, c, room) / rows;
     if (c < C && threadIdx.x < LANES) {
         double variance = second - first * first;
-        mean[c] = (REAL)((double)pivot[c] + first);
+        mean[c] = (REAL)((double)(REAL)pivot[c] + first);
         var[c] = (REAL)(variance < 0 ? 0 : variance);  // so written, NaN stays NaN
     }
 }
@@ -123,8 +125,8 @@ extern "C" __global__ void finish_sums(const double* partials, int blocks, int C
 
 // y = gamma (x - mean) / std + beta, + residual and ReLU where asked for
 extern "C" __global__ void batch_norm(
-    const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* beta, REAL eps,
-    const Group* residual, int relu, long long count, int C, Group* y)
+    const Activations* x, const Group* mean, const Group* var, const Group* gamma, const Group* beta, REAL eps,
+    const Activations* residual, int relu, long long count, int C, Activations* y)
 {
     if (thread_number() >= channel_step(C)) return;
     int c = thread_number() % C;
@@ -144,8 +146,8 @@ extern "C" __global__ void batch_norm(
 // dx = gamma / std (dz - part (dbeta + (x - mean) / std dgamma)), where part is 1 / rows: the last two go through the
 // batch's own mean and variance. With fixed ones part is 0.
 extern "C" __global__ void batch_norm_grad(
-    const Group* dz, const Group* x, const Group* mean, const Group* var, const Group* gamma, const Group* dgamma,
-    const Group* dbeta, REAL eps, REAL part, long long count, int C, Group* dx)
+    const Activations* dz, const Activations* x, const Group* mean, const Group* var, const Group* gamma,
+    const Group* dgamma, const Group* dbeta, REAL eps, REAL part, long long count, int C, Activations* dx)
 {
     if (thread_number() >= channel_step(C)) return;
     int c = thread_number() % C;
@@ -166,8 +168,8 @@ extern "C" __global__ void batch_norm_grad(
 
 // With fixed mean and variance: dz = dy where y is positive, if there is a ReLU, and dx = gamma / std dz. dz may be 0.
 extern "C" __global__ void batch_norm_grad_fixed(
-    const Group* dy, const Group* y, const Group* var, const Group* gamma, REAL eps, int relu, long long count, int C,
-    Group* dz, Group* dx)
+    const Activations* dy, const Activations* y, const Group* var, const Group* gamma, REAL eps, int relu,
+    long long count, int C, Activations* dz, Activations* dx)
 {
     if (thread_number() >= channel_step(C)) return;
     int c = thread_number() % C;

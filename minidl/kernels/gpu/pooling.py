@@ -8,6 +8,7 @@ from ...backend import Array, array_module
 from ...backend.cuda import constant
 from .. import portable
 from ..shapes import Pair, Windows, index_dtype, output_sizes
+from ..types import widened
 from .launch import launch, width_of
 
 FILE = "pooling.cu"
@@ -15,7 +16,7 @@ FILE = "pooling.cu"
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     if index_dtype(kernel) != np.uint8:
-        return portable.max_pool2d(x, kernel, stride, padding)
+        return portable.max_pool2d(widened(x), kernel, stride, padding)
     xp, out = array_module(x), output_sizes(x.shape, kernel, stride, padding)
     y = xp.empty((len(x), *out, x.shape[3]), x.dtype)
     where = xp.empty(y.shape, np.uint8)

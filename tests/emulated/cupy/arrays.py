@@ -28,7 +28,9 @@ def run(function, *args, layout="C", **kwargs):
     targets: list[np.ndarray | None] = []
     _ask_for(function, args, kwargs, bool(arrays))
     with np.errstate(all="ignore"):  # a card warns of nothing
-        result = _to_card(function(*args, **kwargs), arrays, layout, targets)
+        result = function(*args, **kwargs)
+        _refuse_bfloat16(function, result, arrays, kwargs)
+        result = _to_card(result, arrays, layout, targets)
     if capture is not None:
 
         def again():
@@ -43,7 +45,7 @@ def run(function, *args, layout="C", **kwargs):
 
 
 asked_for: set[tuple] = set()  # kinds of operations: CuPy compiles one kernel for each of most of them
-VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "moveaxis", "broadcast_to", "as_strided"}
+VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "moveaxis", "broadcast_to", "as_strided", "view"}
 
 
 def _ask_for(function, args, kwargs, computes):
@@ -52,6 +54,13 @@ def _ask_for(function, args, kwargs, computes):
     looks = name == "read" and not any(isinstance(part, np.ndarray) for part in args[1])
     if computes and not looks and name not in VIEWS:
         asked_for.add((name, *(getattr(a, "dtype", type(a)) for a in args), *sorted(kwargs)))
+
+
+def _refuse_bfloat16(function, result, arrays, kwargs):
+    """Views of such arrays cost nothing. All else is a kernel, for which CuPy needs CUDA's header of the type."""
+    looks = isinstance(result, np.ndarray) and memory.root_of(result) is not None and "out" not in kwargs
+    if not looks and any(getattr(a, "dtype", np.dtype(bool)).name == "bfloat16" for a in (*arrays.values(), result)):
+        raise TypeError(f"{getattr(function, '__name__', function)}: CuPy was asked to compute with bfloat16")
 
 
 def _to_numpy(value, arrays):
@@ -99,11 +108,15 @@ def empty_for(like, layout="C"):
     return new
 
 
+def check_dtype(dtype):
+    if dtype.kind not in "biufc" and dtype.name != "bfloat16":
+        raise ValueError(f"Unsupported dtype {dtype}")
+
+
 def upload(values, dtype=None, order=None):
     """Host data -> the card. Nothing but a single number can be moved so while a stream captures."""
     a = np.array(values, dtype, order="K" if order is None else order)
-    if a.dtype.kind not in "biufc":
-        raise ValueError(f"Unsupported dtype {a.dtype}")
+    check_dtype(a.dtype)
     if a.ndim:
         streams.host_waits()
         new = empty_for(a, None if a.flags.fnc else "C")
@@ -127,8 +140,7 @@ class ndarray:  # noqa: N801
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
         dtype = np.dtype(dtype)
-        if dtype.kind not in "biufc":
-            raise ValueError(f"Unsupported dtype {dtype}")
+        check_dtype(dtype)
         if memptr is None:
             if strides is not None:
                 raise ValueError("memptr is required if strides is given.")

@@ -17,7 +17,7 @@ FUNCTIONS = frozenset(
 LINALG = frozenset(["norm", "svd"])
 METHODS = frozenset(
     """all any argmax argmin clip cumsum diagonal flatten max mean min nonzero prod ravel repeat reshape round squeeze
-    std sum swapaxes trace transpose var""".split()
+    std sum swapaxes trace transpose var view""".split()
 )
 REFUSED = frozenset(["correction", "device", "initial", "like", "stable", "where"])  # keywords of NumPy's
 SYNCHRONISING = frozenset(["flatnonzero", "nonzero"])  # they fetch a number before they can go on

@@ -8,6 +8,7 @@ STATEMENT = re.compile(r"\basm\s*(?:volatile\b\s*)?\(")
 STRINGS = re.compile(r'\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 OPERAND = re.compile(r'\s*"[^"]*"\s*\(')
 KNOWN = {  # what the emulated card does
+    "cvt.rn.bf16.f32",
     "ldmatrix.sync.aligned.m8n8.x4.shared.b16",
     "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
     "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",

@@ -91,6 +91,7 @@ static inline unsigned bfloat16_of(float x) {
     unsigned word = as_word(x);
     return x != x ? 0x7fff : (word + 0x7fff + (word >> 16 & 1)) >> 16;
 }
+static inline void ptx_cvt_rn_bf16_f32(unsigned short& to, float x) { to = bfloat16_of(x); }
 static inline void ptx_cvt_rn_bf16x2_f32(unsigned& to, float upper, float lower) {
     to = bfloat16_of(upper) << 16 | bfloat16_of(lower);
 }

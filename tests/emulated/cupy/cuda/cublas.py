@@ -7,9 +7,13 @@ import numpy as np
 from .. import memory
 
 _F32, _F64, _BF16 = 0, 1, 14
-_DTYPES = {_F32: np.float32, _F64: np.float64, _BF16: np.uint16}  # NumPy has no bfloat16
+_DTYPES = {_F32: np.float32, _F64: np.float64, _BF16: np.uint16}  # the bits, whether or not ml_dtypes is there
 _TF32 = 77
-_SUPPORTED = {68: {(_F32, _F32), (_BF16, _F32)}, 70: {(_F64, _F64)}, _TF32: {(_F32, _F32)}}  # of A and B, of C
+_SUPPORTED = {
+    68: {(_F32, _F32), (_BF16, _F32), (_BF16, _BF16)},
+    70: {(_F64, _F64)},
+    _TF32: {(_F32, _F32)},
+}  # of A and B, of C
 TF32_TRUNCATES = False  # whether factors lose their last bits to nothing, rather than to the nearest; nobody promises
 
 
@@ -53,6 +57,12 @@ def _rounded(a):
     return np.where(np.isfinite(a), rounded, whole).astype(np.uint32).view(np.float32)
 
 
+def _halved(a):
+    """The bits of float32 as bfloat16: to the nearest, ties to even."""
+    whole = np.ascontiguousarray(a, np.float32).view(np.uint32)
+    return np.where(np.isnan(a), 0x7FFF, (whole + (0x7FFF + ((whole >> 16) & 1)).astype(np.uint32)) >> 16)
+
+
 def _values(a, kind, compute):
     if kind == _BF16:
         return (a.astype(np.uint32) << 16).view(np.float32)
@@ -84,8 +94,8 @@ def gemm(capture, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, 
                 left, right = _values(a, Atype, computeType), _values(b, Btype, computeType)
                 sums += alpha * ((left.T if transa else left) @ (right.T if transb else right))
             if beta:  # else C is not read: it may hold NaN
-                sums += beta * c
-            c[...] = sums
+                sums += beta * _values(c, Ctype, computeType)
+            c[...] = _halved(sums) if Ctype == _BF16 else sums
 
     if capture is None:
         multiply()
