@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 import pytest
 
 from minidl.report import read_csv
+from minidl.report.nine import CLAIMS
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
@@ -27,7 +28,9 @@ def rows():
 
 @pytest.fixture(scope="module")
 def claims():
-    return {row["claim"]: row for row in read_csv(RESULTS / "imagenette-64px" / "claims.csv")}
+    """The report's nine, under its own attack."""
+    rows = read_csv(RESULTS / "imagenette-64px" / "claims.csv")
+    return {row["claim"]: row for row in rows if row["claim"] in CLAIMS and row["figure"] == CLAIMS[row["claim"]].figure}
 
 
 def at(rows, epsilon):
@@ -175,7 +178,8 @@ def test_what_it_says_of_the_digits():
     assert f"who leaves {at(takes_one, 64)} % at 64/255" in text
     assert f"nothing is left, {at(margin, 64)} %." in text
     claims = read_csv(RESULTS / "quick" / "claims.csv")
-    assert [row["verdict"] for row in claims] == ["undecided"] * 9
+    assert {row["claim"] for row in claims} >= set(CLAIMS)
+    assert {row["verdict"] for row in claims} == {"undecided"}
 
 
 def test_what_pruning_can_cost_at_most():
