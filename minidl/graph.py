@@ -194,14 +194,15 @@ def backward(root: Vertex, gradient: Array, inputs: Sequence[Leaf] | None) -> No
         )
     taken = {_owner(leaf.data) for leaf, _ in leaves} | {_owner(gradient)}
     for leaf, dx in leaves:
+        dx = widened(dx)
         if leaf.grad is not None:
-            dx = add(leaf.grad, dx)
+            dx = leaf.grad + dx
         elif _owner(dx) in taken or 0 in dx.strides:  # what a leaf keeps changes with no other array, nor with itself
             dx = dx.copy()
         taken.add(_owner(dx))
         # NumPy's arithmetic turns arrays without axes into scalars, which are no arrays; and float64 met on the way
         # does not change the precision of a float32 leaf's gradient
-        leaf.grad = array_module(dx).asarray(widened(dx), dtype=leaf.dtype)
+        leaf.grad = array_module(dx).asarray(dx, dtype=leaf.dtype)
 
 
 def mark_spent(gradient: Array) -> None:

@@ -19,7 +19,7 @@ from .backend import Array, array_module, as_array, device_of, is_array, to_devi
 from .checks import check_devices, check_mask, explained, value_and_vjp
 from .graph import Node, Vjp, backward, is_recording
 from .graph import no_grad as no_grad
-from .kernels.types import real_dtype, widened
+from .kernels.types import as_taken, real_dtype, widened
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
@@ -37,7 +37,7 @@ def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
 def _precision(arguments: Sequence[Any]) -> Any:
     """That of the first tensor, or array with axes, of real numbers; None where there is none."""
     arrays = (a for a in arguments if isinstance(a, Tensor) or (is_array(a) and a.ndim))
-    return next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
+    return next((dtype for dtype in map(real_dtype, arrays) if dtype.kind == "f"), None)
 
 
 def _source(argument: object) -> Node | Tensor | None:
@@ -89,8 +89,8 @@ def op(function: Callable[..., tuple[Array, Vjp]], bfloat16: bool = False) -> Ca
             args, settings = bound.args, bound.kwargs
         precision = _precision(args)
         try:
-            arrays = [_array(a, precision, i < len(listed) and listed[i] != "") for i, a in enumerate(args)]
-            arrays = arrays if bfloat16 else [*map(widened, arrays)]
+            laid = (_array(a, precision, i < len(listed) and listed[i] != "") for i, a in enumerate(args))
+            arrays = [as_taken(a, bfloat16) for a in laid]
             check_devices(name, listed, arrays)
             value, vjp = value_and_vjp(function(*arrays, **settings), name)
         except ValueError as error:
@@ -141,6 +141,7 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         data = data.data if isinstance(data, Tensor) else as_array(data)
+        data = widened(data) if requires_grad else data
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
         self.data: Array = data
@@ -159,7 +160,7 @@ class Tensor:
         return len(self.data)
 
     def __repr__(self) -> str:
-        text = np.array2string(to_numpy(self.data), separator=", ", threshold=100)
+        text = np.array2string(self.numpy(), separator=", ", threshold=100)
         return f"Tensor({text}, shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
 
     def __bool__(self) -> bool:
@@ -187,7 +188,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The array on the CPU."""
-        return to_numpy(self.data)
+        return to_numpy(widened(self.data))
 
     def detach(self) -> Tensor:
         """The same array without its history."""
@@ -195,7 +196,7 @@ class Tensor:
 
     def to(self, device: str) -> Tensor:
         """A leaf tensor with this array on "cpu" or "gpu"."""
-        return Tensor(to_device(self.data, device), self.requires_grad)
+        return Tensor(to_device(widened(self.data), device), self.requires_grad)
 
     def backward(self, gradient: Array | None = None, inputs: Sequence[Tensor] | None = None) -> None:
         """Add to each leaf's ``grad`` the gradient of this tensor by it, freeing the graph on the way.
@@ -214,8 +215,9 @@ class Tensor:
             When there is no graph, when it was used before, or when this is not a number and no gradient is given.
         """
         if not self.requires_grad:
-            what = "Pass requires_grad=True to an input, and compute outside no_grad()"
-            raise RuntimeError(f"backward: nothing here requires a gradient. {what}")
+            raise RuntimeError(
+                "backward: nothing here requires a gradient: requires_grad=True on no input, or no_grad()"
+            )
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(

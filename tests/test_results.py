@@ -30,7 +30,9 @@ def rows():
 def claims():
     """The report's nine, under its own attack."""
     rows = read_csv(RESULTS / "imagenette-64px" / "claims.csv")
-    return {row["claim"]: row for row in rows if row["claim"] in CLAIMS and row["figure"] == CLAIMS[row["claim"]].figure}
+    return {
+        row["claim"]: row for row in rows if row["claim"] in CLAIMS and row["figure"] == CLAIMS[row["claim"]].figure
+    }
 
 
 def at(rows, epsilon):

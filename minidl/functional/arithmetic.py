@@ -11,6 +11,7 @@ from .. import kernels
 from ..backend import Array, array_module
 from ..checks import check_real, numbers
 from ..kernels.types import add as sum_of
+from ..kernels.types import widened
 from ..tensor import Tensor, Vjp, op
 
 Result = tuple[Array, Vjp]
@@ -202,7 +203,7 @@ _METHODS: dict[str, Any] = {
     "__abs__": abs,
     "__pow__": power,
     "__getitem__": getitem,
-    "argmax": lambda x, axis=None: x.data.argmax(axis=axis),  # an array, as labels are
+    "argmax": lambda x, axis=None: widened(x.data).argmax(axis=axis),  # an array, as labels are
     "clip": clip,
     "exp": exp,
     "log": log,

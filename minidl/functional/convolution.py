@@ -9,7 +9,7 @@ from .. import kernels
 from ..backend import Array
 from ..checks import channels_first, check_images, check_real, check_windows, pair
 from ..kernels.shapes import Pair
-from ..kernels.types import activation
+from ..kernels.types import activation, widened
 from ..tensor import op
 from .arithmetic import Result
 
@@ -126,7 +126,7 @@ def conv2d(
         raise ValueError(f"conv2d: bias has shape {bias.shape}, weight {weight.shape} asks for {weight.shape[:1]}")
     stride, padding = pair(stride, "stride", 1, "conv2d"), pair(padding, "padding", 0, "conv2d")
     check_windows(x, weight.shape[1:3], stride, padding, "conv2d", weight)
-    k, x = kernels.of(x), activation(x)
+    k, x, weight, bias = kernels.of(x), activation(x), widened(weight), widened(bias)
     return k.conv2d(x, weight, bias, stride, padding), (
         lambda dy: k.conv2d_grad_input(dy, weight, (len(dy), *x.shape[1:]), stride, padding),
         lambda dy: k.conv2d_grad_weight(dy, x, weight.shape, stride, padding),

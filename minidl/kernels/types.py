@@ -60,7 +60,7 @@ def is_bfloat16(x: Any) -> bool:
     >>> is_bfloat16(np.ones(1))
     False
     """
-    return is_gpu_array(x) and x.dtype.name == "bfloat16"
+    return is_gpu_array(x) and x.dtype.kind == "V" and x.dtype.name == "bfloat16"
 
 
 def real_dtype(x: Array) -> np.dtype:
@@ -77,7 +77,7 @@ def real_dtype(x: Array) -> np.dtype:
     >>> real_dtype(np.ones(1))
     dtype('float64')
     """
-    return np.dtype(np.float32) if is_bfloat16(x) else x.dtype
+    return np.dtype(np.float32) if x.dtype.kind == "V" and x.dtype.name == "bfloat16" else x.dtype
 
 
 def activation(x: Array) -> Array:
@@ -141,6 +141,26 @@ def widened(x: Any) -> Any:
     return of_type(x, np.dtype(np.float32)) if is_bfloat16(x) else x
 
 
+def as_taken(x: Any, knows: bool) -> Any:
+    """An argument as an operation gets it: of bfloat16 only where it ``knows`` that type, and the card's kernels do it.
+
+    Parameters
+    ----------
+    x : object
+    knows : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidl.kernels.types import as_taken
+    >>> as_taken(np.ones(2), False)
+    array([1., 1.])
+    """
+    if isinstance(x, np.ndarray) or (knows and is_bfloat16(x) and of(x) is module("gpu")):
+        return x
+    return widened(x)
+
+
 def add(x: Any, y: Any) -> Array:
     """x + y: bfloat16 where both are, else as NumPy and CuPy have it, and float32 where one is bfloat16.
 
@@ -155,7 +175,9 @@ def add(x: Any, y: Any) -> Array:
     >>> add(np.ones(2), 1.0)
     array([2., 2.])
     """
-    if is_bfloat16(x) and is_bfloat16(y) and x.shape == y.shape:
+    if isinstance(x, np.ndarray):
+        return x + y
+    if is_bfloat16(x) and is_bfloat16(y) and x.shape == y.shape and of(x) is module("gpu"):
         return module("gpu").elementwise.add(x, y)
     return widened(x) + widened(y)
 

@@ -412,10 +412,75 @@ def test_a_training_on_the_digits_is_as_good_as_float32s():
         np.testing.assert_array_equal(again.state_dict()[name], value, err_msg=name)
     images, labels = digits("val", 64)
     curve = md.robustness.accuracy_curve(half, images, labels, [0, 4 / 255, 64 / 255])
-    found = md.robustness.pgd(half, images, labels, [8 / 255], steps=3)
+    found = md.robustness.pgd(half, images, labels, [64 / 255], steps=3)
     assert curve.accuracy[0] > 0.8
     assert curve.accuracy[0] > curve.accuracy[-1]
-    assert found is not None
+    assert 0.5 > 1 - found.success.mean() < curve.accuracy[0]
+    assert found.adversarial.dtype == np.float32
+
+
+# Where arrays of this type meet what does not know them
+
+
+def between(shape=(2, 6, 6, 4), **settings):
+    """What a convolution gives, and the same in float32."""
+    y = F.conv2d(md.Tensor(to_device(normal(*shape), "gpu"), **settings), to_device(normal(8, 3, 3, 4), "gpu"))
+    assert is_bfloat16(y.data)
+    return y, to_numpy(widened(y.data))
+
+
+def test_kernels_may_come_from_another_convolution():
+    """A correlation of two images: the weight is float32, however it was made."""
+    y, (z, _) = between(requires_grad=True)[0], between((3, 6, 6, 4))
+    weight = F.max_pool2d(z, 2)  # (3, 2, 2, 8), which is bfloat16
+    assert is_bfloat16(weight.data)
+    found = F.conv2d(y, weight)
+    exact = F.conv2d(md.Tensor(to_numpy(widened(y.data))), to_numpy(widened(weight.data))).data
+    assert_rounded_once(found.data, exact, slack=1e-2)
+
+
+def test_numbers_without_axes_stand_beside_them():
+    y, right = between()
+    for product in (y * np.asarray(2.0), np.asarray(2.0) * y, y * np.float64(2)):
+        assert_float32(product.data, 2 * right)
+
+
+def test_who_leaves_the_card_or_begins_anew_is_float32():
+    y, right = between(requires_grad=True)
+    for array in (y.numpy(), y.to("cpu").data, to_numpy(md.Tensor(y.data, requires_grad=True).data)):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, right)
+    assert "bfloat16" in repr(y)
+
+
+def test_the_largest_is_found():
+    y, right = between()
+    np.testing.assert_array_equal(to_numpy(y.argmax(axis=-1)), right.argmax(axis=-1))
+
+
+def test_leaves_that_share_a_gradient_keep_their_own():
+    y = between()[0]
+    ones, leaves = to_device(np.ones(8, np.float32), "gpu"), [to_device(normal(*y.shape), "gpu") for _ in range(2)]
+    leaves = [md.Tensor(leaf, requires_grad=True) for leaf in leaves]
+    total = F.batch_norm(y, ones, ones, residual=leaves[0]) + F.batch_norm(y, ones, ones, residual=leaves[1])
+    total.sum().backward()
+    for leaf in leaves:
+        assert_float32(leaf.grad, np.ones(leaf.shape))
+
+
+def test_kernels_that_do_not_know_the_type_get_float32():
+    y, right = between()
+    with md.settings(kernels="portable"):
+        assert_float32(F.relu(y).data, right.clip(0))
+        assert_float32((y + y).data, 2 * right)
+
+
+def test_a_spectral_norm_is_not_of_rounded_products():
+    layer = nn.Conv2d(4, 8, 3).to("gpu")
+    found = md.robustness.spectral_norm(layer, md.Tensor(to_device(np.zeros((1, 6, 6, 4), np.float32), "gpu")))
+    with md.settings(precision="exact"):
+        x = md.Tensor(to_device(np.zeros((1, 6, 6, 4), np.float32), "gpu"))
+        assert found == md.robustness.spectral_norm(layer, x)
 
 
 def test_what_is_missing_is_told(monkeypatch):
