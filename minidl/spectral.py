@@ -55,7 +55,7 @@ def spectral_norm(
     tolerance = number(tolerance, "tolerance", "[0, inf)", "spectral_norm")
     most_steps = whole_number(most_steps, "most_steps", 1, "spectral_norm")
     # A product in bfloat16 has errors larger than the tolerance
-    with settings(**({"precision": "exact"} if precision() == "bfloat16" else {})):
+    with settings(precision="exact" if precision() == "bfloat16" else precision()):
         return _largest(layer, x, tolerance, most_steps)
 
 

@@ -215,9 +215,7 @@ class Tensor:
             When there is no graph, when it was used before, or when this is not a number and no gradient is given.
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                "backward: nothing here requires a gradient: requires_grad=True on no input, or no_grad()"
-            )
+            raise RuntimeError("backward: nothing here requires a gradient: no requires_grad=True, or within no_grad()")
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array, array_module
 from ..checks import number, whole_number
 from ..kernels.shapes import Pair
@@ -17,6 +19,7 @@ from ..trace import calls
 
 MATRICES = ("kernel", "operator")
 MOST_ROUNDS = 1000
+GONE = 1e-6  # of the largest singular value: below it float32 knows none
 
 
 class NuclearL1:
@@ -137,8 +140,23 @@ def soft_threshold(x: Array, threshold: float) -> Array:
 
 
 def on_singular_values(matrices: Array, change: Callable[[Array], Array]) -> Array:
-    """U change(S) V^T for a matrix U S V^T, or for each of a stack."""
-    u, s, vt = array_module(matrices).linalg.svd(matrices, full_matrices=False)
+    """U change(S) V^T for a matrix U S V^T, or for each of a stack; S from the largest down.
+
+    Of float32 the smaller of W W^T and W^T W is taken apart instead, in float64, whose squares lose nothing that
+    float32 has: U (change(S) / S) U^T W, in a quarter of the time. Where singular values that are gone are to come
+    back, only the decomposition itself has their directions.
+    """
+    xp = array_module(matrices)
+    if matrices.dtype == np.float32:
+        wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.swapaxes(-1, -2)
+        squares, u = xp.linalg.eigh(wide.astype(np.float64) @ wide.astype(np.float64).swapaxes(-1, -2))
+        s, u = xp.sqrt(squares[..., ::-1].clip(0)), u[..., ::-1]
+        changed, gone = change(s), s <= GONE * s[..., :1]
+        if not (gone & (changed > 0)).any():
+            ratio = xp.where(gone, 0, changed / xp.where(gone, 1, s))
+            low = ((u * ratio[..., None, :]) @ u.swapaxes(-1, -2)).astype(np.float32) @ wide
+            return low if wide is matrices else low.swapaxes(-1, -2)
+    u, s, vt = xp.linalg.svd(matrices, full_matrices=False)
     return (u * change(s)[..., None, :]) @ vt
 
 

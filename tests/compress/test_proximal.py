@@ -62,6 +62,24 @@ def operator(kernel, size, stride):
     return matrix.reshape(h // sh * (w // sw) * n, h * w * c)
 
 
+@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (6, 6), (3, 4, 20)])
+def test_float32_needs_no_decomposition_of_its_own(shape):
+    """To the digits that float32 has, for what shrinks, what grows, and values that are gone."""
+    w = rng().standard_normal(shape).astype(np.float32)
+    flat = w.copy()
+    flat[..., 1, :] = flat[..., 0, :]  # a singular value is 0, or for tall matrices two rows are alike
+    for change in (lambda s: soft_threshold(s, 0.5), lambda s: np.maximum(s, s[..., :1] / 1.5)):
+        for matrix in (w, flat):
+            found = on_singular_values(matrix, change)
+            assert found.dtype == np.float32
+            values = np.linalg.svd(found.astype(float), compute_uv=False)
+            expected = change(np.linalg.svd(matrix.astype(float), compute_uv=False))
+            np.testing.assert_allclose(values, expected, atol=3e-6 * expected.max())
+        np.testing.assert_allclose(
+            on_singular_values(w, change), on_singular_values(w.astype(float), change), atol=1e-5
+        )
+
+
 @pytest.mark.parametrize(("size", "stride"), [((4, 5), (1, 1)), ((4, 6), (2, 2)), ((3, 4), (1, 2))])
 def test_blocks_have_the_singular_values_of_the_operator(size, stride):
     kernel = rng().standard_normal((3, 3, 2, 2))

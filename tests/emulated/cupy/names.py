@@ -14,7 +14,7 @@ FUNCTIONS = frozenset(
     flatnonzero full full_like may_share_memory mean moveaxis nonzero ones ones_like pad partition searchsorted split
     stack sum take_along_axis where zeros zeros_like""".split()
 )
-LINALG = frozenset(["norm", "svd"])
+LINALG = frozenset(["eigh", "norm", "svd"])
 METHODS = frozenset(
     """all any argmax argmin clip cumsum diagonal flatten max mean min nonzero prod ravel repeat reshape round squeeze
     std sum swapaxes trace transpose var view""".split()
