@@ -81,6 +81,7 @@ def _answer(row: Mapping[str, Any], verdict: Verdict | None, results: Results, r
     return {
         "told": plainly(row, verdict, batch),
         "report": statement(row),
+        "stated_by": "us" if row["claim"] in BEYOND else "the_report",
         "here": _here(results, row["figure"], claim) if figure else "",
         "hangs": _hangs(row, verdict) if known else "",
         "bar": interval_svg(row["effect"], row["low"], row["high"], limits, reach) if known else "",
