@@ -66,7 +66,7 @@ class Settings:
     low_ranks: tuple[LowRank, ...] = ("none", "LR1", "LR2")
     """The report's schedules of ranks (figure 12)."""
     condition: float = 2
-    """The most that singular values of one layer of low rank may differ by, as a ratio, in figure 12c."""
+    """The most by which singular values of V, and of H, may differ in figure 12c, as a ratio."""
     temperatures: tuple[float, ...] = (1, 20, 90)
     """At which networks are trained (figure 13)."""
     epsilons: tuple[float, ...] = (0, 4, 8, 16, 32, 64)
@@ -194,6 +194,7 @@ WHOLE = dataclasses.replace(
     figures=tuple(figure for figure in Settings.figures if figure != "16"),  # which is none of the report's
     seeds=(0, 1, 2, 3, 4),
     attacks=("fgsm", "pgd", "auto"),
+    apgd=OWN_STRENGTH,
     auto=Strength(queries=1000, every=4),
     # AlexNet: by PyTorch's plain recipe, one for both batches. It was not found by recipes.py, on held-out training
     # images, as it is to be; until then a verdict on AlexNet says whether its networks have learnt (report/learnt.py).
@@ -207,6 +208,8 @@ PAPER = dataclasses.replace(
     seeds=(0, 1, 2),
     pixels=144,
     crop=128,
+    apgd=OWN_STRENGTH,
+    auto=Strength(every=4),
     resnet18=Recipe(epochs=20, lr=0.1),
     **REPORTS,
 )

@@ -142,20 +142,21 @@ def soft_threshold(x: Array, threshold: float) -> Array:
 def on_singular_values(matrices: Array, change: Callable[[Array], Array]) -> Array:
     """U change(S) V^T for a matrix U S V^T, or for each of a stack; S from the largest down.
 
-    Of float32 the smaller of W W^T and W^T W is taken apart instead, in float64, whose squares lose nothing that
-    float32 has: U (change(S) / S) U^T W, in a quarter of the time. Where singular values that are gone are to come
-    back, only the decomposition itself has their directions.
+    Of float32 the smaller of W W^T and W^T W is taken apart instead, all of it in float64, whose squares still know
+    what float32 does: U (change(S) / S) U^T W, in a quarter of the time. Where singular values that are gone are to
+    come back, only the decomposition itself has their directions.
     """
     xp = array_module(matrices)
     if matrices.dtype == np.float32:
-        wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.swapaxes(-1, -2)
-        squares, u = xp.linalg.eigh(wide.astype(np.float64) @ wide.astype(np.float64).swapaxes(-1, -2))
+        is_tall = matrices.shape[-2] > matrices.shape[-1]
+        wide = (matrices.swapaxes(-1, -2) if is_tall else matrices).astype(np.float64)
+        squares, u = xp.linalg.eigh(wide @ wide.swapaxes(-1, -2))
         s, u = xp.sqrt(squares[..., ::-1].clip(0)), u[..., ::-1]
         changed, gone = change(s), s <= GONE * s[..., :1]
         if not (gone & (changed > 0)).any():
             ratio = xp.where(gone, 0, changed / xp.where(gone, 1, s))
-            low = ((u * ratio[..., None, :]) @ u.swapaxes(-1, -2)).astype(np.float32) @ wide
-            return low if wide is matrices else low.swapaxes(-1, -2)
+            low = ((u * ratio[..., None, :]) @ (u.swapaxes(-1, -2) @ wide)).astype(np.float32)
+            return low.swapaxes(-1, -2) if is_tall else low
     u, s, vt = xp.linalg.svd(matrices, full_matrices=False)
     return (u * change(s)[..., None, :]) @ vt
 

@@ -62,7 +62,7 @@ def operator(kernel, size, stride):
     return matrix.reshape(h // sh * (w // sw) * n, h * w * c)
 
 
-@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (6, 6), (3, 4, 20)])
+@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (6, 6), (3, 4, 20), (3, 20, 4)])
 def test_float32_needs_no_decomposition_of_its_own(shape):
     """To the digits that float32 has, for what shrinks, what grows, and values that are gone."""
     w = rng().standard_normal(shape).astype(np.float32)
@@ -78,6 +78,15 @@ def test_float32_needs_no_decomposition_of_its_own(shape):
         np.testing.assert_allclose(
             on_singular_values(w, change), on_singular_values(w.astype(float), change), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_what_is_raised_by_far_keeps_its_direction(small):
+    """Of a float32 matrix, whose smallest value lies so far below the largest: as of float64's decomposition."""
+    u, _, vt = np.linalg.svd(rng().standard_normal((32, 200)), full_matrices=False)
+    w = ((u * np.geomspace(1, small, 32)) @ vt).astype(np.float32)
+    found, right = (on_singular_values(kind, lambda s: np.maximum(s, s[:1] / 2)) for kind in (w, w.astype(float)))
+    np.testing.assert_allclose(found, right, atol=2e-6)
 
 
 @pytest.mark.parametrize(("size", "stride"), [((4, 5), (1, 1)), ((4, 6), (2, 2)), ((3, 4), (1, 2))])

@@ -65,7 +65,7 @@ def conditioned(back, lost=0.2):
 @pytest.mark.parametrize(
     ("levels", "expected", "effect"),
     [
-        (conditioned(0.9), "holds", -0.08),
+        (conditioned(0.9), "holds", 0),  # by clean accuracy, which is as it was, it holds least clearly
         (conditioned(0.1), "fails", 0.08),
         (conditioned(0.9, lost=0), "fails", 0),  # nothing is lost that could come back
     ],
@@ -77,6 +77,15 @@ def test_c15_is_decided(levels, expected, effect):
     assert found.effect == pytest.approx(effect, abs=0.02)
     if effect:
         assert "Drop of LR1, condition 2 less the mean of those of LR1 and full rank" in found.reason
+
+
+def test_c15_is_not_met_by_a_network_that_knows_less():
+    """Who has less to lose loses less: the drop alone would say that it holds."""
+    levels = conditioned(0.9) | {BOUNDED: BASE - attacked(0.2) - 0.15}
+    study = Study({"12c": levels}, seeds=6, images=1500, spread=0.002)
+    found = next(found for found in claims(study) if found.claim == "C15")
+    assert found.verdict == "fails"
+    assert "Clean accuracy of LR1, condition 2 less that of LR1" in found.reason
 
 
 def test_c15_needs_all_three_lines():
