@@ -23,14 +23,13 @@ from .kernels.types import as_taken, real_dtype, widened
 
 
 def _array(argument: Any, precision: Any = None, listed: bool = False) -> Any:
-    """What an operation computes with: arrays where they belong, in the order in which sums are rounded, and numbers:
-    NumPy's scalars, and arrays without axes beside others, become Python's, which do not turn float32 into float64."""
+    """What an operation computes with: arrays where they belong, in the order that sums are rounded in, and numbers."""
     if isinstance(argument, Tensor):
         argument = argument.data
     elif listed and isinstance(argument, list | tuple):
         argument = as_array(argument, precision or np.float32)
     elif isinstance(argument, np.generic) or (precision is not None and isinstance(argument, np.ndarray)):
-        argument = argument if argument.ndim else argument.item()
+        argument = argument if argument.ndim else argument.item()  # Python's numbers leave float32 what it is
     return np.asarray(as_array(argument), order="C") if listed and isinstance(argument, np.ndarray) else argument
 
 
@@ -141,10 +140,9 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         data = data.data if isinstance(data, Tensor) else as_array(data)
-        data = widened(data) if requires_grad else data
-        if requires_grad and data.dtype.kind != "f":
+        if requires_grad and real_dtype(data).kind != "f":
             raise TypeError(f"Tensor: requires_grad needs real numbers, not {data.dtype}: use x.astype(np.float32)")
-        self.data: Array = data
+        self.data: Array = widened(data) if requires_grad else data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self._node: Node | None = None
@@ -215,7 +213,8 @@ class Tensor:
             When there is no graph, when it was used before, or when this is not a number and no gradient is given.
         """
         if not self.requires_grad:
-            raise RuntimeError("backward: nothing here requires a gradient: no requires_grad=True, or within no_grad()")
+            how = "give an input requires_grad=True, and compute outside no_grad()"
+            raise RuntimeError(f"backward: nothing here requires a gradient: {how}")
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(

@@ -43,7 +43,8 @@ MULTIPROCESSORS = 132
 PROTOTYPE = {"forward": 100e12, "by input": 100e12, "by weight": 68e12}  # operations a second, in TF32
 ISSUED = 582 * 100e12  # the prototype's: instructions for 64 products of fragments, times its rate
 # The instructions of the innermost loop for 64 products of 16 x 8 x 8 in TF32, or 32 of twice the depth in bfloat16,
-# with loads of four channels: counted in NVRTC 13.5's code for sm_90 by nvdisasm. (columns of a tile, bfloat16)
+# with loads of four channels: counted in NVRTC 13.5's code for sm_90 by nvdisasm, in bfloat16
+# while it still read images of float32. (columns of a tile, bfloat16)
 INSTRUCTIONS = {
     "forward": {(128, False): 273, (64, False): 343, (128, True): 185, (64, True): 231},
     "by input": {(128, False): 298, (64, False): 361, (128, True): 210, (64, True): 250},
@@ -67,11 +68,13 @@ def seconds(name: str, windows: Windows, batch: int, n: int, half: bool) -> tupl
         launches = 2 * len(list(windows.pieces(batch, 2 if half else 4)))
         took = there * (0.5 if half else 1) + (launches - 1) * LAUNCH
         return "im2col", took, took
-    image, result = 4.0 * batch * h * w * c, 4.0 * batch * windows.rows * n
-    moved = image + result + 4.0 * n * windows.depth
-    out = {"forward": result, "by input": image, "by weight": 4.0 * n * windows.depth}[name]
+    image, result, kernels = batch * h * w * c, batch * windows.rows * n, n * windows.depth  # numbers
+    bytes_each = 2.0 if half else 4.0  # of the first two
+    moved = bytes_each * (image + result) + 4.0 * kernels
+    out = {"forward": result, "by input": image, "by weight": kernels}[name]
     parts = matrix_units.parts_of(max(products), MULTIPROCESSORS, len(products))
-    second = LAUNCH + (2 * parts + 1) * out / BANDWIDTH if parts > 1 else 0.0
+    written = 4.0 if name == "by weight" else bytes_each
+    second = LAUNCH + (2 * 4.0 * parts + written) * out / BANDWIDTH if parts > 1 else 0.0  # parts are float32
     single = c % 4 > 0 or n % 4 > 0
     instructions = SINGLE[name] if single else INSTRUCTIONS[name][products[0].tile, half]
     done = sum(p.operations for p in products)

@@ -47,74 +47,24 @@ def bfloat16() -> np.dtype:
 
 
 def is_bfloat16(x: Any) -> bool:
-    """Whether x is an array of bfloat16 on a card; elsewhere nothing computes with such.
-
-    Parameters
-    ----------
-    x : object
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import is_bfloat16
-    >>> is_bfloat16(np.ones(1))
-    False
-    """
+    """Whether x is an array of bfloat16 on a card; elsewhere nothing computes with such."""
     return is_gpu_array(x) and x.dtype.kind == "V" and x.dtype.name == "bfloat16"
 
 
 def real_dtype(x: Array) -> np.dtype:
-    """The type in which one computes with an array: its own, but float32 for bfloat16.
-
-    Parameters
-    ----------
-    x : array
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import real_dtype
-    >>> real_dtype(np.ones(1))
-    dtype('float64')
-    """
+    """The type in which one computes with an array: its own, but float32 for bfloat16."""
     return np.dtype(np.float32) if x.dtype.kind == "V" and x.dtype.name == "bfloat16" else x.dtype
 
 
 def activation(x: Array) -> Array:
-    """Images as a convolution reads them, and will write its own: bfloat16 where that is allowed, else x itself.
-
-    Parameters
-    ----------
-    x : array
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import activation
-    >>> x = np.ones((1, 4, 4, 3), np.float32)
-    >>> activation(x) is x  # no card
-    True
-    """
+    """Images as a convolution reads them, and will write its own: bfloat16 where that is allowed, else x itself."""
     if precision() != "bfloat16" or not is_gpu_array(x) or x.dtype != np.float32 or of(x) is not module("gpu"):
         return x
     return of_type(x, bfloat16())
 
 
 def of_type(x: Array, dtype: np.dtype) -> Array:
-    """x, real numbers, as numbers of another type; x itself where they have it.
-
-    Parameters
-    ----------
-    x : array
-    dtype : of float32, float64 or, on a card, bfloat16
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import of_type
-    >>> of_type(np.ones(2), np.dtype(np.float32))
-    array([1., 1.], dtype=float32)
-    """
+    """x, real numbers, as numbers of another type; x itself where they have it."""
     if x.dtype == dtype:
         return x
     if is_bfloat16(x):
@@ -142,39 +92,14 @@ def widened(x: Any) -> Any:
 
 
 def as_taken(x: Any, knows: bool) -> Any:
-    """An argument as an operation gets it: of bfloat16 only where it ``knows`` that type, and the card's kernels do it.
-
-    Parameters
-    ----------
-    x : object
-    knows : bool
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import as_taken
-    >>> as_taken(np.ones(2), False)
-    array([1., 1.])
-    """
+    """An argument as an operation gets it: bfloat16 only where it ``knows`` that type, and the card's kernels do it."""
     if isinstance(x, np.ndarray) or (knows and is_bfloat16(x) and of(x) is module("gpu")):
         return x
     return widened(x)
 
 
 def add(x: Any, y: Any) -> Array:
-    """x + y: bfloat16 where both are, else as NumPy and CuPy have it, and float32 where one is bfloat16.
-
-    Parameters
-    ----------
-    x, y : array, or one of them a number
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidl.kernels.types import add
-    >>> add(np.ones(2), 1.0)
-    array([2., 2.])
-    """
+    """x + y: bfloat16 where both are, else as NumPy and CuPy have it, and float32 where one is bfloat16."""
     if isinstance(x, np.ndarray):
         return x + y
     if is_bfloat16(x) and is_bfloat16(y) and x.shape == y.shape and of(x) is module("gpu"):

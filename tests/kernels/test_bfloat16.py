@@ -187,17 +187,6 @@ def test_pooling(c):
     assert y_.dtype == np.float32  # more places than a byte has: portable
 
 
-def test_products_with_bfloat16_are_float32():
-    a, b = rounded(5, 7), rounded(7, 3)
-    a_, b_ = there(a, b)
-    for left, right in ((a_, to_device(b, "gpu")), (to_device(a, "gpu"), b_), (a_, b_)):
-        assert_float32(gpu.matmul(left, right), a.astype(float) @ b)
-    for precision in ("exact", "fast"):  # what is bfloat16 is multiplied as such
-        with md.settings(precision=precision):
-            assert_float32(gpu.matmul(a_, to_device(b, "gpu")), a.astype(float) @ b)
-    assert gpu.matmul(a_, to_device(b.astype(float), "gpu")).dtype == np.float64
-
-
 def test_arrays_without_numbers_become_float32():
     (x,) = there(np.zeros((0, 4, 4, 8), np.float32))
     assert gpu.relu(x).dtype == np.float32

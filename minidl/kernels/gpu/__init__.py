@@ -26,7 +26,7 @@ import numpy as np
 from ...backend import Array
 from .. import portable
 from ..portable import normal_cdf  # rare # noqa: F401
-from ..types import is_bfloat16, of_precision, of_type, real_dtype, widened, with_fallback
+from ..types import of_precision, with_fallback
 from . import convolution, elementwise, loss, multiply, normalization, pooling, steps
 
 _COUNTABLE = 2**31 - 2**20  # numbers in an array: a thread's int must not pass its end with the last of its steps
@@ -62,14 +62,13 @@ track = with_fallback(steps.track, _fits, alike=True, in_place=True)
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b, one or stacks; float16 by way of float32, which bfloat16 gives."""
-    dtype = np.result_type(*map(real_dtype, (a, b)))
+    """a @ b, one or stacks; float16 by way of float32."""
+    dtype = np.result_type(a.dtype, b.dtype)
     if dtype.kind != "f" or not all(0 < m.size < _COUNTABLE for m in (a, b)):
-        return portable.matmul(widened(a), widened(b))
+        return portable.matmul(a, b)
     wide = np.result_type(dtype, np.float32)
-    kept = wide == np.float32  # bfloat16 is what it will be multiplied as
-    a, b = (m if kept and is_bfloat16(m) else of_type(m, wide) for m in (a, b))
-    return multiply.matmul(a, b).astype(dtype, copy=False)
+    product = multiply.matmul(a.astype(wide, copy=False), b.astype(wide, copy=False))
+    return product.astype(dtype, copy=False)
 
 
 def add_up(values: Array, places: Array, size: int) -> Array:

@@ -35,8 +35,8 @@ __device__ __forceinline__ void advance(Pixel& pixel, int OH, int OW)  // by DEP
 
 // Blocks (tiles, parts): each part sums ``share`` pixels, a multiple of DEPTH.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_weight(
-    const ACTIVATION* dy, const ACTIVATION* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW, int SH,
-    int SW, int PH, int PW, int OH, int OW)
+    const ACTIVATION* dy, const ACTIVATION* x, float* dw, int M, int share, int H, int W, int C, int N, int KH, int KW,
+    int SH, int SW, int PH, int PW, int OH, int OW)
 {
     __shared__ __align__(16) Tile tiles[2];
     int across = (N + COLUMNS - 1) / COLUMNS, n = blockIdx.x % across * COLUMNS, row = blockIdx.x / across * ROWS;

@@ -228,8 +228,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(
 // axis: tap i of the TAPS of phase r is kernel place k = r + i S, and pixel h = first + S j sees with it window
 // (h + P - k) / S = j + (first + P) / S - i. They are counted backwards, so that windows are read forwards.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_by_input(
-    const ACTIVATION* dy, const float* weight, void* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH, int SW,
-    int PH, int PW, int OH, int OW, int chunk)
+    const ACTIVATION* dy, const float* weight, void* dx, int B, int H, int W, int C, int N, int KH, int KW, int SH,
+    int SW, int PH, int PW, int OH, int OW, int chunk)
 {
     int rh = blockIdx.z / SW, rw = blockIdx.z % SW;
     int first_h = ((rh - PH) % SH + SH) % SH, first_w = ((rw - PW) % SW + SW) % SW;

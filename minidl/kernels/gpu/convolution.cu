@@ -32,8 +32,8 @@ extern "C" __global__ void im2col(
 // columns[(b, oh, ow), (kh, kw, c)]. Each pixel gathers its own sum: no two threads write to one place, and the order
 // of summation is always the same.
 extern "C" __global__ void col2im(
-    const Group* columns, Activations* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
-    int PW, int OH, int OW)
+    const Group* columns, Activations* dx, int count, int step, int H, int W, int C, int KH, int KW, int SH, int SW,
+    int PH, int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, w = i / C % W + PW, h = i / (C * W) % H + PH, b = i / (C * W * H);
@@ -48,7 +48,8 @@ extern "C" __global__ void col2im(
     }
 }
 
-// out[row, n] = bias[n] + the parts of its sum, in their order, count apart; bias may be nothing, and out the only part.
+// out[row, n] = bias[n] + the parts of its sum, in their order, count apart; bias may be nothing, and out the only
+// part.
 extern "C" __global__ void add_parts(
     const Group* parts, const Group* bias, Activations* out, long long count, int N, int P)
 {

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from .. import precision
-from ..types import is_bfloat16, real_dtype
+from ..types import is_bfloat16
 from . import cublas
 from .elementwise import narrow
 
@@ -75,14 +75,13 @@ def multiply(a: Array, b: Array, out: Array, add: bool = False) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, for any strides; of stacks one product after the other."""
-    half, real = halves(a) or halves(b), real_dtype(a)
     if b.ndim == 2:  # then all rows of a are one matrix
         rows = a.reshape(-1, a.shape[-1])
-        out = array_module(a).empty((len(rows), b.shape[1]), real)
-        return multiply(as_factor(rows, half), as_factor(b, half), out).reshape(*a.shape[:-1], b.shape[1])
+        out = array_module(a).empty((len(rows), b.shape[1]), a.dtype)
+        return multiply(as_factor(rows), as_factor(b), out).reshape(*a.shape[:-1], b.shape[1])
     xp, stack = array_module(a), np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = (xp.broadcast_to(m, stack + m.shape[-2:]) for m in (a, b))
-    out = xp.empty((*stack, a.shape[-2], b.shape[-1]), real)
+    out = xp.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
     for place in np.ndindex(*stack):
-        multiply(as_factor(a[place], half), as_factor(b[place], half), out[place])
+        multiply(as_factor(a[place]), as_factor(b[place]), out[place])
     return out

@@ -7,8 +7,8 @@ struct alignas(WIDTH) Places {  // of the largest of each window, kh KW + kw
 
 // y = the largest of each window, where = its place, the first of equals. The first NaN wins, and stays.
 extern "C" __global__ void max_pool(
-    const Activations* x, Activations* y, Places* where, int count, int H, int W, int C, int KH, int KW, int SH, int SW, int PH,
-    int PW, int OH, int OW)
+    const Activations* x, Activations* y, Places* where, int count, int H, int W, int C, int KH, int KW, int SH, int SW,
+    int PH, int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, ow = i / C % OW, oh = i / (C * OW) % OH, b = i / (C * OW * OH);  // in groups, like C and count
@@ -33,8 +33,8 @@ extern "C" __global__ void max_pool(
 }
 
 extern "C" __global__ void max_pool_grad(
-    const Activations* dy, const Places* where, Activations* dx, int count, int H, int W, int C, int KH, int KW, int SH, int SW,
-    int PH, int PW, int OH, int OW)
+    const Activations* dy, const Places* where, Activations* dx, int count, int H, int W, int C, int KH, int KW,
+    int SH, int SW, int PH, int PW, int OH, int OW)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, w = i / C % W + PW, h = i / (C * W) % H + PH, b = i / (C * W * H);
@@ -58,7 +58,8 @@ extern "C" __global__ void max_pool_grad(
 // y = the mean over the pixels rows[2 oh] <= h < rows[2 oh + 1] and likewise in columns. What lies outside the image
 // counts as 0.
 extern "C" __global__ void avg_pool(
-    const Activations* x, Activations* y, int count, int H, int W, int C, int OH, int OW, const int* rows, const int* columns)
+    const Activations* x, Activations* y, int count, int H, int W, int C, int OH, int OW, const int* rows,
+    const int* columns)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, ow = i / C % OW, oh = i / (C * OW) % OH, b = i / (C * OW * OH);
@@ -75,7 +76,8 @@ extern "C" __global__ void avg_pool(
 }
 
 extern "C" __global__ void avg_pool_grad(
-    const Activations* dy, Activations* dx, int count, int H, int W, int C, int OH, int OW, const int* rows, const int* columns)
+    const Activations* dy, Activations* dx, int count, int H, int W, int C, int OH, int OW, const int* rows,
+    const int* columns)
 {
     for (int i = thread_number(); i < count; i += threads()) {
         int c = i % C, w = i / C % W, h = i / (C * W) % H, b = i / (C * W * H);
