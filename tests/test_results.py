@@ -203,19 +203,19 @@ def test_what_it_says_of_stronger_attacks(stronger):
     told("from {:.1f} points under FGSM to {:.1f} under PGD".format(*(each.mean() for each in larger.values())))
     mean, half = larger["PGD-20"].mean(), 1.96 * larger["PGD-20"].std(ddof=1) / len(low) ** 0.5
     assert f"by {mean:.1f} under PGD ({mean - half:.1f} to {mean + half:.1f}, over images alone)" in text
-    costs = {}
+    costs, more = {}, []
     for ranks in ("none", "LR1"):
         images, worst = stronger[ranks, "worst case"]
         left = {a: right[:, np.isin(mine, images)] for (other, a), (mine, right) in stronger.items() if other == ranks}
         np.testing.assert_array_equal(left["APGD-100"], worst)  # "breaks none that APGD leaves"
-        assert (left["PGD-20"].sum(axis=1) - worst.sum(axis=1)).max() == 3 or ranks == "LR1"
-        assert (left["PGD-20"].sum(axis=1) - worst.sum(axis=1)).max() <= 3  # "at most three more"
+        more.append((left["PGD-20"].sum(axis=1) - worst.sum(axis=1)).max())
         both = np.isin(stronger[ranks, "PGD-20"][0], stronger[ranks, "APGD-100"][0])
         for attack, right in (
             ("PGD-20", stronger[ranks, "PGD-20"][1][:, both]),
             ("APGD-100", stronger[ranks, "APGD-100"][1]),
         ):
             costs[ranks, attack] = 100 * (right[0] - right[1:3].mean(axis=0)).mean()
+    assert max(more) == 3  # "at most three more"
     pgd, apgd = (costs["LR1", attack] - costs["none", attack] for attack in ("PGD-20", "APGD-100"))
     assert abs(pgd - apgd) < 1  # "by less than a point"
     low = 100 * stronger["LR1", "FGSM"][1].mean(axis=1)
@@ -239,7 +239,7 @@ def test_what_it_says_of_the_digits():
     assert f"nothing is left, {at(margin, 64)} %." in text
     claims = read_csv(RESULTS / "quick" / "claims.csv")
     assert {row["claim"] for row in claims} >= set(CLAIMS)
-    assert {row["verdict"] for row in claims} == {"undecided"}
+    assert [row["verdict"] for row in claims] == ["undecided"] * 10  # C15 among them
 
 
 def test_what_pruning_can_cost_at_most():

@@ -9,6 +9,7 @@ from math import inf
 
 from .evidence import Lines, MissingError
 from .language import say
+from .lines import LABELS
 from .nine import LEAST, MARGIN, Claim, above_chance, at_epsilons, small
 from .verdict import Part
 
@@ -35,9 +36,10 @@ def _c15(lines: Lines) -> list[Part]:
     free = bounded.partition(", condition ")[0]
     lines.need("none", free)
     at = small(lines, "none")
-    lost = say("quantity.drop_of", level=free, other=say("label.full_rank"), at=at_epsilons(lines, at))
-    left = say("quantity.half_left", level=bounded, free=free, at=at_epsilons(lines, at))
-    clean = say("quantity.clean_of", level=bounded, other=free)  # who has less to lose loses less
+    named = LABELS["low_rank"]
+    lost = say("quantity.drop_of", level=free, other=named("none"), at=at_epsilons(lines, at))
+    left = say("quantity.half_left", level=named(bounded), free=free, at=at_epsilons(lines, at))
+    clean = say("quantity.clean_of", level=named(bounded), other=free)  # who has less to lose loses less
     return [
         Part(lost, lines.difference({free: 1, "none": -1}, at, drop=True), LEAST, inf),
         Part(left, lines.difference({bounded: 1, free: -0.5, "none": -0.5}, at, drop=True), -inf, 0),

@@ -13,10 +13,18 @@ from .tables import Row
 
 LABELS: Mapping[str, Callable[[Any], str]] = {
     "sparsity": lambda s: say("label.sparsity", part=decimal(f"{100 * s:g}")),
-    "low_rank": lambda ranks: say("label.full_rank") if ranks == "none" else str(ranks),
+    "low_rank": lambda ranks: _ranks(str(ranks)),
     "temperature": lambda t: say("label.temperature", t=decimal(f"{t:g}")),
     "defence": lambda name: say("label.no_defence") if name == "none" else str(name),
 }
+
+
+def _ranks(told: str) -> str:
+    """A ``Run``'s ranks in the language that is spoken."""
+    ranks, bounded, condition = told.partition(", condition ")
+    if ranks == "none":
+        return say("label.full_rank")
+    return say("label.bounded", ranks=ranks, condition=decimal(condition)) if bounded else ranks
 
 
 @dataclass(frozen=True)

@@ -31,17 +31,17 @@ def table(folder: Folder) -> list[dict[str, Any]]:
 
 
 def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) -> list[dict[str, Any]]:
-    what, run = record["run"], from_record(Run, record["run"], "run")
+    run = from_record(Run, record["run"], "run")
     about = {
         "figure": figure,
         "run": record["name"],
-        "model": what["model"],
-        "batch_size": what["batch_size"],
-        "sparsity": what["pruning"]["sparsity"] if what["pruning"] else 0.0,
+        "model": run.model,
+        "batch_size": run.batch_size,
+        "sparsity": run.sparsity,
         "low_rank": run.ranks,
-        "temperature": what["temperature"],
+        "temperature": run.temperature,
         "defence": run.defence,
-        "seed": what["seed"],
+        "seed": run.seed,
         "images": how.images,
         "method": how.method,
         "loss": how.loss,
