@@ -165,6 +165,13 @@ def test_what_goes_number_by_number_and_sums(shape):
     assert_float32(gpu.channel_sums(x_), x.astype(float).sum(axis=(0, 1, 2)))
 
 
+def test_what_is_drawn_for_images_is_as_for_float32():
+    x = rounded(3, 5, 4, 8)
+    for draw in (gpu.uniform, lambda like, rng: gpu.dropout_scale(like, 0.5, rng)):
+        of_both = [draw(like, np.random.default_rng(1)) for like in (there(x)[0], to_device(x, "gpu"))]
+        assert_float32(of_both[0], to_numpy(of_both[1]))
+
+
 @pytest.mark.parametrize("c", [8, 3])
 def test_pooling(c):
     x = rounded(2, 7, 6, c)

@@ -57,16 +57,16 @@ def add_up(values: Array, places: Array, size: int) -> Array:
 
 
 def dropout_scale(x: Array, p: float, rng: np.random.Generator) -> Array:
-    """From a key that the generator draws, on the card: no number travels but that one."""
-    scale = array_module(x).empty(x.shape, x.dtype)
-    launch(FILE, "dropout_scale", x, (_key(rng, x), np.float64(p), scale, np.int64(x.size)), x.size)
+    """From a key that the generator draws, on the card: no number travels but that one. A factor is never bfloat16."""
+    scale = array_module(x).empty(x.shape, real_dtype(x))
+    launch(FILE, "dropout_scale", scale, (_key(rng, x), np.float64(p), scale, np.int64(x.size)), x.size)
     return scale
 
 
 def uniform(x: Array, rng: np.random.Generator) -> Array:
     """From a key too."""
-    drawn = array_module(x).empty(x.shape, x.dtype)
-    launch(FILE, "uniform", x, (_key(rng, x), drawn, np.int64(x.size)), x.size)
+    drawn = array_module(x).empty(x.shape, real_dtype(x))
+    launch(FILE, "uniform", drawn, (_key(rng, x), drawn, np.int64(x.size)), x.size)
     return drawn
 
 
