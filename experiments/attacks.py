@@ -12,25 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minidl.records.run import NO_TEMPERATURE, Method, ModelName
+from minidl.records.run import NO_TEMPERATURE, Method
 from minidl.report.language import say
 from minidl.study import Attack, Figure, TransferFigure
 
 TEMPERATURE = ("13a", "13b", "13c")
-TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", "12c", *TEMPERATURE, "16")
-
-
-@dataclass(frozen=True)
-class Hardening:
-    """What figure 16 compares: how a network is trained against attacks, and at which temperature it is distilled."""
-
-    model: ModelName = "fc5"
-    epsilon: float = 32
-    """Within which adversarial training moves its images, in 1/255."""
-    steps: int = 7
-    """Of the PGD among its attacks."""
-    temperature: float = 20
-    """Of distillation, of its teacher, and of the network that is trained at it alone."""
+TWINNED = ("8", "9", "10a", "10b", "11", "12a", "12b", "12c", *TEMPERATURE, "16", "17")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""What makes a network robust? Adversarial training, distillation and high temperature, side by side (figure 16, ours)
+"""What makes a network robust? Adversarial training, norms, distillation, temperature, side by side (figure 16, ours)
 
-One network without a defence; trained by FGSM, by FGSM from a random start, from a wide one (N-FGSM), and by PGD; at a
-high temperature; and distilled, from the network at that temperature. Each is attacked by FGSM, by PGD, by APGD and by
-the worst of several attacks for each image, on the same images: what only looks like robustness is gone by then.
+One network without a defence; trained by FGSM, by FGSM from a random start, from a wide one (N-FGSM), and by PGD; with
+steps towards low rank and few weights (nuclear norm and l1); at a high temperature; and distilled, from the network at
+that temperature. Each is attacked by FGSM, by PGD, by APGD and by the worst of several attacks for each image, on the
+same images: what only looks like robustness is gone by then.
 Claim C14: distillation beats temperature alone under the worst case.
 
     python experiments/defences.py                          handwritten digits: minutes on two cores, no download
@@ -30,7 +31,8 @@ def networks(settings: Settings, seed: int) -> list[Run]:
     adversaries = [Adversary(epsilon, start="image"), Adversary(epsilon), Adversary(epsilon, start="wide")]
     adversaries.append(Adversary(epsilon, how.steps))
     hardened = [dataclasses.replace(plain, adversary=adversary) for adversary in adversaries]
-    return [plain, *hardened, hot, dataclasses.replace(hot, teacher=hot)]
+    normed = dataclasses.replace(plain, proximal=how.norms)
+    return [plain, *hardened, normed, hot, dataclasses.replace(hot, teacher=hot)]
 
 
 def figure(settings: Settings, name: FigureName) -> Figure:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+ELSEWHERE = {"16": "defences.py", "17": "sparsifiers.py"}  # which study makes a figure that study.py does not
+
 
 def check(options: Any, makers: Mapping[Any, Any]) -> None:
     """Refuse what cannot work now, rather than after hours of training."""
@@ -13,9 +15,12 @@ def check(options: Any, makers: Mapping[Any, Any]) -> None:
             raise ValueError(f"--{name.replace('_', '-')}: give at least one")
     foreign = [figure for figure in options.figures if figure not in makers]
     if foreign:
+        theirs = dict.fromkeys(f"experiments/{ELSEWHERE.get(figure, 'study.py')}" for figure in foreign)
         raise ValueError(
-            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; experiments/study.py makes all"
+            f"--figures {' '.join(foreign)}: this study makes {', '.join(makers)}; the others, {', '.join(theirs)}"
         )
+    if not options.sparsifying.ways or not options.sparsifying.sparsities:
+        raise ValueError("--sparsifying: give at least one of its ways, and of its sparsities")
     if min(options.batch_sizes) < 1:
         raise ValueError(f"--batch-sizes: a batch_size is {min(options.batch_sizes)}, and must be at least 1")
     for sparsity in options.sparsities:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from attacks import Hardening, Strength
+from attacks import Strength
+from methods import Hardening, Sparsifying
 
 from minidl.records.run import OWN, DataName, Method, ModelName
 from minidl.report.reported import BATCHES, LEVELS, MODELS
 from minidl.study import Attack, Figure, Pruning, Run
 
-FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "12c", "13a", "13b", "13c", "14", "16"]
+FigureName = Literal["8", "9", "10a", "10b", "11", "12a", "12b", "12c", "13a", "13b", "13c", "14", "16", "17"]
 LowRank = Literal["none", "LR1", "LR2"]
-HARDENING, OWN_STRENGTH = Hardening(), Strength()
+HARDENING, SPARSIFYING, OWN_STRENGTH = Hardening(), Sparsifying(), Strength()
 WEAKER = Strength(steps=10, queries=100, every=3)  # for a demonstration
 
 
@@ -43,10 +44,11 @@ class Settings:
     preset: Literal["quick", "laptop", "whole", "paper"] = "quick"
     """Where the other settings start from."""
     figures: tuple[FigureName, ...] = (
-        "8", "9", "10a", "10b", "11", "12a", "12b", "12c", "13a", "13b", "13c", "14", "16"
+        "8", "9", "10a", "10b", "11", "12a", "12b", "12c", "13a", "13b", "13c", "14", "16", "17"
     )  # fmt: skip
     """Which of the report's figures to make. Ours are 12c, low rank that is kept well conditioned; 13c, figure 13 under
-    an attack that cannot saturate; 14, whether what fools one network fools another; and 16, defences."""
+    an attack that cannot saturate; 14, whether what fools one network fools another; 16, defences; and 17, five ways of
+    pruning."""
     seeds: tuple[int, ...] = (0,)
     """Everything is done once for each; with --until decided, at most."""
     looks: int = 1
@@ -83,6 +85,7 @@ class Settings:
     band_every: int = 1
     """Of the attacked images only every so many-th is proved."""
     hardening: Hardening = HARDENING
+    sparsifying: Sparsifying = SPARSIFYING
     pgd: Strength = OWN_STRENGTH
     apgd: Strength = OWN_STRENGTH
     auto: Strength = WEAKER
@@ -168,7 +171,7 @@ class Options(Settings):
 
 LAPTOP = Options(
     preset="laptop",
-    figures=("9", "11", "12b", "12c", "13a", "13b", "13c", "16"),
+    figures=("9", "11", "12b", "12c", "13a", "13b", "13c", "16", "17"),
     data="imagenette",
     pixels=72,
     crop=64,
@@ -176,6 +179,7 @@ LAPTOP = Options(
     epsilons=(0, 1, 2, 4, 8, 16),
     band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
     hardening=Hardening("resnet18", epsilon=4),
+    sparsifying=Sparsifying("resnet18", sparsities=(0.9,)),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
     apgd=Strength(every=4),
@@ -191,7 +195,7 @@ REPORTS: dict[str, Any] = {  # what of the report any image size can have
 WHOLE = dataclasses.replace(
     LAPTOP,
     preset="whole",
-    figures=tuple(figure for figure in Settings.figures if figure != "16"),  # which is none of the report's
+    figures=tuple(figure for figure in Settings.figures if figure not in ("16", "17")),  # of other networks
     seeds=(0, 1, 2, 3, 4),
     attacks=("fgsm", "pgd", "auto"),
     apgd=OWN_STRENGTH,

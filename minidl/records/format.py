@@ -108,7 +108,7 @@ FIGURE = fields(
         "title": SHORT,
         "model": SHORT,
         "batch_size": whole(1),
-        "varied": choice("sparsity", "low_rank", "temperature", "defence"),
+        "varied": choice("sparsity", "low_rank", "temperature", "defence", "pruned"),
         "runs": each(NAME),
         "attacks": mapping(choice("fresh", "paired"), mapping(NAME, NAME)),
     },
@@ -188,6 +188,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "low_rank": SHORT,
     "temperature": POSITIVE,
     "defence": SHORT,
+    "pruned": SHORT,
     "seed": whole(),
     "images": choice("fresh", "paired"),
     "method": choice(*OWN),
@@ -210,7 +211,7 @@ RESULTS_TABLE: dict[str, Check] = {
     "flags": SHORT,
 }
 # Columns that older tables lack, and what they would have said
-YOUNGER = {"method": "fgsm", "flags": "", "defence": "none"}
+YOUNGER = {"method": "fgsm", "flags": "", "defence": "none", "pruned": "none"}
 CLAIMS_TABLE: dict[str, Check] = {
     "claim": SHORT,
     "figure": NAME,
@@ -223,7 +224,7 @@ CLAIMS_TABLE: dict[str, Check] = {
     "reason": text(),
 }
 CURVE_TABLE: dict[str, Check] = {"epoch": whole()}
-TEXTS = frozenset("figure run model low_rank defence images method loss flags claim text verdict reason".split())
+TEXTS = frozenset("figure run model low_rank defence pruned images method loss flags claim text verdict reason".split())
 
 
 def advice(kind: str, seconds: Any = None) -> str:

@@ -110,9 +110,15 @@ class Run:
         return self.low_rank if self.condition is None else f"{self.low_rank}, condition {self.condition:g}"
 
     @property
+    def pruned(self) -> str:
+        """By which method, and how many of the weights: "none", "magnitude 90 %", "variational 50 %"."""
+        return f"{self.pruning.method} {100 * self.sparsity:g} %" if self.pruning else "none"
+
+    @property
     def defence(self) -> str:
-        """What is done against attacks, apart from what makes the network smaller: "none", "FGSM-RS", "T = 20" ..."""
+        """What is done against attacks: "none", "FGSM-RS", "T = 20", "nuclear + l1" ..."""
         parts = [self.adversary.kind] if self.adversary else []
+        parts += ["nuclear + l1"] if self.proximal else []
         if self.teacher:
             parts.append(f"distilled, T = {self.temperature:g}")
         elif self.temperature != 1:
@@ -126,6 +132,8 @@ class Run:
         if self.pruning:
             way = "" if self.pruning.method == "magnitude" else f"{self.pruning.method}-"
             parts.append(f"{way}sparsity{100 * self.sparsity:g}")
+        if self.proximal:
+            parts.append(f"nuclear{self.proximal.nuclear:g}")
         if self.low_rank != "none":
             parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
         if self.condition is not None:

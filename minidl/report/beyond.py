@@ -6,12 +6,44 @@ Such a claim is tested in the studies that make its figure; the others say nothi
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from .evidence import Lines, MissingError
 from .language import say
 from .lines import LABELS
 from .nine import LEAST, MARGIN, Claim, above_chance, at_epsilons, small
 from .verdict import Part
+
+WAYS = ("variational", "l0")  # beside magnitude
+SPARSEST = 0.9
+
+
+def _c10(lines: Lines) -> list[Part]:
+    parts = []
+    for magnitude in (str(level) for level in lines.levels if str(level).startswith("magnitude ")):
+        part = magnitude.removeprefix("magnitude ")
+        others = [f"{way} {part}" for way in WAYS]
+        if float(part.removesuffix(" %")) > 100 * SPARSEST or not {*others} <= {*lines.levels}:
+            continue
+        at = small_or_least(lines, magnitude)
+        for other in others:
+            weights = {other: 1.0, magnitude: -1.0}
+            about = {"level": LABELS["pruned"](other), "other": LABELS["pruned"](magnitude)}
+            clean = say("quantity.way_clean", **about)
+            drop = say("quantity.way_drop", at=at_epsilons(lines, at), **about)
+            parts.append(Part(clean, lines.difference(weights, [0]), -MARGIN, MARGIN, "clean"))
+            parts.append(Part(drop, lines.difference(weights, at, drop=True), -MARGIN, MARGIN))
+    if not parts:
+        raise MissingError(say("missing.ways", figure=lines.figure))
+    return parts
+
+
+def small_or_least(lines: Lines, baseline: Any) -> list[int]:
+    """As for the report's claims; the least epsilon where none leaves the baseline half of its accuracy."""
+    try:
+        return small(lines, baseline)
+    except MissingError:
+        return [1]
 
 
 def _c14(lines: Lines) -> list[Part]:
@@ -48,6 +80,7 @@ def _c15(lines: Lines) -> list[Part]:
 
 
 BEYOND = {
+    "C10": Claim("17-pgd", 128, _c10),
     "C14": Claim("16-auto", 128, _c14),
     "C15": Claim("12c", 128, _c15),
 }

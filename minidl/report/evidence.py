@@ -72,7 +72,7 @@ class Lines:
     Attributes
     ----------
     figure, varied : str
-        And what tells the lines apart: "sparsity", "low_rank", "temperature" or "defence".
+        And what tells the lines apart: "sparsity", "low_rank", "temperature", "defence" or "pruned".
     levels : list
         The lines' values of it.
     seeds : list of int

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..records import write_file
 from ..robustness import TransferMatrix, TwoSided
-from .language import say
-from .lines import Line, lines_of
+from .language import decimal, say
+from .lines import Line, lines_of, pruner
 from .results import Results
 from .sides import both_sides, draw_band
 from .style import STYLES, epsilon_place, finish_epsilon_axes, own_style
@@ -77,6 +77,8 @@ def panels_of(results: Results, name: str) -> list[Panel]:
         found = both_sides(results, name)
         shown = [line for line in lines if line.label in found]
         return [Panel(shown, "sides", say("axis.stay"), say("panel.sides"), found)] if shown else []
+    if results.figures[name]["varied"] == "pruned":
+        return _one_each(lines)
     panels = _two_panels(lines, lettered=name in LETTERED)
     # other methods come past a first gradient that vanished
     if results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm":
@@ -116,6 +118,21 @@ def _two_panels(lines: Sequence[Line], lettered: bool) -> list[Panel]:
     return [
         Panel(lines, "accuracy", say("axis.accuracy"), a + say("panel.accuracy")),
         Panel(lines, "drop", say("axis.points"), b + say("panel.drop")),
+    ]
+
+
+def _one_each(lines: Sequence[Line]) -> list[Panel]:
+    """A panel for each sparsity: a line for each way to come to it, beside the dense network's."""
+    at = {line.label: float(line.rows[0]["sparsity"]) for line in lines}
+    named = {line.label: replace(line, label=pruner(line.rows[0]["pruned"])) for line in lines}
+    return [
+        Panel(
+            [named[line.label] for line in lines if at[line.label] in (0, sparsity)],
+            "accuracy",
+            say("axis.accuracy"),
+            say("label.sparsity", part=decimal(f"{100 * sparsity:g}")),
+        )
+        for sparsity in sorted({*at.values()} - {0}) or [0]
     ]
 
 

@@ -15,7 +15,8 @@ LABELS: Mapping[str, Callable[[Any], str]] = {
     "sparsity": lambda s: say("label.sparsity", part=decimal(f"{100 * s:g}")),
     "low_rank": lambda ranks: _ranks(str(ranks)),
     "temperature": lambda t: say("label.temperature", t=decimal(f"{t:g}")),
-    "defence": lambda name: say("label.no_defence") if name == "none" else str(name),
+    "defence": lambda name: _defence(str(name)),
+    "pruned": lambda told: _pruned(str(told)),
 }
 
 
@@ -25,6 +26,23 @@ def _ranks(told: str) -> str:
     if ranks == "none":
         return say("label.full_rank")
     return say("label.bounded", ranks=ranks, condition=decimal(condition)) if bounded else ranks
+
+
+def _defence(told: str) -> str:
+    """A ``Run``'s defence: names of attacks are what they are."""
+    named = {"none": "label.no_defence", "distilled": "label.distilled", "nuclear + l1": "label.nuclear_l1"}
+    return ", ".join(say(named[part]) if part in named else decimal(part) for part in told.split(", "))
+
+
+def _pruned(told: str) -> str:
+    """By what a ``Run`` was pruned, and how far."""
+    part = told.partition(" ")[2]
+    return say("label.pruned", method=pruner(told), part=decimal(part.removesuffix(" %"))) if part else pruner(told)
+
+
+def pruner(told: str) -> str:
+    """The way alone in which a ``Run`` was pruned: "magnitude 90 %" is by magnitude."""
+    return say(f"label.by.{told.partition(' ')[0]}")
 
 
 @dataclass(frozen=True)

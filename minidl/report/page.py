@@ -167,7 +167,7 @@ def _what(results: Results) -> str:
 def _figure(results: Results, name: str) -> dict[str, Any]:
     """One figure's section: its panels, caption and tables."""
     figure, lines, panels = results.figures[name], lines_of(results, name), panels_of(results, name)
-    anchor = anchor_of(name)
+    anchor, shown = anchor_of(name), panels[0].lines if panels else []
     called = say("page.figure", name=name)
     drawn = [_panel(panel, f"{anchor}-{i}-", called) for i, panel in enumerate(panels)]
     return {
@@ -178,7 +178,7 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
         "glimpses": [glimpse(svg, f"{anchor}-{i}-") for i, svg in enumerate(drawn)],
         "legend": [
             {"sample": _markup(sample), "again": _markup(glimpse(sample, prefix)), "label": line.label}
-            for line, (sample, prefix) in zip(lines, _samples(anchor, len(lines)), strict=True)
+            for line, (sample, prefix) in zip(shown, _samples(anchor, len(shown)), strict=True)
         ],
         "caption": caption(results, name, lines, panels),
         "missing": results.unmeasured(name),

@@ -22,7 +22,7 @@ class Figure:
     figure : str
         Its number: "9", "13a".
     title : str
-    varied : {"sparsity", "low_rank", "temperature", "defence"}
+    varied : {"sparsity", "low_rank", "temperature", "defence", "pruned"}
         What tells its lines apart.
     attacked : tuple of (Run, Attack)
         In the order of the lines. FGSM is done on fresh images and on the paired ones, other methods on these alone.
@@ -34,7 +34,7 @@ class Figure:
 
     figure: str
     title: str
-    varied: Literal["sparsity", "low_rank", "temperature", "defence"]
+    varied: Literal["sparsity", "low_rank", "temperature", "defence", "pruned"]
     attacked: tuple[tuple[Run, Attack], ...]
     of: tuple[str, ...] = ()
     certificate: Attack | None = None

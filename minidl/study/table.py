@@ -41,6 +41,7 @@ def _rows(figure: str, record: dict[str, Any], outcome: Outcome, how: Attack) ->
         "low_rank": run.ranks,
         "temperature": run.temperature,
         "defence": run.defence,
+        "pruned": run.pruned,
         "seed": run.seed,
         "images": how.images,
         "method": how.method,

@@ -287,15 +287,51 @@ def test_missing_imagenette_says_how_to_get_it(tmp_path):
     assert "MINIDL_DATA" in process.stderr
 
 
+def test_sparsifiers_side_by_side(tmp_path):
+    """A dense network and one for each way and sparsity; a panel for each sparsity; one seed decides nothing."""
+    few = "--fc5.epochs 1 --sparsifying.sparsities 0.9 0.5 --sparsifying.ways magnitude variational l0 --pgd.steps 2"
+    few += " --attacks fgsm pgd --attack-part 0.1"
+    process = study("sparsifiers", *TINY, *few.split(), "--out", str(tmp_path))
+    assert process.returncode == 0, process.stderr
+    assert "7 of 7 networks are trained and attacked" in process.stdout
+    results = report.Results.load(tmp_path)
+    pruned = [f"{way} {part} %" for part in (50, 90) for way in ("magnitude", "variational", "l0")]
+    assert list(dict.fromkeys(row["pruned"] for row in results.rows)) == ["none", *pruned]
+    assert {row["achieved_sparsity"].__round__(2) for row in results.rows} == {0, 0.5, 0.9}
+    panels = report.figures.panels_of(results, "17-pgd")
+    assert [panel.title for panel in panels] == ["sparsity 50 %", "sparsity 90 %"]
+    for panel in panels:
+        assert [line.label for line in panel.lines] == ["dense", "magnitude", "variational dropout", "l0"]
+    claim = results.claims[-1]
+    assert (claim["claim"], claim["figure"], claim["verdict"]) == ("C10", "17-pgd", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "message"),
+    [
+        ("study", "--figures 17", "experiments/sparsifiers.py"),
+        ("defences", "--figures 9", "experiments/study.py"),
+        ("sparsifiers", "--sparsifying.ways", "at least one of its ways"),
+        ("sparsifiers", "--sparsifying.sparsities 1.5", "the sparsity is 1.5"),
+    ],
+)
+def test_what_a_study_of_ours_refuses(script, settings, message, tmp_path):
+    process = study(script, *settings.split(), "--out", str(tmp_path / "out"))
+    assert process.returncode == 1
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_defences_side_by_side(tmp_path):
     """Each network trained once, the teacher among them, and attacked in four ways; one seed decides nothing."""
     few = "--fc5.epochs 1 --hardening.steps 2 --pgd.steps 2 --apgd.steps 2 --auto.steps 1 --auto.queries 2".split()
     process = study("defences", *TINY, *few, "--attack-part", "0.1", "--out", str(tmp_path))
     assert process.returncode == 0, process.stderr
-    assert "7 of 7 networks are trained and attacked" in process.stdout
+    assert "8 of 8 networks are trained and attacked" in process.stdout
     rows = report.read_csv(tmp_path / "results.csv")
     assert {str(row["figure"]) for row in rows} == {"16", "16-pgd", "16-apgd", "16-auto"}
-    defences = ["none", "FGSM", "FGSM-RS", "N-FGSM", "PGD-2", "T = 20", "distilled, T = 20"]
+    defences = ["none", "FGSM", "FGSM-RS", "N-FGSM", "PGD-2", "nuclear + l1", "T = 20", "distilled, T = 20"]
     assert list(dict.fromkeys(row["defence"] for row in rows)) == defences
     claim = report.read_csv(tmp_path / "claims.csv")[-1]
     assert (claim["claim"], claim["figure"], claim["verdict"]) == ("C14", "16-auto", "undecided")

@@ -102,3 +102,32 @@ def test_a_study_without_the_figure_says_nothing_of_it():
     assert not set(names) & set(BEYOND)
     found = {found.claim: found for found in claims(Study({"16": taught(0.1)}))}
     assert found["C14"].reason == "Figure 16-auto is not in this study: run it, with --figures 16 --attacks auto."
+
+
+def ways(**shifts):
+    """Accuracies of magnitude pruning, variational dropout and l0, each at 50, 90 and 98 %: alike but for these."""
+    levels = {f"{way} {part} %": BASE for part in (50, 90, 98) for way in ("magnitude", "variational", "l0", "random")}
+    return {"none": BASE, **levels} | {name.replace("_", " ") + " %": BASE + shift for name, shift in shifts.items()}
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected", "told"),
+    [
+        (ways(), "holds", ""),
+        (ways(variational_90=-0.1), "fails", "Clean accuracy of variational dropout 90 % less that of magnitude 90 %"),
+        (ways(l0_50=attacked(-0.1)), "fails", "Drop of l0 50 % less that of magnitude 50 %, at epsilon 1, 2 / 255"),
+        (ways(l0_98=-0.4, random_90=-0.4), "holds", ""),  # beyond 90 %, and of other ways, nothing is claimed
+    ],
+)
+def test_c10_is_decided(levels, expected, told):
+    study = Study({"17-pgd": levels}, seeds=6, images=4000, spread=0.002)
+    found = next(found for found in claims(study) if found.claim == "C10")
+    assert (found.verdict, found.figure) == (expected, "17-pgd")
+    assert told in found.reason
+
+
+def test_c10_needs_three_ways_at_one_sparsity():
+    levels = {"none": BASE, "magnitude 50 %": BASE, "variational 50 %": BASE, "l0 90 %": BASE}
+    found = next(found for found in claims(Study({"17-pgd": levels})) if found.claim == "C10")
+    assert found.verdict == "undecided"
+    assert "no network of magnitude pruning, variational dropout and l0 at one sparsity of at most 90 %" in found.reason

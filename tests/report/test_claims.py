@@ -16,7 +16,7 @@ BASE = np.array([0.8, 0.6, 0.45, 0.25, 0.15, 0.05])  # two small epsilons, three
 SPARSITIES, RANKS, TEMPERATURES = (0, 0.5, 0.8, 0.9, 0.95, 0.98), ("none", "LR1", "LR2"), (1, 20, 50, 70, 90)
 VARIED = dict.fromkeys(("8", "9", "10a", "10b", "11"), "sparsity")
 VARIED |= dict.fromkeys(("12a", "12b", "12c"), "low_rank") | dict.fromkeys(("13a", "13b", "13c"), "temperature")
-VARIED |= dict.fromkeys(("16", "16-auto"), "defence")
+VARIED |= dict.fromkeys(("16", "16-auto"), "defence") | dict.fromkeys(("17", "17-pgd"), "pruned")
 
 
 class Study:
