@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-STOPPED = "stopped: the same command goes on from here"
+STOPPED = "stopped: the same command goes on, from its last checkpoint"
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
 
 

@@ -24,6 +24,7 @@ parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", type=Path, default=Path("runs/one-network"))
 options = parser.parse_args()
+options.out.mkdir(parents=True, exist_ok=True)
 
 # Images (count, height, width, channels) and labels, and a fresh network for them
 model: md.nn.Module
@@ -64,7 +65,6 @@ curve = md.robustness.accuracy_curve(model, images[chosen], labels[chosen], epsi
 print(f"{md.compress.sparsity(model):.1%} of the weights are zero")
 for epsilon, accuracy, low, high in zip(epsilons, curve.accuracy, *curve.accuracy_band, strict=True):
     print(f"epsilon {255 * epsilon:2.0f} / 255: {accuracy:6.1%} right, 95 % interval {low:.1%} to {high:.1%}")
-options.out.mkdir(parents=True, exist_ok=True)
 md.save(model, options.out / "weights.safetensors")
 md.plot.accuracy(curve).savefig(options.out / "accuracy.png", dpi=150)
 print(f"weights and picture: {options.out}")

@@ -225,6 +225,7 @@ def recorded(options: Settings) -> dict[str, Any]:
     unused: set[str] = {method for method in OWN if method not in options.attacks}
     unused |= set() if options.certify else {"band_epsilons", "band_every"}
     unused |= set() if options.looks > 1 else {"looks"}
+    unused |= {name for name, figure in (("hardening", "16"), ("sparsifying", "17")) if figure not in options.figures}
     values = dataclasses.asdict(options)
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in unused]
     return json.loads(json.dumps({name: values[name] for name in names}))

@@ -272,14 +272,15 @@ md.plot.accuracy(
 )
 
 # %% [markdown]
-# This is the report's figure 11 in small. The bands overlap, and that is often read as "no
-# difference". But a band says how much a curve would move if *other* images were taken, and all
-# curves have the same ones: hard images are hard for every network. So compare image by image. What
-# both networks have right, or both wrong, says nothing about which is better. Were they equally
-# good, each of the others would be a toss of a coin. **McNemar's test** of two networks gives the
-# probability $p$ that chance alone would divide the images, which one of them has right and the
-# other wrong, so unevenly (`md.robustness.mcnemar`). Dense against 90 % sparse, for two attacks, of
-# which the second climbs the margin loss (lesson 8). Guess who is ahead at 8/255, and at 32/255:
+# This is the report's figure 11 in small. Under weak attacks the bands overlap, and that is often
+# read as "no difference". But a band says how much a curve would move if *other* images were taken,
+# and all curves have the same ones: hard images are hard for every network. So compare image by
+# image. What both networks have right, or both wrong, says nothing about which is better. Were they
+# equally good, each of the others would be a toss of a coin. **McNemar's test** of two networks
+# gives the probability $p$ that chance alone would divide the images, which one of them has right
+# and the other wrong, so unevenly (`md.robustness.mcnemar`). Dense against 90 % sparse, for two
+# attacks, of which the second climbs the margin loss (lesson 8). Guess who is ahead at 8/255, and
+# at 32/255:
 
 
 # %%

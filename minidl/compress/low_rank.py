@@ -192,6 +192,8 @@ def _one_each(model: Module, ranks: Any, who: str) -> list[Any]:
     if not one and len(entries) == len(layers):
         return entries
     what = f"ranks is {ranks!r}" if one else f"ranks has {len(entries)} entries"
+    if not layers:
+        raise ValueError(f"{who}: {what}, and the model has no convolution larger than 1 x 1 that could be replaced")
     expected = "".join(f"\n  {name or type(model).__name__}: 1 to {largest}" for name, largest in layers.items())
     raise ValueError(
         f"{who}: {what}, and the model has {len(layers)} convolutions larger than 1 x 1: give a rank for each, or "

@@ -37,7 +37,8 @@ def write_file(path: Path, content: bytes) -> None:
 def cannot_write(path: Path, size: int, error: OSError) -> CannotWriteError:
     """What to say when a file of so many bytes could not be written."""
     why = error.strerror or str(error)
-    return CannotWriteError(f"{path} could not be written, which needs {megabytes(size)} ({why})")
+    needs = f", which needs {megabytes(size)}" if size else ""
+    return CannotWriteError(f"{path} could not be written{needs} ({why})")
 
 
 def megabytes(size: float) -> str:

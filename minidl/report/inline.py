@@ -54,18 +54,18 @@ def glimpse(svg: str, prefix: str) -> str:
 
 
 def polyline(rows: Sequence[Mapping[str, Any]], column: str, epochs: int, width: float, height: float) -> str:
-    """The ``points`` of an SVG polyline: a column in [0, 1] against the epoch, from 1 to ``epochs``; 1 is at the top.
+    """The ``points`` of an SVG polyline: a column in [0, 1] against ``epochs`` from 0 on; 1 is at the top.
 
     Examples
     --------
     >>> from minidl.report.inline import polyline
-    >>> polyline([{"epoch": 1, "accuracy": 0.5}, {"epoch": 3, "accuracy": 1}], "accuracy", 3, 100, 50)
+    >>> polyline([{"epoch": 0, "accuracy": 0.5}, {"epoch": 2, "accuracy": 1}], "accuracy", 3, 100, 50)
     '0,25 100,0'
     """
     points = []
     for row in rows:
         value = row.get(column)
         if value is not None and math.isfinite(value):
-            x = width * (row["epoch"] - 1) / max(1, epochs - 1)
+            x = width * row["epoch"] / max(1, epochs - 1)
             points.append(f"{x:.4g},{height * (1 - min(1, max(0, value))):.4g}")
     return " ".join(points)

@@ -26,7 +26,7 @@ def _plot(results: Results, name: str, runs: Sequence[str]) -> dict[str, Any] | 
     curves = [curve for run in runs if (curve := results.curve(run))]
     if not curves:
         return None
-    epochs = max(row["epoch"] for curve in curves for row in curve)
+    epochs = 1 + max(row["epoch"] for curve in curves for row in curve)  # the first is 0
     finals = [results.runs[run].get("val_accuracy") for run in runs if run in results.runs]
     lines = {
         column: [points for curve in curves if (points := polyline(curve, column, epochs, *PLOT))]

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..backend import to_device, to_numpy
+from ..images import check_unit_range, real_pixels
 from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
 from .attacks.victim import device_for
@@ -39,6 +40,9 @@ class Callables(NamedTuple):
 
 def as_callable(model: Module, channels: str = "last") -> Callables:
     """The logits and the gradient by the images as functions of NumPy arrays, for foolbox, ART or a paper's script.
+
+    Both take images in [0, 1], a little beyond which a difference quotient may look, or uint8 from 0 to 255, and refuse
+    pixels that are no such.
 
     Parameters
     ----------
@@ -74,7 +78,10 @@ def as_callable(model: Module, channels: str = "last") -> Callables:
     to_ours, to_theirs = ((0, 2, 3, 1), (0, 3, 1, 2)) if channels == "first" else ((0, 1, 2, 3),) * 2
 
     def tensor(images: Any) -> Tensor:
-        array = np.ascontiguousarray(np.asarray(images).transpose(to_ours))
+        array = real_pixels(np.asarray(images), "as_callable")
+        if array.size and not (array.min() >= -1 and array.max() <= 2):  # a difference quotient may look beyond [0, 1]
+            check_unit_range(array, "as_callable")
+        array = np.ascontiguousarray(array.transpose(to_ours))
         return Tensor(to_device(array, device_for(model, array)), requires_grad=True)
 
     def logits(images: Any) -> np.ndarray:

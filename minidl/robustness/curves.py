@@ -120,6 +120,8 @@ def accuracy_curve(
     temperature = number(temperature, "temperature", "(0, inf)", "accuracy_curve")
     climbed: dict[str, Any] = {"temperature": temperature} if temperature != 1 else {}
     climbed |= {"loss": loss} if loss != "cross_entropy" else {}
+    if attack is not None and not callable(attack):
+        raise TypeError(f"accuracy_curve: attack is {attack!r}, and must be a function, such as robustness.pgd")
     chosen = partial(fgsm if attack is None else attack, **climbed)  # of a partial, one with the settings of both
     if "targets" in chosen.keywords:
         raise ValueError(

@@ -18,7 +18,7 @@ from minidl.study import Attack, Figure, Folder, Place, Run, Workers, pool, room
 from tests.adversity.damage import SETTINGS, command
 
 ROOT = Path(__file__).parents[2]
-STOPPED = "stopped: the same command goes on from here"
+STOPPED = "stopped: the same command goes on, from its last checkpoint"
 RUN = Run("digits", 8, 8, "fc5", 256, epochs=1, lr=0.05)
 OTHER = Run("digits", 8, 8, "fc5", 256, epochs=1, lr=0.06)
 ATTACK = Attack((0, 16))

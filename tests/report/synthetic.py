@@ -134,8 +134,8 @@ def _write_run(folder, name, run, finished):
     random = _random(name)
     epochs = run.epochs
     curve = []
-    for epoch in range(1, (epochs if finished else epochs // 2) + 1):
-        done = epoch / epochs
+    for epoch in range(epochs if finished else epochs // 2):
+        done = (epoch + 1) / epochs
         val = clean * (1 - np.exp(-4 * done)) - 0.05 * run.sparsity * done + random.normal(0, 0.008)
         curve.append(
             {

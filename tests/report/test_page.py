@@ -127,6 +127,15 @@ def test_a_half_finished_study(tmp_path):
     assert page.text.count("not finished") >= 22
 
 
+def test_training_curves_begin_at_the_left_and_end_at_the_right(tmp_path):
+    write_study(tmp_path, figures=("9",), images=50)
+    for plot in report.training.training_curves(report.Results.load(tmp_path)):
+        assert plot["epochs"] == 30
+        for points in plot["lines"]["val_accuracy"]:
+            x = [float(point.split(",")[0]) for point in points.split()]
+            assert (x[0], x[-1], len(x)) == (0, report.training.PLOT[0], 30)
+
+
 def test_one_seed_has_intervals(tmp_path):
     write_study(tmp_path, figures=("12b",), seeds=(4,), images=50)
     text = page_of(tmp_path).text

@@ -43,7 +43,7 @@ def test_what_is_missing_is_known(folder):
 
 def test_curves_reach_as_far_as_the_training(folder):
     results = Results.load(folder)
-    assert [row["epoch"] for row in results.curve(results.figures["9"]["runs"][0])] == [*range(1, 16)]
+    assert [row["epoch"] for row in results.curve(results.figures["9"]["runs"][0])] == [*range(15)]
     assert len(results.curve(results.figures["9"]["runs"][2])) == 30
     with pytest.raises(ValueError, match="no figure of .* has a run '../9'"):
         results.curve("../9")

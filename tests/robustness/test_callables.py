@@ -58,3 +58,20 @@ def test_foolbox_attacks_a_minidl_model_as_the_page_shows():
     ours = pgd(names["model"], names["images"], names["labels"], 0.1, steps=5, step=0.03, start="image")
     assert isinstance(moved, torch.Tensor)
     assert (success.numpy() == ours.success[0]).mean() >= 0.95  # its cross-entropy loses the gradient of a few
+
+
+def test_images_are_taken_as_by_every_attack():
+    """uint8 for the same images; what is no pixel is refused, but for the little that a difference quotient needs."""
+    logits, gradient = as_callable(digits_cnn(3)[0])
+    bytes_ = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    real = bytes_.astype(np.float32) / 255
+    np.testing.assert_array_equal(logits(bytes_), logits(real))
+    np.testing.assert_array_equal(gradient(bytes_, [0, 1, 2]), gradient(real, [0, 1, 2]))
+    assert np.isfinite(logits(real + 0.01)).all()
+    for call in (logits, lambda images: gradient(images, [0, 1, 2])):
+        with pytest.raises(ValueError, match="Divide pixels from 0 to 255 by 255"):
+            call(255 * real)
+        with pytest.raises(ValueError, match="NaN"):
+            call(real * np.nan)
+        with pytest.raises(TypeError, match="astype\\(np.uint8\\)"):
+            call(bytes_.astype(int))

@@ -297,3 +297,9 @@ def test_the_loss_goes_to_the_attack():
     assert by_entropy.vanished_gradients >= by_entropy.zero_gradients > 0.5
     with pytest.raises(TypeError, match="loss"):
         accuracy_curve(hot, images, labels, 0.1, loss="margin", attack=square)
+
+
+def test_an_attack_that_is_no_function_is_refused():
+    model, images, labels = digits_cnn(2)
+    with pytest.raises(TypeError, match="attack is 'pgd', and must be a function, such as robustness.pgd"):
+        accuracy_curve(model, images, labels, [0.1], attack="pgd")
