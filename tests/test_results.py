@@ -169,7 +169,8 @@ def test_the_table_of_temperatures_is_the_table(rows):
         assert cells.split(" | ") == [*(at(mine, epsilon) for epsilon in (1, 2, 4, 8, 16)), f"{gone:.0f}"]
 
 
-ATTACKS = {"FGSM": "12b", "PGD-20": "12b-pgd", "APGD-100": "12b-apgd", "worst case": "12b-auto"}
+ATTACKS = {"FGSM": "12c", "PGD-20": "12c-pgd", "APGD-100": "12c-apgd", "worst case": "12c-auto"}
+KINDS = {"none": "ResNet18", "LR1": "ResNet18, LR1", "LR1, condition 2": "ResNet18, LR1, condition 2"}
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +187,10 @@ def stronger():
 
 def test_the_table_of_stronger_attacks_is_what_they_left(stronger):
     text = TEXT[TEXT.index("### Under stronger attacks") :]
-    assert {(ranks, attack) for ranks in ("none", "LR1") for attack in ATTACKS} <= set(stronger)
+    assert {(ranks, attack) for ranks in KINDS for attack in ATTACKS} == set(stronger)
     for (ranks, attack), (images, right) in stronger.items():
-        if ranks in ("none", "LR1"):
-            name = "ResNet18" if ranks == "none" else "ResNet18, LR1"
-            cells = " | ".join(f"{100 * part:.1f}" for part in right.mean(axis=1))
-            assert f"| {name} | {attack} | {len(images)} | {cells} |" in text
+        cells = " | ".join(f"{100 * part:.1f}" for part in right.mean(axis=1))
+        assert f"| {KINDS[ranks]} | {attack} | {len(images)} | {cells} |" in text
 
 
 def test_what_it_says_of_stronger_attacks(stronger):
@@ -203,8 +202,14 @@ def test_what_it_says_of_stronger_attacks(stronger):
     told("from {:.1f} points under FGSM to {:.1f} under PGD".format(*(each.mean() for each in larger.values())))
     mean, half = larger["PGD-20"].mean(), 1.96 * larger["PGD-20"].std(ddof=1) / len(low) ** 0.5
     assert f"by {mean:.1f} under PGD ({mean - half:.1f} to {mean + half:.1f}, over images alone)" in text
+    more_lost = []
+    for attack in ("FGSM", "PGD-20"):
+        low, bounded = (right[0] - right[1:3].mean(axis=0) for right in (stronger[r, attack][1] for r in [*KINDS][1:]))
+        mean, half = 100 * (bounded - low).mean(), 196 * (bounded - low).std(ddof=1) / len(low) ** 0.5
+        more_lost += [f"{mean:.1f}", f"({mean - half:.1f} to {mean + half:.1f})"]
+    assert "by {} points {} larger than LR1's under FGSM and by {} {} under PGD".format(*more_lost) in text
     costs, more = {}, []
-    for ranks in ("none", "LR1"):
+    for ranks in KINDS:
         images, worst = stronger[ranks, "worst case"]
         left = {a: right[:, np.isin(mine, images)] for (other, a), (mine, right) in stronger.items() if other == ranks}
         np.testing.assert_array_equal(left["APGD-100"], worst)  # "breaks none that APGD leaves"
