@@ -118,7 +118,7 @@ def read_options(
 
 def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method, ...] = ("fgsm",)) -> Options:
     """A preset, with those of its figures that the study at hand makes, and its attacks beside the preset's own."""
-    figures = tuple(figure for figure in PRESETS[name].figures if figure in makers)
+    figures = tuple(figure for figure in PRESETS[name].figures if figure in makers) or tuple(makers)
     every = tuple(method for method in OWN if method in {*attacks, *PRESETS[name].attacks})
     return dataclasses.replace(PRESETS[name], figures=figures, attacks=every)
 
@@ -126,10 +126,14 @@ def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method
 def command(name: str, options: Options, preset: Options) -> str:
     """What makes all of a study, whichever part of it is being made: the preset and what differs from it."""
     words = ["python", f"experiments/{name}.py", "--preset", options.preset]
-    same = dataclasses.replace(  # else other settings count
-        preset, attacks=options.attacks, certify=options.certify, looks=options.looks
-    )
-    theirs = {"attacks": [*preset.attacks], "certify": [*preset.certify], "looks": preset.looks}
+    counting = ("figures", "attacks", "certify", "looks")  # with others, other settings count
+    same = dataclasses.replace(preset, **{name: getattr(options, name) for name in counting})
+    theirs = {
+        "figures": [*preset.figures],
+        "attacks": [*preset.attacks],
+        "certify": [*preset.certify],
+        "looks": preset.looks,
+    }
     default = _flat(recorded(same) | theirs)
     given = _flat(recorded(options))
     for setting in given:

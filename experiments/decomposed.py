@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minidl import fit
+from minidl import fit, settings
 from minidl.backend import to_numpy
-from minidl.compress.decompose import composed
+from minidl.compress.decompose import composed, denton_of
 from minidl.nn import Conv2d, Linear, Module, Sequential
 from minidl.optim import SGD, one_cycle
+from minidl.robustness.spectrum import effective_count
 from minidl.study import Problem, Run
 from minidl.weights import load, save
 
@@ -26,7 +27,7 @@ def decomposed(dense: Module, run: Run, goal: Module, problem: Problem, path: Pa
     et al. 2014), the nearest of that rank; these are trained for a quarter of the epochs at a fifth of the rate. What
     was made before is read from ``path``.
     """
-    model = cut(dense, {name: effective_rank(matrix) for name, matrix in matrices(goal).items()})
+    model = cut(dense, kernel_ranks(goal)).to(run.device)
     if path.is_file():
         load(model, path)
         return model.eval()
@@ -34,32 +35,22 @@ def decomposed(dense: Module, run: Run, goal: Module, problem: Problem, path: Pa
     batches = problem.batches(run)
     optimizer = SGD(model.parameters(), run.lr, momentum=0.9, weight_decay=run.weight_decay, nesterov=True)
     schedule = one_cycle(run.lr, run.epochs * len(batches))
-    fit(model.train(), batches, optimizer, run.epochs, schedule=schedule, progress=False)
+    with settings(precision=run.precision):
+        fit(model.train(), batches, optimizer, run.epochs, schedule=schedule, progress=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(model, path)
     return model.eval()
 
 
-def matrices(model: Module) -> dict[str, np.ndarray]:
-    """{layer's name: its kernel's matrix}, in float64."""
+def kernel_ranks(model: Module) -> dict[str, float]:
+    """{layer's name: the effective rank of its kernel's matrix}."""
     kernels = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear | Conv2d)}
-    return {name: _matrix(layer) for name, layer in kernels.items()}
+    return {name: effective_count(np.linalg.svd(_matrix(k), compute_uv=False)) for name, k in kernels.items()}
 
 
 def _matrix(layer: Any) -> np.ndarray:
     w = to_numpy(layer.weight.data).astype(np.float64)
     return w if w.ndim == 2 else w.reshape(len(w), -1)
-
-
-def effective_rank(matrix: np.ndarray) -> float:
-    """(sum s)^2 / sum s^2."""
-    return float(_of_first(np.linalg.svd(matrix, compute_uv=False))[-1])
-
-
-def _of_first(s: np.ndarray) -> np.ndarray:
-    """The effective rank of the first k singular values, for each k; 0 of zeros."""
-    squares = np.cumsum(s**2)
-    return np.cumsum(s) ** 2 / np.where(squares > 0, squares, 1)
 
 
 def cut(model: Module, goals: dict[str, float]) -> Module:
@@ -71,35 +62,29 @@ def cut(model: Module, goals: dict[str, float]) -> Module:
     def change(name: str, layer: Module) -> Module:
         if not isinstance(layer, Linear | Conv2d) or name not in goals:
             return layer
-        u, s, vt = np.linalg.svd(_matrix(layer), full_matrices=False)
-        rank = min(int(np.searchsorted(_of_first(s), goals[name])), len(s) - 1) + 1
-        root = np.sqrt(s[:rank])
-        left, right = u[:, :rank] * root, root[:, None] * vt[:rank]
-        return layer if rank == len(s) else _pair(layer, rank, left, right)
+        s = np.linalg.svd(_matrix(layer), compute_uv=False)
+        reached = (effective_count(s[:k]) for k in range(1, len(s)))  # it grows with k
+        rank = next((k for k, reach in enumerate(reached, 1) if reach >= goals[name]), None)
+        if rank is None:
+            return layer
+        return denton_of(layer, rank) if isinstance(layer, Conv2d) else _linear_pair(layer, rank)
 
     model.replace_modules(change)
     return model
 
 
-def _pair(layer: Any, rank: int, left: np.ndarray, right: np.ndarray) -> Module:
-    """Two layers whose matrices are these: of a convolution ``right`` comes first, and ``left`` is 1 x 1."""
-    rng: Any = np.random.default_rng(0)
-    first: Any
-    second: Any
-    if isinstance(layer, Linear):
-        first, second = Linear(len(left), rank, bias=False, rng=rng), Linear(rank, right.shape[1], rng=rng)
-        first.weight.data[...], second.weight.data[...] = left, right
-    else:
-        n, kh, kw, c = layer.weight.shape
-        first = Conv2d(c, rank, (kh, kw), layer.stride, layer.padding, bias=False, rng=rng)
-        second = Conv2d(rank, n, 1, rng=rng)
-        first.weight.data[...], second.weight.data[...] = right.reshape(rank, kh, kw, c), left.reshape(n, 1, 1, rank)
+def _linear_pair(layer: Linear, rank: int) -> Module:
+    u, s, vt = np.linalg.svd(_matrix(layer), full_matrices=False)
+    root, rng = np.sqrt(s[:rank]), np.random.default_rng(0)
+    first, second = Linear(len(u), rank, bias=False, rng=rng), Linear(rank, vt.shape[1], rng=rng)
+    first.weight.data[...], second.weight.data[...] = u[:, :rank] * root, root[:, None] * vt[:rank]
     second.bias = layer.bias
     return Sequential(first, second)
 
 
 def composed_layers(model: Module) -> Module:
-    """The model with one layer again for each pair that ``cut`` has made."""
+    """The model, on the CPU, with one layer again for each pair that ``cut`` has made."""
+    model = model.to("cpu")
 
     def change(name: str, layer: Module) -> Module:
         if not isinstance(layer, Sequential) or len(layer) != 2:
@@ -107,7 +92,7 @@ def composed_layers(model: Module) -> Module:
         first, second = layer
         if isinstance(first, Linear) and isinstance(second, Linear):
             whole: Any = Linear(first.weight.shape[0], second.weight.shape[1], rng=np.random.default_rng(0))
-            whole.weight.data[...] = first.weight.data.astype(np.float64) @ second.weight.data
+            whole.weight.data[...] = to_numpy(first.weight.data).astype(np.float64) @ to_numpy(second.weight.data)
         elif isinstance(first, Conv2d) and isinstance(second, Conv2d):
             kernel = composed(layer)
             n, kh, kw, c = kernel.shape

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from minidl.records.recipe import Way
 from minidl.records.run import ModelName
 from minidl.study import Proximal, Pruning
-
-Way = Literal["magnitude", "variational", "l0", "lottery", "random"]
 
 
 @dataclass(frozen=True)
@@ -52,5 +51,9 @@ class Sparsifying:
     """Of its weights that a lottery ticket loses in a round."""
 
     def pruning(self, way: Way, sparsity: float, between: tuple[float, float], steps: int) -> Pruning:
-        strength = {"variational": self.variational, "l0": self.l0}.get(way, 1.0)
-        return Pruning(sparsity, self.scope, between, steps, way, strength, self.part)
+        own: dict[Way, Any] = {
+            "variational": {"strength": self.variational},
+            "l0": {"strength": self.l0},
+            "lottery": {"part": self.part},
+        }
+        return Pruning(sparsity, self.scope, between, steps, way, **own.get(way, {}))

@@ -132,10 +132,11 @@ class Settings:
         return Attack(tuple(sorted({0.0, *map(float, self.epsilons)})), part=self.attack_part, **changes)
 
     def figure(self, name: FigureName, varied: Any, attacked: Sequence[tuple[Run, Attack]]) -> Figure:
+        attacked = tuple(dict.fromkeys(attacked))  # who asks for a network twice gets it once
         first = attacked[0][0]
         data = {"digits": "digits", "imagenette": "Imagenette"}[self.data]
         title = f"{MODELS[first.model]}, batch {first.batch_size}, {data}, {first.crop} px"
-        return Figure(name, title, varied, tuple(attacked))
+        return Figure(name, title, varied, attacked)
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from decomposed import composed_layers, decomposed
+from decomposed import composed_layers, decomposed, kernel_ranks
 from verdicts import ATTACKED, DEFENCES, MADE, verdicts
 
-from minidl import plot
+from minidl import plot, settings
 from minidl import robustness as R
 from minidl.nn import Module
-from minidl.records import Layout, Outcome, Run, read_attack
+from minidl.records import Layout, Outcome, Run, hash_of, read_attack
 from minidl.records.setting import from_record
 from minidl.report import Results, write_csv
 from minidl.report.evidence import Lines, MissingError
+from minidl.report.verdict import level_of
 from minidl.study import Problem, describe, load_problem
 from minidl.study.measure import measure
 from minidl.weights import load
@@ -40,13 +41,16 @@ ALL = "all"  # of a network's layers, in the table
 class Networks:
     """The networks of a study of defences, and those that are made of them."""
 
-    def __init__(self, folder: Path, out: Path) -> None:
-        self.results, self.layout = Results.load(folder), Layout(out)
+    def __init__(self, folder: Path, out: Path, root: Path | None = None) -> None:
+        if folder == out:
+            raise ValueError(f"--out {out} is the study's own folder, whose claims.csv would be lost: choose another")
+        self.results, self.layout, self._root = Results.load(folder), Layout(out), root
         found = Lines.of(self.results, ATTACKED)
         found.need(*DEFENCES)
         self.seeds = found.seeds
         self._trained = found
         self._spectra: dict[tuple[str, int], R.Spectrum] = {}
+        self.kernel_ranks: dict[tuple[str, int], dict[str, float]] = {}
 
     def run(self, line: str, seed: int) -> Run:
         """A network of the study; of what is made, the one whose ranks it has."""
@@ -56,25 +60,26 @@ class Networks:
     @functools.cached_property
     def problem(self) -> Problem:
         run = self.run(DEFENCES[0], self.seeds[0])
-        return load_problem(run.data, run.pixels, run.crop)
+        return load_problem(run.data, run.pixels, run.crop, self._root)
 
-    def weights(self, line: str, seed: int) -> str:
-        """A hash of them; what is made is told by what it is made of."""
+    def path(self, line: str, seed: int) -> Path:
+        """Of the weights; what is made is told by what it is made of."""
         if line == MADE:
-            both = [self.weights(each, seed) for each in (DEFENCES[0], DEFENCES[-1])]
-            return hashlib.sha256("".join(both).encode()).hexdigest()
-        return self.results.runs[self.run(line, seed).name]["weights"]
+            both = [self.results.runs[self.run(each, seed).name]["weights"] for each in (DEFENCES[0], DEFENCES[-1])]
+            mark = hashlib.sha256("".join(both).encode()).hexdigest()[:8]
+            return self.layout.path / f"decomposed-seed{seed}-{mark}.safetensors"
+        return self.results.layout.weights(self.run(line, seed).name)
 
     def model(self, line: str, seed: int) -> Module:
         """With its weights; what is made is trained where it is not there yet."""
-        run = self.run(line, seed)
+        run, path = self.run(line, seed), self.path(line, seed)
         if line == MADE:
-            dense = self.run(DEFENCES[0], seed)
-            path = self.layout.path / f"decomposed-seed{seed}-{self.weights(MADE, seed)[:8]}.safetensors"
-            goal = self.model(DEFENCES[-1], seed)
-            return decomposed(self.model(DEFENCES[0], seed), dense, goal, self.problem, path)
+            dense, goal = self.model(DEFENCES[0], seed), self.model(DEFENCES[-1], seed)
+            return decomposed(dense, self.run(DEFENCES[0], seed), goal, self.problem, path)
         model = self.problem.model(run)
-        load(model, self.results.layout.weights(run.name))
+        load(model, path)
+        if hash_of(path) != self.results.runs[run.name]["weights"]:
+            raise ValueError(f"{path} has not the weights that were attacked: run the study again, which mends it")
         return model.eval()
 
     def spectrum(self, line: str, seed: int) -> R.Spectrum:
@@ -83,6 +88,7 @@ class Networks:
             run, model = self.run(line, seed), composed_layers(self.model(line, seed))
             shape = (run.crop, run.crop, self.problem.train.images.shape[3])
             self._spectra[line, seed] = R.spectrum(model, shape)
+            self.kernel_ranks[line, seed] = kernel_ranks(model)
         return self._spectra[line, seed]
 
     def lines(self) -> Lines:
@@ -93,7 +99,8 @@ class Networks:
         )
 
     def _attacked(self, seed: int) -> Outcome:
-        run, weights = self.run(MADE, seed), self.weights(MADE, seed)
+        run, model = self.run(MADE, seed), self.model(MADE, seed)
+        weights = hash_of(self.path(MADE, seed))
         name = self.results.figures[ATTACKED]["attacks"]["paired"][run.name]
         record = {"name": run.name, "weights": weights}
         found = read_attack(self.layout, record, name)
@@ -102,28 +109,38 @@ class Networks:
             assert theirs is not None  # or Lines.of had found none
             path = self.layout.attack(run.name, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            measure(run, theirs[1], self.model(MADE, seed), self.problem, path, weights)
+            with settings(precision="exact"):  # as all others were
+                measure(run, theirs[1], model, self.problem, path, weights)
             found = read_attack(self.layout, record, name)
         assert found is not None
         return found[0]
 
 
 def table(networks: Networks) -> list[dict[str, Any]]:
-    """A row for each network and layer, and one for each network's mean over layers."""
+    """A row for each network and layer, and one for each network's mean over layers.
+
+    ``effective_rank`` is that of the layer's operator, as a part of its singular values; ``kernel_rank`` that of its
+    kernel as a matrix, by which a network is cut.
+    """
     rows = []
     for line in (*DEFENCES, MADE):
         for seed in networks.seeds:
             found = networks.spectrum(line, seed)
             for layer in found.layers:
-                rank = layer.effective_rank / layer.values.size
-                rows.append(_row(line, seed, layer.name, rank, layer.effective_sparsity, layer.norm))
-            rows.append(_row(line, seed, ALL, found.effective_rank, found.effective_sparsity, None))
+                numbers = {
+                    "effective_rank": layer.effective_rank / layer.values.size,
+                    "effective_sparsity": layer.effective_sparsity,
+                    "largest": layer.norm,
+                    "kernel_rank": networks.kernel_ranks[line, seed][layer.name],
+                }
+                rows.append(_row(line, seed, layer.name, numbers))
+            whole = {name: getattr(found, name) for name in ("effective_rank", "effective_sparsity")}
+            rows.append(_row(line, seed, ALL, whole | {"largest": "", "kernel_rank": ""}))
     return rows
 
 
-def _row(line: str, seed: int, layer: str, rank: float, sparsity: float, norm: float | None) -> dict[str, Any]:
-    numbers = {"effective_rank": rank, "effective_sparsity": sparsity, "largest": norm}
-    told = {name: "" if value is None else float(f"{value:.5g}") for name, value in numbers.items()}
+def _row(line: str, seed: int, layer: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value and float(f"{value:.5g}") for name, value in numbers.items()}
     return {"network": line, "seed": seed, "layer": layer, **told}
 
 
@@ -132,17 +149,21 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="what experiments/defences.py wrote to its --out")
     parser.add_argument("--out", type=Path, help="folder for all results; by default FOLDER-spectra, beside it")
+    parser.add_argument("--root", type=Path, help="folder that holds Imagenette, as for the study")
     options = parser.parse_args(args)
-    out = options.out or options.folder.with_name(f"{options.folder.name}-spectra")
+    folder = options.folder.resolve()
+    out = options.out.resolve() if options.out else folder.with_name(f"{folder.name}-spectra")
     try:
-        write(Networks(options.folder, out), out)
-    except (MissingError, ValueError, OSError) as error:
+        write(Networks(folder, out, options.root), out)
+    except (MissingError, ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise SystemExit(f"error: {describe(error)}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("stopped: the same command goes on with what is there") from None
 
 
 def write(networks: Networks, out: Path) -> None:
     """The table, the verdicts and the figure."""
-    found = verdicts(networks.lines(), networks.spectrum)
+    found = verdicts(networks.lines(), networks.spectrum, level_of(networks.results.study))
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "spectra.csv", table(networks))
     write_csv(out / "claims.csv", found)

@@ -17,6 +17,7 @@ from typing import Any
 from attacks import TEMPERATURE
 
 from minidl import report, study
+from minidl.report.beyond import BEYOND
 from minidl.report.claims import CLAIMS
 from minidl.report.evidence import FEWEST_SEEDS
 from minidl.study import Figure, TransferFigure
@@ -59,9 +60,9 @@ def until_decided(
 
 
 def undecided_claims(folder: study.Folder) -> list[report.Verdict]:
-    """On the report's own figures, of those that the study has."""
+    """On the figure that each was stated for, of those that the study has."""
     results = report.Results.load(folder.path, tables=["results.csv"])
-    own = {name: claim.figure for name, claim in CLAIMS.items() if claim.figure in results.figures}
+    own = {name: claim.figure for name, claim in (CLAIMS | BEYOND).items() if claim.figure in results.figures}
     return [v for v in report.claims(results) if v.verdict == "undecided" and own.get(v.claim) == v.figure]
 
 
@@ -75,8 +76,8 @@ def open_claims(folder: study.Folder) -> list[report.Verdict]:
 
 
 def family(figures: Figures, figure: str) -> set[str]:
-    """A figure, and its twins under other attacks, which go on with it; figure 13's parts are of the same networks."""
-    alike = TEMPERATURE if figure in TEMPERATURE else (figure,)
+    """A figure and its twins under other attacks, which go on together; figure 13's parts are of the same networks."""
+    alike = TEMPERATURE if figure in TEMPERATURE else (figure.partition("-")[0],)
     return {f.figure for f in figures if isinstance(f, Figure) and {f.figure, *f.of} & {*alike}}
 
 

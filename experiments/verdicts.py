@@ -21,7 +21,7 @@ import numpy as np
 from minidl.report.beyond import small_or_least
 from minidl.report.evidence import Estimate, Lines
 from minidl.report.nine import LEAST
-from minidl.report.verdict import Part, decide
+from minidl.report.verdict import LEVEL, Part, decide
 from minidl.robustness import Spectrum
 
 ATTACKED = "16-pgd"
@@ -33,13 +33,13 @@ TEXTS = {
 }
 
 
-def verdicts(lines: Lines, spectrum: Callable[[str, int], Spectrum]) -> list[dict[str, Any]]:
-    """A row for each claim, as claims.csv has them."""
+def verdicts(lines: Lines, spectrum: Callable[[str, int], Spectrum], level: float = LEVEL) -> list[dict[str, Any]]:
+    """A row for each claim, as claims.csv has them; ``level``: how often one may be wrong."""
     found = []
     for name, parts in (("C11", _c11(lines, spectrum)), ("C12", _c12(lines))):
-        verdict, part, why = decide(lines, parts)
-        low, high = part.estimate.interval()
-        reason = f"{part.told()} {why}".strip()
+        verdict, part, why = decide(lines, parts, level)
+        low, high = part.estimate.interval(1 - level)
+        reason = f"{part.told(level)} {why}".strip()
         about = {"claim": name, "text": TEXTS[name], "verdict": verdict, "effect": part.estimate.effect}
         found.append({**about, "low": low, "high": high, "seeds": len(lines.seeds), "reason": reason})
     return found

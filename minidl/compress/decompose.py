@@ -89,7 +89,7 @@ def decompose(
     else:
         make: Callable[[Conv2d, int], Module] = {
             "tai": lambda layer, rank: pair_of(layer, rank, "svd", False, None),
-            "denton": _denton,
+            "denton": denton_of,
             "cp": lambda layer, rank: cp_of(layer, rank, rng),
         }[method]
         new = {layer: make(layer, rank) for layer, rank in layers}
@@ -130,7 +130,7 @@ def composed(layer: Any) -> np.ndarray:
     return kernel_of(layer)
 
 
-def _denton(layer: Conv2d, rank: int) -> Module:
+def denton_of(layer: Conv2d, rank: int) -> Module:
     weight = to_numpy(layer.weight.data)
     n, kh, kw, c = weight.shape
     u, s, vt = np.linalg.svd(weight.reshape(n, -1).astype(np.float64), full_matrices=False)

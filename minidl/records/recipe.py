@@ -7,6 +7,8 @@ from typing import Literal
 
 from .setting import always_named, settle
 
+Way = Literal["magnitude", "random", "variational", "l0", "lottery"]
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -34,7 +36,7 @@ class Pruning:
     scope: Literal["layer", "global", "erk"] = always_named("layer")
     between: tuple[float, float] = always_named((0.2, 0.7))
     steps: int = always_named(100)
-    method: Literal["magnitude", "random", "variational", "l0", "lottery"] = "magnitude"
+    method: Way = "magnitude"
     strength: float = 1.0
     part: float = 0.2
     rewind: float = 0.0

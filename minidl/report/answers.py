@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from . import wording
@@ -29,17 +29,27 @@ def verdicts_anew(results: Results) -> Anew:
 
 def answers(results: Results, anew: Anew) -> dict[str, dict[str, Any]]:
     """Of each claim what the page says first, by its name."""
-    found = {row["claim"]: (row, same(row, anew)) for row in first_of_each(results.claims)}
+    found = {row["claim"]: (row, same(row, anew)) for row in first_of_each(results)}
     reach = reach_of([row for row, _ in found.values()], [verdict for _, verdict in found.values()])
     return {name: _answer(row, verdict, results, reach) for name, (row, verdict) in found.items()}
 
 
-def first_of_each(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The claims on the report's own figures, which come first, without what stronger attacks say of them."""
+def first_of_each(results: Results) -> list[dict[str, Any]]:
+    """The claims on the report's own figures, which come first, without what stronger attacks say of them.
+
+    Those of which the study has no figure are left out: ``elsewhere`` names them.
+    """
     first: dict[str, dict[str, Any]] = {}
-    for claim in claims:
+    for claim in results.claims:
         first.setdefault(claim["claim"], claim)
-    return list(first.values())
+    away = {*elsewhere(results)}
+    return [row for name, row in first.items() if name not in away]
+
+
+def elsewhere(results: Results) -> list[str]:
+    """The claims that this study cannot test: it has none of their figures."""
+    here = {row["claim"] for row in results.claims if row["figure"] in results.figures}
+    return [name for name in dict.fromkeys(row["claim"] for row in results.claims) if name not in here]
 
 
 def same(row: Mapping[str, Any], anew: Anew) -> Verdict | None:

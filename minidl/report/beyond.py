@@ -18,21 +18,33 @@ WAYS = ("variational", "l0")  # beside magnitude
 SPARSEST = 0.9
 
 
+def _magnitudes(lines: Lines) -> list[Any]:
+    """Those up to 90 %, beside which the other ways are there."""
+    return [level for level in lines.levels if (part := _part(level)) and {*_others(part)} <= {*lines.levels}]
+
+
+def _part(level: Any) -> str:
+    """ "50 %", of magnitude pruning and no more than 90 %; else empty."""
+    way, _, part = str(level).partition(" ")
+    return part if way == "magnitude" and float(part.removesuffix(" %")) <= 100 * SPARSEST else ""
+
+
+def _others(part: str) -> list[str]:
+    return [f"{way} {part}" for way in WAYS]
+
+
 def _c10(lines: Lines) -> list[Part]:
     parts = []
-    for magnitude in (str(level) for level in lines.levels if str(level).startswith("magnitude ")):
-        part = magnitude.removeprefix("magnitude ")
-        others = [f"{way} {part}" for way in WAYS]
-        if float(part.removesuffix(" %")) > 100 * SPARSEST or not {*others} <= {*lines.levels}:
-            continue
+    for magnitude in _magnitudes(lines):
         at = small_or_least(lines, magnitude)
-        for other in others:
+        for other in _others(_part(magnitude)):
             weights = {other: 1.0, magnitude: -1.0}
             about = {"level": LABELS["pruned"](other), "other": LABELS["pruned"](magnitude)}
-            clean = say("quantity.way_clean", **about)
-            drop = say("quantity.way_drop", at=at_epsilons(lines, at), **about)
-            parts.append(Part(clean, lines.difference(weights, [0]), -MARGIN, MARGIN, "clean"))
-            parts.append(Part(drop, lines.difference(weights, at, drop=True), -MARGIN, MARGIN))
+            clean, drop = say("quantity.clean_of", **about), say("quantity.drop_of", at=at_epsilons(lines, at), **about)
+            parts += [
+                Part(clean, lines.difference(weights, [0]), -MARGIN, MARGIN, "clean"),
+                Part(drop, lines.difference(weights, at, drop=True), -MARGIN, MARGIN),
+            ]
     if not parts:
         raise MissingError(say("missing.ways", figure=lines.figure))
     return parts
@@ -43,16 +55,23 @@ def small_or_least(lines: Lines, baseline: Any) -> list[int]:
     try:
         return small(lines, baseline)
     except MissingError:
+        if len(lines.epsilons) < 2:
+            raise
         return [1]
+
+
+def _distilled(lines: Lines) -> list[str]:
+    """The distilled network, and what a network of that temperature alone is called; nothing without it."""
+    names = (str(level) for level in lines.levels)
+    found = next((name for name in names if name.startswith("distilled, T = ")), None)
+    return [found, found.removeprefix("distilled, ")] if found else []
 
 
 def _c14(lines: Lines) -> list[Part]:
     lines.need("none")
-    names = [str(level) for level in lines.levels]
-    distilled = next((name for name in names if name.startswith("distilled, T = ")), None)
-    if distilled is None:
+    if not (found := _distilled(lines)):
         raise MissingError(say("missing.distilled", figure=lines.figure))
-    hot = distilled.removeprefix("distilled, ")
+    distilled, hot = found
     lines.need(hot)
     attacked = [e for e in above_chance(lines, "none") if e > 0]
     if not attacked:
@@ -80,7 +99,7 @@ def _c15(lines: Lines) -> list[Part]:
 
 
 BEYOND = {
-    "C10": Claim("17-pgd", 128, _c10),
-    "C14": Claim("16-auto", 128, _c14),
+    "C10": Claim("17-pgd", 128, _c10, rests_on=_magnitudes),  # who learns less than these is not their equal
+    "C14": Claim("16-auto", 128, _c14, rests_on=lambda lines: ["none", *_distilled(lines)]),
     "C15": Claim("12c", 128, _c15),
 }

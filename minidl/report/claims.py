@@ -73,8 +73,7 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
     try:
         lines = Lines.of(results, figure)
         seeds = len(lines.seeds)
-        if name in CLAIMS:
-            check_learnt(lines, results.runs)
+        check_learnt(lines, results.runs, claim.rests_on(lines) if claim.rests_on else lines.levels)
         parts = claim.parts(lines)
     except MissingError as missing:
         return Verdict(name, figure, text, "undecided", None, None, seeds, str(missing))

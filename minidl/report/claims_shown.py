@@ -23,10 +23,10 @@ def claims_shown(results: Results) -> list[dict[str, Any]]:
     first = answers(results, anew)
     found = {
         row["claim"]: _claim(row, results, anew) | first[row["claim"]] | {"others": []}
-        for row in first_of_each(results.claims)
+        for row in first_of_each(results)
     }
     for row in results.claims:
-        if row["figure"] != found[row["claim"]]["figure"]:
+        if row["claim"] in found and row["figure"] != found[row["claim"]]["figure"]:
             known = row["figure"] in results.figures
             method = say(f"method.{results.method(row['figure'])}") if known else row["figure"]
             found[row["claim"]]["others"].append(_claim(row, results, anew) | {"method": method})
@@ -66,7 +66,7 @@ def _claim(row: dict[str, Any], results: Results, anew: Anew) -> dict[str, Any]:
         | {
             "kind": kind,
             "sign": SIGNS[kind],
-            "panel": int(verdict is not None and verdict.hangs_on == "drop"),  # that which shows what it hangs on
+            "what": "drop" if verdict is not None and verdict.hangs_on == "drop" else "accuracy",
             "verdict": say(f"verdict.{row['verdict']}") if has(f"verdict.{row['verdict']}") else row["verdict"],
             "effect": wording.effect(*numbers),
             "anchor": anchor_of(row["figure"]) if row["figure"] in results.figures else "",

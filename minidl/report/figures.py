@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ def panels_of(results: Results, name: str) -> list[Panel]:
         shown = [line for line in lines if line.label in found]
         return [Panel(shown, "sides", say("axis.stay"), say("panel.sides"), found)] if shown else []
     if results.figures[name]["varied"] == "pruned":
-        return _one_each(lines)
+        return _by_sparsity(lines)
     panels = _two_panels(lines, lettered=name in LETTERED)
     # other methods come past a first gradient that vanished
     if results.figures[name]["varied"] in ("temperature", "defence") and results.method(name) == "fgsm":
@@ -121,18 +121,22 @@ def _two_panels(lines: Sequence[Line], lettered: bool) -> list[Panel]:
     ]
 
 
-def _one_each(lines: Sequence[Line]) -> list[Panel]:
-    """A panel for each sparsity: a line for each way to come to it, beside the dense network's."""
+def _by_sparsity(lines: Sequence[Line]) -> list[Panel]:
+    """A panel for each sparsity, if there are several: a line for each way to come to it, beside the dense one's."""
     at = {line.label: float(line.rows[0]["sparsity"]) for line in lines}
-    named = {line.label: replace(line, label=pruner(line.rows[0]["pruned"])) for line in lines}
+    sparsities = sorted({*at.values()} - {0})
+    if len(sparsities) < 2:
+        return _two_panels(lines, lettered=False)
+    ways = dict.fromkeys(pruner(line.rows[0]["pruned"]) for line in lines)
+    rows = {(at[line.label], pruner(line.rows[0]["pruned"])): line.rows for line in lines}
     return [
-        Panel(
-            [named[line.label] for line in lines if at[line.label] in (0, sparsity)],
+        Panel(  # a way that is missing here keeps its place, and with it all others their colours
+            [Line(way, rows.get((sparsity, way), rows.get((0, way), ()))) for way in ways],
             "accuracy",
             say("axis.accuracy"),
             say("label.sparsity", part=decimal(f"{100 * sparsity:g}")),
         )
-        for sparsity in sorted({*at.values()} - {0}) or [0]
+        for sparsity in sparsities
     ]
 
 
@@ -167,9 +171,15 @@ def _side_by_side(panels: Sequence[Panel], title: str, note: str = "") -> Figure
     for axes, panel in zip(row, panels, strict=True):
         _draw_panel(axes, panel)
     figure.suptitle(f"{title}\n{note}" if note else title, fontsize=10, parse_math=False)
-    handles, labels = row[0].get_legend_handles_labels()
+    drawn = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    labels = [line.label for line in lines if line.label in drawn]
     legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(lines), 2 * len(panels)), fontsize=8, frameon=False
+        [drawn[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=min(len(lines), 2 * len(panels)),
+        fontsize=8,
+        frameon=False,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)

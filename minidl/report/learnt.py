@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from .evidence import Lines, MissingError
@@ -20,10 +21,10 @@ REFERENCE = {
 }
 
 
-def check_learnt(lines: Lines, runs: dict[str, Any]) -> None:
-    """MissingError, with their names, where networks that a claim rests on have not learnt."""
+def check_learnt(lines: Lines, runs: dict[str, Any], levels: Collection[Any]) -> None:
+    """MissingError, with their names, where networks of these lines, on which a claim rests, have not learnt."""
     for (level, seed), outcome in lines.outcomes.items():
-        if seed not in lines.seeds:
+        if seed not in lines.seeds or level not in levels:
             continue
         name, clean = lines.names.get((level, seed), ""), float(outcome.right[0].mean())
         run = runs.get(name, {}).get("run", {})

@@ -31,6 +31,8 @@ class Claim:
     batch_size: int
     parts: Callable[[Lines], list[Part]]
     note: Callable[[Results, Lines], str] | None = None
+    rests_on: Callable[[Lines], list[Any]] | None = None
+    """The lines whose networks must have learnt; by default all."""
 
 
 # Which epsilons

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..records import LANGUAGES, write_file
 from . import wording
-from .answers import first_of_each, titled
+from .answers import elsewhere, first_of_each, titled
 from .captions import caption
 from .claims_shown import anchor_of, claims_shown
 from .figures import Panel, matrix_svg, panel_svg, panels_of, sample_svg
@@ -66,15 +66,16 @@ def _page(results: Results) -> str:
     seen = {figure["name"]: figure["glimpses"] for figure in figures}
     legends = {figure["name"]: figure["legend"] for figure in figures}
     for claim in claims:
-        shown = seen.get(claim["figure"], [])
+        shown = seen.get(claim["figure"], {})
         claim["bar"] = _markup(claim["bar"])
-        claim["glimpse"] = _markup(shown[claim["panel"]]) if claim["panel"] < len(shown) else ""
+        claim["glimpse"] = _markup(shown.get(claim["what"], next(iter(shown.values()), "")))
         claim["legend"] = legends.get(claim["figure"], [])
     text: str = _template().render(
         language=spoken(),
         others=[(other, results.layout.page(other).name) for other in LANGUAGES if other != spoken()],
         summary=_summary(results),
         claims=claims,
+        elsewhere=elsewhere(results),
         setting=setting_rows(results),
         figures=figures,
         transfers=[_transfer(results, name) for name in results.transfers],
@@ -118,7 +119,7 @@ def _summary(results: Results) -> dict[str, Any]:
     """What was run, and how much of it is finished."""
     names, finished = results.names, results.runs.values()
     measured = {row["run"] for row in results.rows} | (set(results.runs) - results.attacked)
-    verdicts = [str(claim["verdict"]) for claim in first_of_each(results.claims) if claim["claim"] in CLAIMS]
+    verdicts = [str(claim["verdict"]) for claim in first_of_each(results) if claim["claim"] in CLAIMS]
     return {
         "title": _title(results),
         "what": _what(results),
@@ -175,7 +176,7 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
         "title": titled(results, name),
         "anchor": anchor,
         "panels": [_markup(svg) for svg in drawn],
-        "glimpses": [glimpse(svg, f"{anchor}-{i}-") for i, svg in enumerate(drawn)],
+        "glimpses": _glimpses(panels, drawn, anchor),
         "legend": [
             {"sample": _markup(sample), "again": _markup(glimpse(sample, prefix)), "label": line.label}
             for line, (sample, prefix) in zip(shown, _samples(anchor, len(shown)), strict=True)
@@ -198,6 +199,13 @@ def _figure(results: Results, name: str) -> dict[str, Any]:
         "pairs": pairs_table(results, name),
         "sides": _sides(results, name),
     }
+
+
+def _glimpses(panels: Sequence[Panel], drawn: Sequence[str], anchor: str) -> dict[str, str]:
+    """A small view of each panel by what it shows; of several that show the same, none is the one."""
+    shows = [panel.what for panel in panels]
+    found = {what: glimpse(svg, f"{anchor}-{i}-") for i, (what, svg) in enumerate(zip(shows, drawn, strict=True))}
+    return found if len(found) == len(shows) else {}
 
 
 def _transfer(results: Results, name: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def write_slides(folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Of the pictures; without claims there are none, and what was there is removed.
+        Of the pictures; without claims on its figures there are none, and what was there is removed.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def write_slides(folder: str | Path) -> list[Path]:
     """
     results = Results.load(folder)
     files = {language: results.layout.slide(language) for language in LANGUAGES}
-    if not results.claims:
+    if not first_of_each(results):
         for path in files.values():
             path.unlink(missing_ok=True)
         return []
@@ -69,7 +69,7 @@ def _drawn(results: Results) -> bytes:
     axes.set(xlim=(0, WIDE), ylim=(HIGH, 0))
     axes.set_axis_off()
     anew = verdicts_anew(results)
-    shown = [(row, same(row, anew)) for row in first_of_each(results.claims)][:MOST]
+    shown = [(row, same(row, anew)) for row in first_of_each(results)][:MOST]
     reach = reach_of([row for row, _ in shown], [verdict for _, verdict in shown])
     step = (HIGH - TOP - BOTTOM) / len(shown)
     _heading(axes, results)

@@ -13,6 +13,8 @@ from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
 from .attacks.victim import device_for
 
+BEYOND = 0.05
+
 
 class Logits(Protocol):
     def __call__(self, images: Any) -> np.ndarray: ...
@@ -41,8 +43,9 @@ class Callables(NamedTuple):
 def as_callable(model: Module, channels: str = "last") -> Callables:
     """The logits and the gradient by the images as functions of NumPy arrays, for foolbox, ART or a paper's script.
 
-    Both take images in [0, 1], a little beyond which a difference quotient may look, or uint8 from 0 to 255, and refuse
-    pixels that are no such.
+    Both take images in [0, 1], or uint8 from 0 to 255, which are divided: gradients are by pixels in [0, 1]. Others
+    they refuse with a TypeError or ValueError that says what was given, but for 0.05 beyond the range, where a
+    difference quotient may look.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def as_callable(model: Module, channels: str = "last") -> Callables:
 
     def tensor(images: Any) -> Tensor:
         array = real_pixels(np.asarray(images), "as_callable")
-        if array.size and not (array.min() >= -1 and array.max() <= 2):  # a difference quotient may look beyond [0, 1]
+        if array.size and not (array.min() >= -BEYOND and array.max() <= 1 + BEYOND):
             check_unit_range(array, "as_callable")
         array = np.ascontiguousarray(array.transpose(to_ours))
         return Tensor(to_device(array, device_for(model, array)), requires_grad=True)

@@ -59,12 +59,12 @@ class LayerSpectrum:
     @property
     def effective_rank(self) -> float:
         """(sum s)^2 / sum s^2: the number of singular values, were all of one size, and those of another next to 0."""
-        return _effective_count(self.values)
+        return effective_count(self.values)
 
     @property
     def effective_sparsity(self) -> float:
         """``1 - (sum |w|)^2 / (n sum w^2)``: the part of n weights that are zero, were all others of one size."""
-        return 1 - _effective_count(np.abs(self.weights)) / self.weights.size
+        return 1 - effective_count(np.abs(self.weights)) / self.weights.size
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _kernels_of(layer: Module) -> list[Parameter]:
     return [value for value in vars(layer).values() if isinstance(value, Parameter) and value.ndim > 1]
 
 
-def _effective_count(sizes: np.ndarray) -> float:
+def effective_count(sizes: np.ndarray) -> float:
     """(sum s)^2 / sum s^2, from 1 for a single one to n for n of one size; 0 for zeros alone."""
     squares = float((sizes**2).sum())
     return float(sizes.sum()) ** 2 / squares if squares > 0 else 0.0

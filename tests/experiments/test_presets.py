@@ -1,5 +1,6 @@
 """The preset ``whole`` is the whole report: every panel, level, batch and attack of it, trained once each."""
 
+import dataclasses
 import sys
 from collections import Counter
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+import defences
+import sparsifiers
 import study
 from common import command, figures_of, preset_of
 
@@ -59,3 +62,15 @@ def test_its_own_attacks_need_no_words_on_the_command_line(whole):
     assert command("study", whole, whole) == "python experiments/study.py --preset whole"
     assert preset_of("laptop", study.FIGURES).attacks == ("fgsm",)
     assert preset_of("laptop", study.FIGURES, ("fgsm", "apgd")).attacks == ("fgsm", "apgd")
+
+
+@pytest.mark.parametrize("ours", [defences, sparsifiers])
+@pytest.mark.parametrize("preset", ["quick", "laptop", "whole", "paper"])
+def test_studies_of_our_own_are_in_each_preset(ours, preset):
+    """Even where the preset's figures are the report's; what differs from it is on the command line."""
+    default = preset_of(preset, ours.FIGURES, ours.ATTACKS)
+    assert default.figures == tuple(ours.FIGURES)
+    names = {figure.figure for figure in figures_of(default, ours.FIGURES)}
+    assert {f"{name}-{method}" for name in ours.FIGURES for method in ("pgd", "auto")} <= names
+    changed = dataclasses.replace(default, seeds=(0, 1, 2), attack_part=1.0)
+    assert "--seeds 0 1 2 --attack-part 1.0" in command("x", changed, dataclasses.replace(default, seeds=(0,)))

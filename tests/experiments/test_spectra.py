@@ -47,6 +47,14 @@ def test_of_a_small_study_of_defences(tmp_path):
     assert len(written) == 2
     assert spectra(folder).returncode == 0  # all is there
     assert {path: path.stat().st_mtime_ns for path in written} == written
+    refused = spectra(folder, "--out", folder)
+    assert refused.returncode == 1
+    assert "the study's own folder" in refused.stderr
+    theirs, other = (next(folder.glob(f"runs/*{kind}*/weights.safetensors")) for kind in ("FGSM-RS", "PGD-2"))
+    theirs.write_bytes(other.read_bytes())
+    changed = spectra(folder)
+    assert changed.returncode == 1
+    assert "has not the weights that were attacked" in changed.stderr
 
 
 @pytest.mark.parametrize(
@@ -66,18 +74,28 @@ def network():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5, rng=rng))
 
 
+def singular_values(model):
+    kernels = {name: layer.weight.data for name, layer in model.named_modules() if hasattr(layer, "weight")}
+    return {
+        name: np.linalg.svd(w if w.ndim == 2 else w.reshape(len(w), -1), compute_uv=False)
+        for name, w in kernels.items()
+    }
+
+
 def test_kernels_are_cut_to_the_least_rank_that_reaches_the_goal():
     model, goals = network(), {"0": 5.0, "1": 3.0, "5": 2.0}
-    before = decomposed.matrices(model)
-    small = decomposed.cut(model, goals)
-    after = decomposed.matrices(decomposed.composed_layers(small))
-    assert set(after) == set(goals)
+    before = singular_values(model)
+    small = decomposed.composed_layers(decomposed.cut(model, goals))
+    after, ranks = singular_values(small), decomposed.kernel_ranks(small)
+    assert set(after) == set(ranks) == set(goals)
     for name, goal in goals.items():
-        s = np.linalg.svd(after[name], compute_uv=False)
+        s = after[name]
         rank = int((s > 1e-6 * s[0]).sum())
-        np.testing.assert_allclose(s[:rank], np.linalg.svd(before[name], compute_uv=False)[:rank], rtol=1e-5)
-        reached = [decomposed.effective_rank(np.diag(s[:k])) for k in (rank - 1, rank)]
+        assert rank < len(s)
+        np.testing.assert_allclose(s[:rank], before[name][:rank], rtol=1e-5)
+        reached = [s[:k].sum() ** 2 / (s[:k] ** 2).sum() for k in (rank - 1, rank)]
         assert reached[0] < goal <= reached[1] + 1e-6
+        assert ranks[name] == pytest.approx(reached[1], rel=1e-5)
 
 
 def test_pairs_compute_what_they_are_composed_to():

@@ -1,5 +1,6 @@
 """The studies from their command lines: what they write, what they say, what they refuse."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -289,8 +290,8 @@ def test_missing_imagenette_says_how_to_get_it(tmp_path):
 
 def test_sparsifiers_side_by_side(tmp_path):
     """A dense network and one for each way and sparsity; a panel for each sparsity; one seed decides nothing."""
-    few = "--fc5.epochs 1 --sparsifying.sparsities 0.9 0.5 --sparsifying.ways magnitude variational l0 --pgd.steps 2"
-    few += " --attacks fgsm pgd --attack-part 0.1"
+    few = "--sparsifying.sparsities 0.9 0.5 0.9 --sparsifying.ways magnitude variational l0 l0"
+    few += " --fc5.epochs 1 --attacks fgsm pgd --attack-part 0.1 --pgd.steps 2"
     process = study("sparsifiers", *TINY, *few.split(), "--out", str(tmp_path))
     assert process.returncode == 0, process.stderr
     assert "7 of 7 networks are trained and attacked" in process.stdout
@@ -302,6 +303,9 @@ def test_sparsifiers_side_by_side(tmp_path):
     assert [panel.title for panel in panels] == ["sparsity 50 %", "sparsity 90 %"]
     for panel in panels:
         assert [line.label for line in panel.lines] == ["dense", "magnitude", "variational dropout", "l0"]
+    half = dataclasses.replace(results, rows=[row for row in results.rows if row["pruned"] != "variational 50 %"])
+    first = report.figures.panels_of(half, "17-pgd")[0]  # what is missing keeps its place
+    assert [(line.label, bool(line.rows)) for line in first.lines[2:]] == [("variational dropout", False), ("l0", True)]
     claim = results.claims[-1]
     assert (claim["claim"], claim["figure"], claim["verdict"]) == ("C10", "17-pgd", "undecided")
 

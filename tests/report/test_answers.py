@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from minidl import report
-from minidl.report.answers import answers, plainly, same, verdicts_anew
+from minidl.report.answers import answers, elsewhere, plainly, same, verdicts_anew
 from minidl.report.evidence import Lines, MissingError
 from minidl.report.interval import interval_svg, reach_of
 from minidl.report.language import say, speaking
@@ -89,10 +89,18 @@ def study(tmp_path_factory):
 def test_of_one_seed_nobody_knows_how_many_are_needed(study):
     told = answers(study, verdicts_anew(study))
     assert told["C2"]["needed"] == "It takes at least 3 seeds to decide."
-    assert told["C1"]["bar"] == told["C1"]["needed"] == ""  # figure 8 is not there
     assert told["C2"]["here"] == "ResNet18, batch 128, Imagenette, 64 px."
     with speaking("fr"):
         assert "1 graine" in answers(study, verdicts_anew(study))["C2"]["hangs"]
+
+
+def test_what_the_study_cannot_test_is_named_and_no_answer(study):
+    """A reader of one figure is not led through eight empty boxes first."""
+    assert [*answers(study, verdicts_anew(study))] == ["C2", "C7"]
+    assert elsewhere(study) == ["C1", "C3", "C4", "C5", "C6", "C8", "C9"]
+    page = report.write_page(study.folder).read_text(encoding="utf-8").replace("&#39;", "'")
+    assert "as their figures are none of this study's: C1, C3, C4, C5, C6, C8, C9." in page
+    assert "Claims of the report that this study tests, 2 in number:" in page
 
 
 def test_what_differs_from_the_report_is_seen(study):

@@ -1,5 +1,7 @@
 """Claims beyond the report's nine: told of where their figure is, and as true as the made-up studies that they test."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,29 @@ def test_c10_is_decided(levels, expected, told):
     found = next(found for found in claims(study) if found.claim == "C10")
     assert (found.verdict, found.figure) == (expected, "17-pgd")
     assert told in found.reason
+
+
+def test_c10_is_not_read_off_networks_that_have_not_learnt():
+    """Three ways at chance are as equal as can be; but one that knows less than magnitude pruning is not its equal."""
+    chance = np.full(len(BASE), 0.1)
+    study = Study({"17-pgd": ways() | {f"{way} 90 %": chance for way in ("magnitude", "variational", "l0")}}, seeds=3)
+    for run in study.runs.values():
+        run["run"] |= {"data": "digits", "model": "fc5"}
+    found = next(found for found in claims(study) if found.claim == "C10")
+    assert found.verdict == "undecided"
+    assert "network 17-pgd-magnitude" in found.reason
+    assert "has not learnt" in found.reason
+
+
+def test_c10_without_any_attack_says_what_to_run():
+    study = Study({"17-pgd": ways()})
+    study.outcomes = {
+        name: dataclasses.replace(outcome, epsilons=outcome.epsilons[:1], right=outcome.right[:1])
+        for name, outcome in study.outcomes.items()
+    }
+    found = next(found for found in claims(study) if found.claim == "C10")
+    assert found.verdict == "undecided"
+    assert "run smaller ones" in found.reason
 
 
 def test_c10_needs_three_ways_at_one_sparsity():

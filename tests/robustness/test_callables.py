@@ -71,6 +71,8 @@ def test_images_are_taken_as_by_every_attack():
     for call in (logits, lambda images: gradient(images, [0, 1, 2])):
         with pytest.raises(ValueError, match="Divide pixels from 0 to 255 by 255"):
             call(255 * real)
+        with pytest.raises(ValueError, match="they span \\[-1, "):
+            call(2 * real - 1)
         with pytest.raises(ValueError, match="NaN"):
             call(real * np.nan)
         with pytest.raises(TypeError, match="astype\\(np.uint8\\)"):
