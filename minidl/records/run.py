@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..sparsify.lottery import rounds_to
 from .recipe import Adversary, Proximal, Pruning
@@ -128,42 +128,34 @@ class Run:
     @property
     def name(self) -> str:
         """What one reads of a run, and a hash of all that it is."""
-        parts = [self.model, f"b{self.batch_size}", f"{self.data}{self.crop}"]
-        if self.pruning:
-            way = "" if self.pruning.method == "magnitude" else f"{self.pruning.method}-"
-            parts.append(f"{way}sparsity{100 * self.sparsity:g}")
-        if self.proximal:
-            parts.append(f"nuclear{self.proximal.nuclear:g}")
-        if self.low_rank != "none":
-            parts.append(self.low_rank if self.low_rank.startswith("LR") else "ranks")
-        if self.condition is not None:
-            parts.append(f"condition{self.condition:g}")
-        if self.temperature != 1:
-            parts.append(f"T{self.temperature:g}")
-        if self.teacher:
-            parts.append("distilled")
-        if self.adversary:
-            parts.append(f"{self.adversary.kind}e{self.adversary.epsilon:g}")
-        return "-".join([*parts, f"seed{self.seed}", short_hash(self)])
+        by = f"{self.pruning.method}-" if self.pruning and self.pruning.method != "magnitude" else ""
+        parts: list[Any] = [
+            f"{self.model}-b{self.batch_size}-{self.data}{self.crop}",
+            self.pruning and f"{by}sparsity{100 * self.sparsity:g}",
+            self.proximal and f"nuclear{self.proximal.nuclear:g}",
+            self.low_rank != "none" and (self.low_rank if self.low_rank.startswith("LR") else "ranks"),
+            self.condition is not None and f"condition{self.condition:g}",
+            self.temperature != 1 and f"T{self.temperature:g}",
+            self.teacher and "distilled",
+            self.adversary and f"{self.adversary.kind}e{self.adversary.epsilon:g}",
+            f"seed{self.seed}-{short_hash(self)}",
+        ]
+        return "-".join(filter(None, parts))
 
     def __str__(self) -> str:
-        what = [f"{self.model}, batch {self.batch_size}"]
-        if self.pruning:
-            way = "" if self.pruning.method == "magnitude" else f" by {self.pruning.method}"
-            what.append(f"sparsity {self.sparsity:.0%}{way}")
-        if self.proximal:
-            what.append(f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}")
-        if self.low_rank != "none":
-            what.append(f"low rank {self.ranks}")
-        if self.temperature != 1:
-            what.append(f"T = {self.temperature:g}")
-        if self.teacher:
-            what.append("distilled")
-        if self.adversary:
-            what.append(f"{self.adversary.kind} training at {self.adversary.epsilon:g}/255")
-        if self.device == "gpu":
-            what.append("on a card" if self.precision == "fast" else f"on a card, {self.precision}")
-        return ", ".join([*what, f"seed {self.seed}"])
+        by = f" by {self.pruning.method}" if self.pruning and self.pruning.method != "magnitude" else ""
+        told: list[Any] = [
+            f"{self.model}, batch {self.batch_size}",
+            self.pruning and f"sparsity {self.sparsity:.0%}{by}",
+            self.proximal and f"nuclear norm {self.proximal.nuclear:g}, l1 {self.proximal.l1:g}",
+            self.low_rank != "none" and f"low rank {self.ranks}",
+            self.temperature != 1 and f"T = {self.temperature:g}",
+            self.teacher and "distilled",
+            self.adversary and f"{self.adversary.kind} training at {self.adversary.epsilon:g}/255",
+            self.device == "gpu" and "on a card" + ("" if self.precision == "fast" else f", {self.precision}"),
+            f"seed {self.seed}",
+        ]
+        return ", ".join(filter(None, told))
 
 
 @dataclass(frozen=True)
