@@ -161,7 +161,8 @@ def test_the_table_of_temperatures_is_the_table(rows):
         "knows T": "13b",
         "climbs the margin": "13c",
     }
-    found = re.findall(r"^\| T = (\d+) \| ([^|]+) \| ([\d. |]+) \|$", TEXT, re.MULTILINE)
+    text = TEXT[TEXT.index("### Temperature and FC5") : TEXT.index("### Distillation")]
+    found = re.findall(r"^\| T = (\d+) \| ([^|]+) \| ([\d. |]+) \|$", text, re.MULTILINE)
     assert len(found) == 8
     for temperature, attacker, cells in found:
         mine = rows[attackers[attacker], "temperature", int(temperature)]
@@ -225,6 +226,33 @@ def test_what_it_says_of_stronger_attacks(stronger):
     assert abs(pgd - apgd) < 1  # "by less than a point"
     low = 100 * stronger["LR1", "FGSM"][1].mean(axis=1)
     assert f"from {low[4]:.1f} % at 8/255 to {low[5]:.1f} % at 16" in text
+
+
+def test_what_it_says_of_distillation():
+    text = TEXT[TEXT.index("### Distillation") :]
+    study, seen = Results.load(RESULTS / "defences-imagenette"), {}
+    for attack, figure in {name: figure.replace("12c", "16") for name, figure in ATTACKS.items()}.items():
+        for run, kept in study.figures[figure]["attacks"]["paired"].items():
+            if run in study.runs:
+                row = next(row for row in study.rows if row["run"] == run)
+                seen[row["defence"], attack] = outcome = study.outcome(run, kept)
+                cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
+                gone = f"{100 * outcome.vanished_gradient.mean():.0f}"
+                assert f"| {row['defence']} | {attack} | {len(outcome.indices)} | {cells} | {gone} |" in text
+    assert len(seen) == 12
+    words = " ".join(text.split())
+    fgsm, apgd, worst = (100 * seen["T = 20", attack].right[-1].mean() for attack in ("FGSM", "APGD-100", "worst case"))
+    assert f"FGSM leaves {fgsm:.1f} % of the hot network's images" in words
+    assert f"of the same vanished gradient, {apgd:.1f}. The worst case" in words
+    assert worst == seen["none", "worst case"].right[-1].mean() == 0
+    for defence in ("T = 20", "distilled, T = 20"):
+        assert {"I1", "I6", "gradients are zero"} == {flag[0] for flag in seen[defence, "PGD-20"].flags}
+    claim = study.claims[-1]
+    effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
+    assert (claim["claim"], claim["seeds"]) == ("C14", 1)
+    assert (
+        f"temperature alone under the worst case: {effect:+.1f} points ({low:.1f} to {high:.1f}, over images)" in words
+    )
 
 
 def test_what_it_says_of_the_digits():
