@@ -255,6 +255,28 @@ def test_what_it_says_of_distillation():
     )
 
 
+def test_what_it_says_of_ways_of_pruning():
+    text = " ".join(TEXT[TEXT.index("### Ways of pruning") : TEXT.index("## FC5 from both sides")].split())
+    study = Results.load(RESULTS / "sparsifiers-digits")
+    rows = [row for row in study.rows if row["figure"] == "17-pgd"]
+    for way in ("none", *(f"{way} 90 %" for way in ("magnitude", "variational", "l0", "lottery", "random"))):
+        mine = [row for row in rows if row["pruned"] == way]
+        assert {row["seed"] for row in mine} == {0, 1, 2}
+        assert f"| {way} | {' | '.join(at(mine, epsilon) for epsilon in (0, 4, 8, 16, 32))} |" in text
+    claim = study.claims[-1]
+    effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
+    assert (claim["claim"], claim["verdict"], claim["seeds"]) == ("C10", "holds", 3)
+    assert f"the drop of l0 at 90 %, larger by {effect:.1f} points ({low:.1f} to {high:.1f})" in text
+    assert claim["reason"].startswith("Drop of l0 90 %")
+    assert "All 12 such quantities" in claim["reason"]
+    attacks = study.figures["17-pgd"]["attacks"]["paired"]
+    pair = [
+        row["run"] for row in rows if row["pruned"] in ("variational 80 %", "variational 90 %") and row["seed"] == 0
+    ]
+    first, second = (study.outcome(run, attacks[run]).right for run in dict.fromkeys(pair))
+    assert (first != second).sum() == 1
+
+
 def test_what_it_says_of_the_digits():
     text = " ".join(TEXT[TEXT.index("## Handwritten digits") : TEXT.index("## FC5 from both sides")].split())
     rows = [row for row in read_csv(RESULTS / "quick" / "results.csv") if row["images"] == "fresh"]
