@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST = 146  # letters of a path; Windows has 260, which leaves 113 for the folder of the clone
+LONGEST = 133  # letters of a path; Windows has 260, which leaves 126 for the folder of the clone
 RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{k}" for kind in ("com", "lpt") for k in range(1, 10))}
 
 

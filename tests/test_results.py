@@ -230,7 +230,7 @@ def test_what_it_says_of_stronger_attacks(stronger):
 
 def test_what_it_says_of_distillation():
     text = TEXT[TEXT.index("### Distillation") :]
-    study, seen = Results.load(RESULTS / "defences-imagenette"), {}
+    study, seen = Results.load(RESULTS / "defences"), {}
     for attack, figure in {name: figure.replace("12c", "16") for name, figure in ATTACKS.items()}.items():
         for run, kept in study.figures[figure]["attacks"]["paired"].items():
             if run in study.runs:
@@ -243,10 +243,12 @@ def test_what_it_says_of_distillation():
     words = " ".join(text.split())
     fgsm, apgd, worst = (100 * seen["T = 20", attack].right[-1].mean() for attack in ("FGSM", "APGD-100", "worst case"))
     assert f"FGSM leaves {fgsm:.1f} % of the hot network's images" in words
-    assert f"of the same vanished gradient, {apgd:.1f}. The worst case" in words
+    assert f"of the same vanished gradient, {apgd:.1f} of a fourth of them. The worst case" in words
     assert worst == seen["none", "worst case"].right[-1].mean() == 0
     for defence in ("T = 20", "distilled, T = 20"):
-        assert {"I1", "I6", "gradients are zero"} == {flag[0] for flag in seen[defence, "PGD-20"].flags}
+        for attack in ("PGD-20", "APGD-100"):
+            assert {"I1", "I6", "gradients are zero"} == {flag[0] for flag in seen[defence, attack].flags}
+        assert [flag[0] for flag in seen[defence, "worst case"].flags] == ["gradients are zero"]
     claim = study.claims[-1]
     effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
     assert (claim["claim"], claim["seeds"]) == ("C14", 1)
@@ -257,7 +259,7 @@ def test_what_it_says_of_distillation():
 
 def test_what_it_says_of_ways_of_pruning():
     text = " ".join(TEXT[TEXT.index("### Ways of pruning") : TEXT.index("## FC5 from both sides")].split())
-    study = Results.load(RESULTS / "sparsifiers-digits")
+    study = Results.load(RESULTS / "sparsifiers")
     rows = [row for row in study.rows if row["figure"] == "17-pgd"]
     for way in ("none", *(f"{way} 90 %" for way in ("magnitude", "variational", "l0", "lottery", "random"))):
         mine = [row for row in rows if row["pruned"] == way]

@@ -128,15 +128,15 @@ class Run:
     @property
     def name(self) -> str:
         """What one reads of a run, and a hash of all that it is."""
-        by = f"{self.pruning.method}-" if self.pruning and self.pruning.method != "magnitude" else ""
+        by = f"{self.pruning.method}-" if self.pruning and self.pruning.method != "magnitude" else "sparsity"
+        ranks = self.low_rank if self.low_rank.startswith("LR") else "ranks"
+        bound = "" if self.condition is None else f"c{self.condition:g}"  # short: Windows counts the letters of a path
         parts: list[Any] = [
             f"{self.model}-b{self.batch_size}-{self.data}{self.crop}",
-            self.pruning and f"{by}sparsity{100 * self.sparsity:g}",
+            self.pruning and f"{by}{100 * self.sparsity:g}",
             self.proximal and f"nuclear{self.proximal.nuclear:g}",
-            self.low_rank != "none" and (self.low_rank if self.low_rank.startswith("LR") else "ranks"),
-            self.condition is not None and f"condition{self.condition:g}",
-            self.temperature != 1 and f"T{self.temperature:g}",
-            self.teacher and "distilled",
+            self.low_rank != "none" and ranks + bound,
+            (self.teacher or self.temperature != 1) and f"{'distilled' if self.teacher else 'T'}{self.temperature:g}",
             self.adversary and f"{self.adversary.kind}e{self.adversary.epsilon:g}",
             f"seed{self.seed}-{short_hash(self)}",
         ]

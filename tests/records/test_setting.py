@@ -21,7 +21,7 @@ ATTACK = Attack((0, 8, 16), temperature=20, part=0.5)
 def test_the_names_that_are_published_stay():
     """Of all runs and attacks in docs/results: the name is computed from the fields and compared with the folder's."""
     names = 0
-    for folder in ("quick", "imagenette-64px", "defences-imagenette", "sparsifiers-digits"):
+    for folder in ("quick", "imagenette-64px", "defences", "sparsifiers"):
         layout = Layout(ROOT / folder)
         for path in (layout.path / "runs").iterdir():
             record = read_run(layout, path.name)

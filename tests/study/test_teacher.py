@@ -21,7 +21,7 @@ ATTACK = Attack((0.0, 16.0))
 
 
 def test_names_say_what_a_run_is():
-    assert STUDENT.name.startswith("fc5-b256-digits8-T20-distilled-seed0-")
+    assert STUDENT.name.startswith("fc5-b256-digits8-distilled20-seed0-")
     assert HARD.name.startswith("fc5-b256-digits8-FGSM-RSe32-seed0-")
     assert str(STUDENT) == "fc5, batch 256, T = 20, distilled, seed 0"
     assert str(HARD) == "fc5, batch 256, FGSM-RS training at 32/255, seed 0"
