@@ -37,9 +37,7 @@ def networks(settings: Settings, seed: int) -> list[Run]:
 
 def figure(settings: Settings, name: FigureName) -> Figure:
     """A line for each defence."""
-    seeds = [networks(settings, seed) for seed in settings.seeds]
-    attacked = [(run, settings.attack()) for line in zip(*seeds, strict=True) for run in line]
-    return settings.figure(name, "defence", attacked)
+    return settings.figure(name, "defence", settings.each_attacked(networks))
 
 
 ATTACKS: tuple[Method, ...] = ("fgsm", "pgd", "apgd", "auto")

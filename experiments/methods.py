@@ -30,6 +30,7 @@ class Hardening:
 
     @property
     def norms(self) -> Proximal:
+        """The steps towards low rank and few weights."""
         return Proximal(self.nuclear, self.l1, self.every)
 
 
@@ -51,6 +52,7 @@ class Sparsifying:
     """Of its weights that a lottery ticket loses in a round."""
 
     def pruning(self, way: Way, sparsity: float, between: tuple[float, float], steps: int) -> Pruning:
+        """As a run has it: each way with its own settings alone, so that no other is trained anew for them."""
         own: dict[Way, Any] = {
             "variational": {"strength": self.variational},
             "l0": {"strength": self.l0},

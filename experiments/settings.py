@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -130,6 +130,11 @@ class Settings:
     def attack(self, **changes: Any) -> Attack:
         """The attack of the report, or one that differs from it."""
         return Attack(tuple(sorted({0.0, *map(float, self.epsilons)})), part=self.attack_part, **changes)
+
+    def each_attacked(self, networks: Callable[[Settings, int], Sequence[Run]]) -> list[tuple[Run, Attack]]:
+        """The networks of all seeds, the seeds of one line next to each other, and the report's attack on each."""
+        seeds = [networks(self, seed) for seed in self.seeds]
+        return [(run, self.attack()) for line in zip(*seeds, strict=True) for run in line]
 
     def figure(self, name: FigureName, varied: Any, attacked: Sequence[tuple[Run, Attack]]) -> Figure:
         attacked = tuple(dict.fromkeys(attacked))  # who asks for a network twice gets it once

@@ -33,9 +33,7 @@ def networks(settings: Settings, seed: int) -> list[Run]:
 
 def figure(settings: Settings, name: FigureName) -> Figure:
     """A line for each way and sparsity."""
-    seeds = [networks(settings, seed) for seed in settings.seeds]
-    attacked = [(run, settings.attack()) for line in zip(*seeds, strict=True) for run in line]
-    return settings.figure(name, "pruned", attacked)
+    return settings.figure(name, "pruned", settings.each_attacked(networks))
 
 
 ATTACKS: tuple[Method, ...] = ("fgsm", "pgd", "auto")

@@ -49,8 +49,7 @@ class Networks:
         found.need(*DEFENCES)
         self.seeds = found.seeds
         self._trained = found
-        self._spectra: dict[tuple[str, int], R.Spectrum] = {}
-        self.kernel_ranks: dict[tuple[str, int], dict[str, float]] = {}
+        self._measured: dict[tuple[str, int], tuple[R.Spectrum, dict[str, float]]] = {}
 
     def run(self, line: str, seed: int) -> Run:
         """A network of the study; of what is made, the one whose ranks it has."""
@@ -82,14 +81,16 @@ class Networks:
             raise ValueError(f"{path} has not the weights that were attacked: run the study again, which mends it")
         return model.eval()
 
-    def spectrum(self, line: str, seed: int) -> R.Spectrum:
-        """Of what is made, that of its pairs multiplied out."""
-        if (line, seed) not in self._spectra:
+    def measured(self, line: str, seed: int) -> tuple[R.Spectrum, dict[str, float]]:
+        """The spectrum, and each kernel's effective rank; of what is made, those of its pairs multiplied out."""
+        if (line, seed) not in self._measured:
             run, model = self.run(line, seed), composed_layers(self.model(line, seed))
             shape = (run.crop, run.crop, self.problem.train.images.shape[3])
-            self._spectra[line, seed] = R.spectrum(model, shape)
-            self.kernel_ranks[line, seed] = kernel_ranks(model)
-        return self._spectra[line, seed]
+            self._measured[line, seed] = R.spectrum(model, shape), kernel_ranks(model)
+        return self._measured[line, seed]
+
+    def spectrum(self, line: str, seed: int) -> R.Spectrum:
+        return self.measured(line, seed)[0]
 
     def lines(self) -> Lines:
         """The study's own, and what is made, attacked as they were."""
@@ -125,13 +126,13 @@ def table(networks: Networks) -> list[dict[str, Any]]:
     rows = []
     for line in (*DEFENCES, MADE):
         for seed in networks.seeds:
-            found = networks.spectrum(line, seed)
+            found, ranks = networks.measured(line, seed)
             for layer in found.layers:
                 numbers = {
                     "effective_rank": layer.effective_rank / layer.values.size,
                     "effective_sparsity": layer.effective_sparsity,
                     "largest": layer.norm,
-                    "kernel_rank": networks.kernel_ranks[line, seed][layer.name],
+                    "kernel_rank": ranks[layer.name],
                 }
                 rows.append(_row(line, seed, layer.name, numbers))
             whole = {name: getattr(found, name) for name in ("effective_rank", "effective_sparsity")}

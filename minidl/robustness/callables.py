@@ -13,7 +13,7 @@ from ..nn import Module, evaluation_mode
 from ..tensor import Tensor, no_grad
 from .attacks.victim import device_for
 
-BEYOND = 0.05
+BEYOND = 0.05  # the range of pixels, where a difference quotient may look
 
 
 class Logits(Protocol):

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ pytest.importorskip("tyro")
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 import common  # noqa: E402
+import sparsifiers  # noqa: E402
 import until  # noqa: E402
 from settings import PRESETS  # noqa: E402
 
@@ -175,3 +177,19 @@ def test_more_looks_make_wider_intervals():
     reason = next(v for v in claims(several) if v.claim == "C5").reason
     assert "(98.3 % interval" in reason
     assert "At each of 3 looks at the claims, for 95 % over all of them." in reason
+
+
+def test_a_claim_beyond_the_report_goes_on_with_its_figure_and_all_its_twins():
+    """C10 is read under PGD: its networks are those of the plain figure."""
+    options = dataclasses.replace(common.preset_of("quick", sparsifiers.FIGURES, sparsifiers.ATTACKS), seeds=(0, 1))
+    figures = common.figures_of(options, sparsifiers.FIGURES)
+    assert until.family(figures, "17-pgd") == {"17", "17-pgd", "17-auto"}
+    assert until.names_of(figures, "17-pgd") == [run.name for run in figures[0].runs]
+
+
+def test_a_study_that_has_only_claims_of_ours_is_open_until_they_are_decided(monkeypatch):
+    verdict = report.Verdict("C10", "17-pgd", "", "undecided", 0.01, (-0.1, 0.1), 3, "", 5)
+    results = SimpleNamespace(figures={"17": {}, "17-pgd": {}})
+    monkeypatch.setattr(until.report.Results, "load", lambda *args, **kwargs: results)
+    monkeypatch.setattr(until.report, "claims", lambda found: [verdict])
+    assert until.open_claims(Folder("nowhere")) == [verdict]
