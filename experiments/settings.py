@@ -184,7 +184,7 @@ LAPTOP = Options(
     batch_sizes=(128, 128),
     epsilons=(0, 1, 2, 4, 8, 16),
     band_epsilons=(0, 0.25, 0.5, 1, 2, 4),
-    hardening=Hardening("resnet18", epsilon=4),
+    hardening=Hardening("resnet18", epsilon=4, steps=3),  # of PGD as many as ImageNet's robust networks, 2007.08489
     sparsifying=Sparsifying("resnet18", sparsities=(0.9,)),
     fc5=Recipe(epochs=20, lr=0.02),
     alexnet=Recipe(epochs=20, lr=0.02),
