@@ -133,6 +133,7 @@ LARGE = [  # too large for the loops: by Winograd, each of its ways, and in seve
     *conv((2, 8, 8, 32), (3, 3), 96, (1, 1), (1, 1)),
     *conv((3, 7, 8, 416), (3, 3), 32, (1, 1), (1, 1)),
     *conv((5, 39, 41, 64), (3, 3), 32, (1, 1), (0, 2)),
+    *conv((300, 2, 2, 70), (3, 3), 33, (1, 1), (1, 1)),  # by the weight place by place, and each place in pieces
     *steps((50_000,), masked=True, momentum=0.9, nesterov=True),
     *steps((50_000,), masked=False, momentum=0, nesterov=False),
     ("relu", (normal(50_000),)),
@@ -208,8 +209,18 @@ def convolutions_by_winograd(draw):
     return (draw(st.integers(1, 5)), height, width, c), (3, 3), n, (1, 1), padding
 
 
+@st.composite
+def convolutions_of_many_small_images(draw):
+    """Of which a gradient by the weight is taken place by place."""
+    kernel, stride = (draw(st.tuples(st.integers(1, 5), st.integers(1, 5))) for _ in range(2))
+    padding = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    height, width = (max(k - 2 * p, draw(st.integers(1, 6))) for k, p in zip(kernel, padding, strict=True))
+    c, n = (draw(st.integers(1, 70)) for _ in range(2))
+    return (draw(st.integers(10, 250)), height, width, c), kernel, n, stride, padding
+
+
 @settings(max_examples=500)
-@given(st.one_of(convolutions(), convolutions(), convolutions(), convolutions_by_winograd()))
+@given(st.one_of(convolutions(), convolutions(), convolutions_of_many_small_images(), convolutions_by_winograd()))
 def test_convolutions_of_odd_shapes(case):
     tolerance = 5e-5 if case[1] == (3, 3) else 2e-5  # which may be by Winograd
     for name, args in conv(*case):

@@ -153,4 +153,4 @@ def conv2d_grad_weight(dy: Array, x: Array, w_shape: Shape, stride: Pair, paddin
     (n, kh, kw, c), (_, oh, ow, _) = w_shape, dy.shape
     if precision() != "exact" and winograd.pays((kh, kw), stride, (oh, ow), c, n):
         return winograd.grad_weight(dy, x, padding)
-    return matmul_windows(dy.reshape(-1, n).T, x, (kh, kw), stride, padding, (oh, ow)).reshape(w_shape)
+    return matmul_windows(dy, x, (kh, kw), stride, padding).reshape(w_shape)

@@ -5,6 +5,7 @@ that both are read from front to back. Columns beyond the last hold anything: no
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .tile import COLUMNS, ROWS, multiply
 PARTS = 16  # into which a product is cut, where it can be
 # What a task of ``matmul`` packs for itself stays in its core's second cache: so much of A, and of B
 MOST, WIDE, DEEP = 24, 512, 192  # tiles of rows, columns, and how many of the numbers that are summed
+SMALL = 16  # pixels of an image up to which its edges are worth an order of their own
 ROOM = MOST * (DEEP * ROWS + LANES) + WIDE * DEEP
 
 
@@ -80,75 +82,93 @@ def _pack_rows(a, step, step_k, first, last, rows, K, packed, plane):
 
 @helper
 def _pack_windows(x, windows, k0, K, n0, columns, panel):
-    """panel[k * COLUMNS + n] = number n0 + n of window k0 + k of x, for k < K and n < columns; 0 in the padding."""
-    H, W, C, OH, OW, _, KW, SH, SW, PH, PW = windows
-    k, wide = 0, KW * C
+    """panel[k * COLUMNS + n] = number n0 + n of window k0 + k of x, for k < K and n < columns; 0 in the padding.
+
+    Whether any of them lies within the images.
+    """
+    B, H, W, C, OH, OW, _, KW, SH, SW, PH, PW, by_place = windows
+    k, wide, seen = 0, KW * C, False
     while k < K:
-        pixel_row, ow = divmod(k0 + k, OW)
-        b, oh = divmod(pixel_row, OH)
-        count = min(OW - ow, K - k)  # windows of one row of pixels
+        if by_place:  # all images at a place
+            place, b = divmod(k0 + k, B)
+            oh, ow, count = place // OW, place % OW, min(B - b, K - k)
+        else:  # a row of pixels of an image
+            row, ow = divmod(k0 + k, OW)
+            b, oh, count = row // OH, row % OH, min(OW - ow, K - k)
         for i in range(n0 // wide, (n0 + columns - 1) // wide + 1):
             h, begin = oh * SH - PH + i, i * wide - n0
             first, last = max(0, begin), min(columns, begin + wide)
             for o in range(count):
-                w = (ow + o) * SW - PW
-                source, to = at(x, ((b * H + h) * W + w) * C - begin), at(panel, (k + o) * COLUMNS)
+                image, w = (b + o, ow * SW - PW) if by_place else (b, (ow + o) * SW - PW)
+                source, to = at(x, ((image * H + h) * W + w) * C - begin), at(panel, (k + o) * COLUMNS)
                 left, right = begin + max(0, -w) * C, begin + min(KW, W - w) * C if 0 <= h < H else 0
                 if first == 0 and left <= 0 and right >= COLUMNS == last:  # as nearly always, with many channels
                     copy_row(source, to)
+                    seen = True
                 else:
                     copy_between(source, max(left, first), min(right, last), to, first, last)
+                    seen = seen or max(left, first) < min(right, last)
         k += count
+    return seen
+
+
+_depths = stack(np.int64, WIDE // COLUMNS)
+
+
+@helper
+def _pack_columns(b, b_k, b_n, windows, k0, deep, n0, width, of_b, depths):
+    """All panels of a piece of B, and how deep each is: not at all where it is padding alone."""
+    some = LANES if b_n == 1 else deep
+    for k in range(0, deep, some):
+        for n in range(0, width, COLUMNS):
+            to, exist, depths[n // COLUMNS] = at(of_b, n * deep + k * COLUMNS), min(COLUMNS, width - n), deep
+            if windows is None:
+                _pack_panel(at(b, (k0 + k) * b_k + (n0 + n) * b_n), b_k, b_n, min(some, deep - k), exist, to)
+            elif not _pack_windows(at(b, 0), windows, k0, deep, n0 + n, exist, to):
+                depths[n // COLUMNS] = 0
 
 
 @task(room=ROOM)
 def _product(start, stop, room, a, a_row, a_k, b, b_k, b_n, windows, rows, depth, columns, shares, wide, c, zero):
     """A block of rows times ``wide`` columns in each part, over a share of the depth: a packed piece after the other.
 
-    Of a matrix that lies row by row, LANES rows at a time are packed from end to end: memory likes long runs.
+    Number k of the sum lies a_k[0] steps of a_k[1] and the rest steps of a_k[2] from the first.
     """
-    of_b, of_a, c_rows = at(room, 0), at(room, WIDE * DEEP), _rows()
-    blocks, groups, partials = shares
+    of_b, of_a, c_rows, depths = at(room, 0), at(room, WIDE * DEEP), _rows(), _depths()
+    (blocks, groups, partials), (run, a_far, a_near) = shares, a_k
     for part in range(start, stop):
         (first, last), n0 = share(part % blocks, blocks, -(-rows // ROWS)), part // blocks % groups * wide
         (begin, end), width = share(part // (blocks * groups), partials, depth), min(wide, columns - n0)
-        sums = at(c, part // (blocks * groups) * rows * columns + n0)
-        for k0 in range(begin, end, DEEP):
-            deep = min(DEEP, end - k0)
+        sums, k0 = at(c, part // (blocks * groups) * rows * columns + n0), begin
+        while k0 < end:
+            deep = min(DEEP, end - k0, run - k0 % run)
             plane, some = deep * ROWS + LANES, LANES if a_row == 1 else deep
-            for k in range(0, deep, some):
-                source, to = at(a, (k0 + k) * a_k), at(of_a, k * ROWS)
-                _pack_rows(source, a_row, a_k, first, last, rows, min(some, deep - k), to, plane)
-            some = LANES if b_n == 1 else deep
-            for k in range(0, deep, some):
-                for n in range(0, width, COLUMNS):
-                    to, exist = at(of_b, n * deep + k * COLUMNS), min(COLUMNS, width - n)
-                    if windows is None:
-                        source = at(b, (k0 + k) * b_k + (n0 + n) * b_n)
-                        _pack_panel(source, b_k, b_n, min(some, deep - k), exist, to)
-                    else:
-                        _pack_windows(at(b, 0), windows, k0 + k, min(some, deep - k), n0 + n, exist, to)
+            for k in range(0, deep, some):  # long runs, as of B
+                source, to = at(a, k0 // run * a_far + (k0 % run + k) * a_near), at(of_a, k * ROWS)
+                _pack_rows(source, a_row, a_near, first, last, rows, min(some, deep - k), to, plane)
+            _pack_columns(b, b_k, b_n, windows, k0, deep, n0, width, of_b, depths)
             for n in range(0, width, COLUMNS):
                 for tile in range(first, last):
                     for i in range(ROWS):  # rows beyond the last compute the last once more
                         c_rows[i] = min(tile * ROWS + i, rows - 1) * columns
                     multiply(
-                        at(of_a, (tile - first) * plane), 1, (ROWS,), at(of_b, n * deep), (COLUMNS,), (deep,),
-                        at(sums, n), c_rows, at(zero, 0), k0 > begin, width - n,
+                        at(of_a, (tile - first) * plane), 1, (ROWS,), at(of_b, n * deep), (COLUMNS,),
+                        (depths[n // COLUMNS],), at(sums, n), c_rows, at(zero, 0), k0 > begin, width - n,
                     )  # fmt: skip
+            k0 += deep
 
 
-def _multiplied(a: Array, b: Array, columns: int, windows: tuple[int, ...] | None) -> Array:
-    (rows, depth), (a_row, a_k) = a.shape, (step // 4 for step in a.strides)
-    b_k, b_n = (0, 0) if windows else (step // 4 for step in b.strides)
+def _multiplied(
+    a: Array, steps: tuple[int, ...], rows: int, depth: int, b: Array, b_steps: Pair, columns: int, windows: Any = None
+) -> Array:
+    """C (rows, columns), summed over ``depth``; ``steps`` are those of A's rows, and of the sum (see ``_product``)."""
     blocks, groups = -(-rows // (MOST * ROWS)), -(-columns // WIDE)
     partials = min(-(-PARTS // (blocks * groups)), max(1, depth // (4 * DEEP)))
     groups = max(groups, min(-(-PARTS // (blocks * partials)), columns // (2 * COLUMNS)))
     wide = -(-columns // (groups * COLUMNS)) * COLUMNS
     c, shares = empty((partials, rows, columns)), (blocks, -(-columns // wide), partials)
-    first = a[0, :1], b.reshape(-1)[:1] if windows else b[0, :1]  # all that a task needs, of any layout
     _product.run(
-        math.prod(shares), first[0], a_row, a_k, first[1], b_k, b_n, windows, rows, depth, columns, shares, wide, c,
+        math.prod(shares), a, steps[0], steps[1:], b, *b_steps, windows, rows, depth, columns, shares, wide, c,
         zeros(COLUMNS),
     )  # fmt: skip
     return c.sum(axis=0) if partials > 1 else c[0]
@@ -156,10 +176,21 @@ def _multiplied(a: Array, b: Array, columns: int, windows: tuple[int, ...] | Non
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a @ b, for any strides."""
-    return _multiplied(a, b, b.shape[1], None)
+    (rows, depth), columns = a.shape, b.shape[1]
+    (a_row, a_k), b_steps = ((matrix.strides[0] // 4, matrix.strides[1] // 4) for matrix in (a, b))
+    firsts = a[0, :1], b[0, :1]  # all that a task needs, of any layout
+    return _multiplied(firsts[0], (a_row, depth, 0, a_k), rows, depth, firsts[1], b_steps, columns)
 
 
-def matmul_windows(a: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, out: Pair) -> Array:
-    """c = a @ B, where row k of B is window k of images x, KH * KW * C numbers: nobody writes B out."""
-    windows = (*x.shape[1:], *out, *kernel, *stride, *padding)
-    return _multiplied(a, x, math.prod(kernel) * x.shape[3], windows)
+def matmul_windows(dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """The product of dy's transpose, (N, B * OH * OW), with the windows of x, (B * OH * OW, KH * KW * C).
+
+    Nobody writes the windows out. They come image by image; but where images are few pixels of which many see padding,
+    place by place, that of all images, so that a panel which sees nothing there costs nothing.
+    """
+    (batch, oh, ow, n), places = dy.shape, dy.shape[1] * dy.shape[2]
+    by_place = places <= SMALL and max(padding) > 0 and batch >= LANES
+    steps = (1, batch, n, places * n) if by_place else (1, batch * places, 0, n)
+    windows = (*x.shape, oh, ow, *kernel, *stride, *padding, by_place)
+    columns = math.prod(kernel) * x.shape[3]
+    return _multiplied(dy.reshape(-1), steps, n, batch * places, x.reshape(-1), (0, 0), columns, windows)
