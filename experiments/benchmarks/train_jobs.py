@@ -16,6 +16,9 @@ TASKS = ("training step", "forward", "input gradient")
 Job = Callable[[], None]
 
 
+REST = 0.02  # seconds before each turn: another library's threads look for more work for a while, on our cores
+
+
 @dataclass(frozen=True)
 class Options:
     """How both libraries work."""

@@ -126,6 +126,17 @@ def store(builder: Any, vector: Vector, pointer: Any, index: Any, count: Any = N
         _masked(builder, "store", ir.VoidType(), vector.value, there, ALIGNMENT, _some(builder, count, start))
 
 
+AHEAD = 4 * LANES  # numbers: rows that are turned lie apart, and the processor foresees none of so many
+
+
+def _ask_for(builder: Any, pointer: Any, index: Any) -> None:
+    """Have what lies there brought into the second cache, wherever that is: no load, so that it may lie anywhere."""
+    numbers = [ir.Constant(ir.IntType(32), number) for number in (0, 2, 1)]  # to read, near, as data
+    arguments = [builder.gep(pointer, [index]), *numbers]
+    kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), arguments)
+
+
 def _square(turned: bool) -> Any:
     """A function for tasks: y[i * y_row + j] = x[i * row + j] for i, j < LANES, or x[j * row + i], in registers.
 
@@ -135,7 +146,10 @@ def _square(turned: bool) -> Any:
 
     @writes
     def square(builder, x, row, y, y_row):
-        rows = [load(builder, x, place(builder, row, i)) for i in range(LANES)]
+        places = [place(builder, row, i) for i in range(LANES)]
+        for index in places if turned else ():
+            _ask_for(builder, x, builder.add(index, word(AHEAD)))
+        rows = [load(builder, x, index) for index in places]
         for _ in range(LANES.bit_length() - 1 if turned else 0):
             pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
             rows = [a.riffle(b, half) for a, b in pairs for half in (0, 1)]
