@@ -56,12 +56,12 @@ def main(
         place = study.Place(
             out, options.root and options.root.absolute(), workers.threads, options.checkpoint_share, progress=here
         )
+        figures = figures_of(options, makers)
         record = {
             "command": command(name, options, preset_of(options.preset, makers, attacks)),
             "preset": options.preset,
-            "settings": recorded(options),
+            "settings": recorded(options, {work.run.model for work in study.all_work(figures)}),
         }
-        figures = figures_of(options, makers)
         try:
             ending = _done(options, makers, place, record, workers)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -226,11 +226,12 @@ PAPER = dataclasses.replace(
 PRESETS = {"quick": Options(), "laptop": LAPTOP, "whole": WHOLE, "paper": PAPER}
 
 
-def recorded(options: Settings) -> dict[str, Any]:
-    """The settings as JSON has them: all that the results depend on, and nothing else."""
+def recorded(options: Settings, models: Collection[str] = tuple(MODELS)) -> dict[str, Any]:
+    """The settings as JSON has them: all that the results of these models depend on, and nothing else."""
     unused: set[str] = {method for method in OWN if method not in options.attacks}
     unused |= set() if options.certify else {"band_epsilons", "band_every"}
     unused |= set() if options.looks > 1 else {"looks"}
+    unused |= MODELS.keys() - models
     unused |= {name for name, figure in (("hardening", "16"), ("sparsifying", "17")) if figure not in options.figures}
     values = dataclasses.asdict(options)
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in unused]

@@ -199,6 +199,17 @@ def test_results_of_other_settings_are_not_overwritten(finished):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_what_no_network_of_the_study_depends_on_may_be_another(finished):
+    """A folder without AlexNet takes another recipe of AlexNet's, which it does not tell of."""
+    _, out = finished
+    process = study("study", *TINY, "--figures", "11", "--out", str(out), "--alexnet.lr", "0.1")
+    assert process.returncode == 0, process.stderr
+    settings = json.loads((out / "study.json").read_text(encoding="utf-8"))["settings"]
+    assert {"fc5", "resnet18"} <= settings.keys()
+    assert "alexnet" not in settings
+    assert "AlexNet 64" not in (out / "index.html").read_text(encoding="utf-8")
+
+
 def test_a_folder_of_a_newer_version_is_left_alone(tmp_path):
     (tmp_path / "study.json").write_text('{"format": 99, "future": true}', encoding="utf-8")
     process = study("pruning", *TINY, "--figures", "11", "--out", str(tmp_path))
