@@ -3,6 +3,7 @@
 A dense ResNet18, a pruned one, one of low rank, one that was trained at high temperature, and as the control a dense
 one of another seed: each is attacked, and all of them see what came of it. If compressed networks were robust to what
 fools dense ones for a reason of their own, they would share less with a dense network than another dense one does.
+Claim C13: they share as much, there and back.
 
     python experiments/transfer.py                       handwritten digits: minutes on two cores, no download
     python experiments/transfer.py --preset laptop       Imagenette at 64 px

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from .carried import Carried, c13
 from .evidence import Lines, MissingError
 from .language import say
 from .lines import LABELS
@@ -100,6 +101,7 @@ def _c15(lines: Lines) -> list[Part]:
 
 BEYOND = {
     "C10": Claim("17-pgd", 128, _c10, rests_on=_magnitudes),  # who learns less than these is not their equal
+    "C13": Claim("14", 128, c13, evidence=Carried.of),
     "C14": Claim("16-auto", 128, _c14, rests_on=lambda lines: ["none", *_distilled(lines)]),
     "C15": Claim("12c", 128, _c15),
 }

@@ -12,7 +12,7 @@ from typing import Any
 from ..records.format import CLAIMS_TABLE
 from ..records.run import OWN
 from .beyond import BEYOND
-from .evidence import Lines, MissingError
+from .evidence import MissingError
 from .language import say
 from .learnt import check_learnt, clean_accuracies
 from .nine import CLAIMS, Claim
@@ -49,7 +49,7 @@ def claims(results: Results) -> list[Verdict]:
         (name, figure["figure"]) for name, claim in CLAIMS.items() for figure in others if claim.figure in figure["of"]
     ]
     nine = [(name, claim.figure) for name, claim in CLAIMS.items()]
-    ours = {entry["figure"].partition("-")[0] for entry in results.study["figures"]}
+    ours = {entry["figure"].partition("-")[0] for entry in results.study["figures"]} | {*results.transfers}
     more = [(name, claim.figure) for name, claim in BEYOND.items() if claim.figure.partition("-")[0] in ours]
     every = CLAIMS | BEYOND
     return [_test(name, every[name], figure, results) for name, figure in [*nine, *twins, *more]]
@@ -71,7 +71,7 @@ def write_claims(folder: str | Path) -> list[Verdict]:
 def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
     seeds, text = 0, say(f"claim.{name}")
     try:
-        lines = Lines.of(results, figure)
+        lines = claim.evidence(results, figure)
         seeds = len(lines.seeds)
         check_learnt(lines, results.runs, claim.rests_on(lines) if claim.rests_on else lines.levels)
         parts = claim.parts(lines)
@@ -92,7 +92,8 @@ def _test(name: str, claim: Claim, figure: str, results: Results) -> Verdict:
 
 def _other_batch(claim: Claim, shown: str, results: Results) -> str:
     """A study may take batches of another size than the report, whose claims C1 and C2 differ in nothing else."""
-    size = next(figure["batch_size"] for figure in results.study["figures"] if figure["figure"] == shown)
+    sizes = [figure["batch_size"] for figure in results.study["figures"] if figure["figure"] == shown]
+    size = sizes[0] if sizes else claim.batch_size  # a matrix of transfer says nothing of it
     return "" if size == claim.batch_size else say("verdict.other_batch", size=size, claimed=claim.batch_size)
 
 

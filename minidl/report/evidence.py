@@ -42,6 +42,18 @@ class Estimate:
     values: np.ndarray
     image_variance: float
 
+    @classmethod
+    def of(cls, seeds: Iterable[np.ndarray], most: float = 1.0) -> Estimate:
+        """From what each seed's images say, of which one alone may count for ``most``."""
+        values, variances = [], []
+        for each in seeds:
+            count = len(each)
+            # at least what a single image that tells the lines apart would make: no variance at all is luck
+            least = (most / count) ** 2
+            values.append(each.mean())
+            variances.append(max(each.var(ddof=1) / count if count > 1 else math.inf, least))
+        return cls(np.array(values), float(np.mean(variances)))
+
     @property
     def effect(self) -> float:
         """The mean over the seeds."""
@@ -153,15 +165,12 @@ class Lines:
         drop : bool
             The drop from epsilon 0 in place of the accuracy.
         """
-        at, values, variances = list(at), [], []
-        for seed in self.seeds:
-            each = np.sum([w * self._per_image(level, seed, at, drop) for level, w in weights.items()], axis=0)
-            count = len(each)
-            # at least what a single image that tells the lines apart would make: no variance at all is luck
-            least = (sum(w for w in weights.values() if w > 0) / count) ** 2
-            values.append(each.mean())
-            variances.append(max(each.var(ddof=1) / count if count > 1 else math.inf, least))
-        return Estimate(np.array(values), float(np.mean(variances)))
+        at = list(at)
+        each = [
+            np.sum([w * self._per_image(level, seed, at, drop) for level, w in weights.items()], axis=0)
+            for seed in self.seeds
+        ]
+        return Estimate.of(each, sum(w for w in weights.values() if w > 0))
 
     def _per_image(self, level: Any, seed: int, at: list[int], drop: bool) -> np.ndarray:
         right = self.outcomes[level, seed].right

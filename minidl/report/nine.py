@@ -33,6 +33,8 @@ class Claim:
     note: Callable[[Results, Lines], str] | None = None
     rests_on: Callable[[Lines], list[Any]] | None = None
     """The lines whose networks must have learnt; by default all."""
+    evidence: Callable[[Results, str], Lines] = Lines.of
+    """Of a study and a figure: what the parts are of."""
 
 
 # Which epsilons

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from minidl.records import TransferOutcome
 from minidl.report import claims
 from minidl.report.beyond import BEYOND
+from minidl.report.carried import Carried
 from tests.report.test_claims import BASE, Study, along, attacked
 
 DISTILLED, HOT = "distilled, T = 20", "T = 20"
@@ -156,3 +158,92 @@ def test_c10_needs_three_ways_at_one_sparsity():
     found = next(found for found in claims(Study({"17-pgd": levels})) if found.claim == "C10")
     assert found.verdict == "undecided"
     assert "no network of magnitude pruning, variational dropout and l0 at one sparsity of at most 90 %" in found.reason
+
+
+LABELS = ("dense", "90 % pruned", "LR1", "T = 90", "another seed")
+
+
+class Matrices:
+    """A study of figure 14 alone: how often what was made on each network fools each other, by a table (5, 5)."""
+
+    def __init__(self, rates, seeds=3, images=2000, clean=0.9):
+        rng = np.random.default_rng(0)
+        self.study, self.rows, self.runs, self.seen = {"figures": []}, [], {}, {}
+        matrices = []
+        for seed in range(seeds):
+            networks = {label: f"{label}-{seed}" for label in LABELS}
+            for label, run in networks.items():
+                settings = {"seed": seed, "low_rank": label if label == "LR1" else "none", "data": "imagenette"}
+                pruning = {"sparsity": 0.9} if "pruned" in label else None
+                self.runs[run] = {"run": {**settings, "pruning": pruning, "model": "resnet18"}}
+            right, fooled = rng.random((5, images)) < clean, rng.random((5, 5, images)) < np.array(rates)[..., None]
+            self.seen[f"fgsm-{seed}"] = TransferOutcome(np.arange(images), np.arange(images) % 10, right, fooled)
+            matrices.append({"networks": networks, "transfer": f"fgsm-{seed}"})
+        self.transfers = {"14": {"figure": "14", "seeds": matrices}}
+
+    def transfer(self, name):
+        return self.seen.get(name)
+
+
+def shared(there=0.3, back=0.3, control=0.3):
+    rates = np.full((5, 5), 0.1)
+    rates[0, 1:3], rates[1:3, 0], rates[0, 4], rates[4, 0] = there, back, control, control
+    return rates
+
+
+def c13(study):
+    return next(found for found in claims(study) if found.claim == "C13")
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected", "effect", "words"),
+    [
+        (shared(0.5, 0.5), "holds", 0.2, "All 4 such quantities"),
+        (shared(there=0.15), "fails", -0.15, "for all together"),
+        (shared(back=0.1), "fails", -0.2, "less that of what was made to fool another seed"),
+        (shared(0.27, 0.5), "undecided", -0.03, "seeds"),
+    ],
+)
+def test_c13_is_decided(rates, expected, effect, words):
+    """Both ways, of the pruned network and of that of low rank; the hot one has no part in it."""
+    found = c13(Matrices(rates, images=20000 if expected != "undecided" else 2000))
+    assert (found.verdict, found.figure, found.seeds) == (expected, "14", 3)
+    assert found.effect == pytest.approx(effect, abs=0.03)
+    assert words in found.reason
+    assert "T = 90: " in found.reason  # the clean accuracies on which it rests
+
+
+def test_c13_counts_the_images_that_all_have_right():
+    study = Matrices(shared(), seeds=3, images=50)
+    for seed, outcome in enumerate(study.seen.values()):
+        outcome.right[:] = outcome.fooled[:] = False
+        outcome.right[:, : 10 + seed] = True
+        outcome.right[3, 0] = False  # the hot network's word counts here: images are shared by all of a matrix
+        outcome.fooled[0, 1, 1] = outcome.fooled[0, 1, 0] = True
+    estimate = Carried.of(study, "14").more(("dense", "90 % pruned"), ("dense", "another seed"))
+    np.testing.assert_allclose(estimate.values, [1 / 9, 1 / 10, 1 / 11])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda study: study.transfers.clear(), None),
+        (lambda study: study.seen.clear(), "which makes the 15 that are missing: dense-0"),
+        (lambda study: study.seen.pop("fgsm-2"), "2 seeds cannot show"),
+        (
+            lambda study: study.runs.pop("LR1-2") and study.seen.pop("fgsm-2"),
+            "which makes the 1 that are missing: LR1-2",
+        ),
+        (
+            lambda study: [run["run"].update(pruning=None, low_rank="none") for run in study.runs.values()],
+            "is pruned or",
+        ),
+        (lambda study: study.seen["fgsm-1"].right.fill(False), "has not learnt"),
+    ],
+)
+def test_what_is_missing_of_c13(change, message):
+    study = Matrices(shared())
+    change(study)
+    found = [found for found in claims(study) if found.claim == "C13"]
+    assert [each.verdict for each in found] == ["undecided"] * (message is not None)
+    assert message is None or message in found[0].reason

@@ -28,7 +28,7 @@ class Study:
     """
 
     def __init__(self, figures, seeds=3, images=300, spread=0.005, rng=None, vanished=None):
-        self.study, self.rows, self.runs, self.outcomes = {"figures": []}, [], {}, {}
+        self.study, self.rows, self.runs, self.outcomes, self.transfers = {"figures": []}, [], {}, {}, {}
         self.rng = rng or np.random.default_rng(0)
         for figure, levels in figures.items():
             self.add(figure, levels, seeds, images, spread, vanished or {})
