@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,11 @@ def main(
             out, options.root and options.root.absolute(), workers.threads, options.checkpoint_share, progress=here
         )
         figures = figures_of(options, makers)
+        models = {work.run.model for work in study.all_work(figures)}
         record = {
-            "command": command(name, options, preset_of(options.preset, makers, attacks)),
+            "command": command(name, options, preset_of(options.preset, makers, attacks), models),
             "preset": options.preset,
-            "settings": recorded(options, {work.run.model for work in study.all_work(figures)}),
+            "settings": recorded(options, models),
         }
         try:
             ending = _done(options, makers, place, record, workers)
@@ -123,7 +124,7 @@ def preset_of(name: str, makers: Mapping[FigureName, Any], attacks: tuple[Method
     return dataclasses.replace(PRESETS[name], figures=figures, attacks=every)
 
 
-def command(name: str, options: Options, preset: Options) -> str:
+def command(name: str, options: Options, preset: Options, models: Collection[str]) -> str:
     """What makes all of a study, whichever part of it is being made: the preset and what differs from it."""
     words = ["python", f"experiments/{name}.py", "--preset", options.preset]
     counting = ("figures", "attacks", "certify", "looks")  # with others, other settings count
@@ -134,8 +135,8 @@ def command(name: str, options: Options, preset: Options) -> str:
         "certify": [*preset.certify],
         "looks": preset.looks,
     }
-    default = _flat(recorded(same) | theirs)
-    given = _flat(recorded(options))
+    default = _flat(recorded(same, models) | theirs)
+    given = _flat(recorded(options, models))
     for setting in given:
         if given[setting] != default[setting]:
             words += [f"--{setting.replace('_', '-')}", *given[setting]]

@@ -226,8 +226,8 @@ PAPER = dataclasses.replace(
 PRESETS = {"quick": Options(), "laptop": LAPTOP, "whole": WHOLE, "paper": PAPER}
 
 
-def recorded(options: Settings, models: Collection[str] = tuple(MODELS)) -> dict[str, Any]:
-    """The settings as JSON has them: all that the results of these models depend on, and nothing else."""
+def recorded(options: Settings, models: Collection[str]) -> dict[str, Any]:
+    """The settings as JSON has them: all that the results of these models depend on."""
     unused: set[str] = {method for method in OWN if method not in options.attacks}
     unused |= set() if options.certify else {"band_epsilons", "band_every"}
     unused |= set() if options.looks > 1 else {"looks"}

@@ -265,6 +265,8 @@ def test_what_it_says_of_defences():
     assert (same_images("APGD-100", "worst case").sum(axis=1) - left["worst case"].right.sum(axis=1)).max() == 1
     known = {row["defence"]: 100 * row["val_accuracy"] for row in study.rows}
     assert f"{known['FGSM-RS']:.1f} % of all validation images in place of {known['none']:.1f} %" in words
+    told(f"keeps {hardened[3]:.1f} % of its images at 4/255", f"where the plain one keeps {plain[3]:.1f} %")
+    told(f"and pays {known['none'] - known['FGSM-RS']:.1f} points of clean accuracy")
     claim = study.claims[-1]
     effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
     assert (claim["claim"], claim["seeds"]) == ("C14", 1)
@@ -274,7 +276,7 @@ def test_what_it_says_of_defences():
 
 
 def test_what_it_says_of_ways_of_pruning():
-    text = " ".join(TEXT[TEXT.index("### Ways of pruning") : TEXT.index("## FC5 from both sides")].split())
+    text = " ".join(TEXT[TEXT.index("### Ways of pruning") : TEXT.index("### Defences, side by side")].split())
     study = Results.load(RESULTS / "sparsifiers")
     rows = [row for row in study.rows if row["figure"] == "17-pgd"]
     for way in ("none", *(f"{way} 90 %" for way in ("magnitude", "variational", "l0", "lottery", "random"))):
@@ -293,6 +295,60 @@ def test_what_it_says_of_ways_of_pruning():
     ]
     first, second = (study.outcome(run, attacks[run]).right for run in dict.fromkeys(pair))
     assert (first != second).sum() == 1
+
+
+def test_what_it_says_of_defences_on_digits():
+    text = " ".join(TEXT[TEXT.index("### Defences, side by side") : TEXT.index("## FC5 from both sides")].split())
+    study = Results.load(RESULTS / "defences-digits")
+    rows = [row for row in study.rows if row["figure"] == "16-auto"]
+    left = {}
+    for defence in dict.fromkeys(row["defence"] for row in rows):
+        mine = [row for row in rows if row["defence"] == defence]
+        assert {(row["seed"], row["count"]) for row in mine} == {(seed, 120) for seed in (0, 1, 2)}
+        cells = [at(mine, epsilon) for epsilon in (0, 4, 8, 16, 32)]
+        assert f"| {defence} | {' | '.join(cells)} |" in text
+        left[defence] = [float(cell) for cell in cells]
+    assert len(left) == 8
+    for defence in ("T = 20", "distilled, T = 20"):  # "both keep far less than the network without a defence"
+        assert all(a < b for a, b in zip(left[defence], left["none"], strict=True))
+    hardened = [left[defence] for defence in ("FGSM", "FGSM-RS", "N-FGSM", "PGD-7")]
+    told = [f"{end(each[-1] for each in hardened):.1f}" for end in (min, max)]
+    plain = left["none"][-1]
+    assert (
+        f"withstand 32/255 on {told[0]} to {told[1]} % of the digits, where the plain network does on {plain}" in text
+    )
+    assert min(each[0] for each in hardened) >= left["none"][0]  # "cost no clean accuracy"
+    claim = study.claims[-1]
+    effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
+    assert (claim["claim"], claim["verdict"], claim["seeds"]) == ("C14", "fails", 3)
+    assert f"It keeps {-effect:.1f} points less ({-high:.1f} to {-low:.1f})" in text
+
+
+def test_what_it_says_of_singular_values_and_transfer():
+    text = " ".join(TEXT[TEXT.index("### Defences, side by side") : TEXT.index("## FC5 from both sides")].split())
+    spectra, ranks = read_csv(RESULTS / "spectra-digits" / "spectra.csv"), {}
+    for network in dict.fromkeys(row["network"] for row in spectra):
+        mine = [row for row in spectra if row["network"] == network and row["layer"] == "all"]
+        assert [row["seed"] for row in mine] == [0, 1, 2]
+        cells = [fmean(100 * row[name] for row in mine) for name in ("effective_rank", "effective_sparsity")]
+        assert f"| {network} | {cells[0]:.1f} | {cells[1]:.1f} |" in text
+        ranks[network] = [100 * row["effective_rank"] for row in mine]
+    assert stdev(ranks["none"]) > stdev(ranks["FGSM-RS"])
+    assert fmean(ranks["nuclear + l1"]) / fmean(ranks["none"]) == pytest.approx(0.8, abs=0.02)  # "a fifth"
+    claims = read_csv(RESULTS / "spectra-digits" / "claims.csv")
+    claims += [row for row in read_csv(RESULTS / "transfers-digits" / "claims.csv") if row["claim"] == "C13"]
+    told = {
+        "C11": "effective rank by {:+.1f} points ({:.1f} to {:.1f})",
+        "C12": "{:.1f} points more ({:.1f} to {:.1f})",
+        "C13": "({:+.1f} points, {:.1f} to {:.1f}, on images that all have right)",
+    }
+    for claim in claims:
+        assert (claim["verdict"], claim["seeds"]) == ("undecided", 3)
+        numbers = [round(100 * claim[name], 1) + 0.0 for name in ("effect", "low", "high")]
+        assert told.pop(claim["claim"]).format(*numbers) in text
+    assert not told
+    for claim, seeds in zip(claims, ("14", "4", "6"), strict=True):
+        assert f"about {seeds} seeds would settle this" in claim["reason"]
 
 
 def test_what_it_says_of_the_digits():

@@ -3,8 +3,8 @@
 The peak is measured first, in several ways, of which the best counts: multiply-adds between registers, on all threads
 at once, and the square product of 2048 by NumPy's library, PyTorch's and minidl. Each layer is shown as a part of it.
 A convolution counts as 2 * B * OH * OW * N * KH * KW * C operations however it is computed, so Winograd's, which
-multiplies a quarter as often, may come out above the peak. minidl and PyTorch (channels_last) take turns, and the best
-of their times counts.
+multiplies a quarter as often, may come out above the peak. minidl and PyTorch (channels_last) take turns, each of which
+begins with a rest and once untimed, so that what fits into the last cache is there; the best of their times counts.
 
     python experiments/benchmarks/conv_layers.py
     python experiments/benchmarks/conv_layers.py --only resnet18 --precision exact --threads 1
@@ -98,7 +98,6 @@ def tile() -> float:
     a, b, c = np.ones(ROWS * COLUMNS, np.float32), np.ones(depth * COLUMNS, np.float32), np.zeros(4096, np.float32)
     parts, rows = 4 * md.num_threads(), np.arange(ROWS) * COLUMNS
     job = lambda: _multiply_again.run(parts, a, rows, b, c, depth, repeats)  # noqa: E731
-    job()
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
 
 
@@ -139,7 +138,7 @@ def show(what: str, jobs: Sequence[Jobs], operations: int, best: float, rounds: 
     """A row of the table: GFLOP/s of each library, and the first one's part of the peak."""
     cells = []
     for product in PRODUCTS:
-        times = [[seconds(job[product]) for job in jobs] for _ in range(rounds + 1)][1:]
+        times = [[seconds(job[product]) for job in jobs] for _ in range(rounds)]
         speeds = [operations / min(column) / 1e9 for column in zip(*times, strict=True)]
         cells.append(f"{' / '.join(f'{speed:.0f}' for speed in speeds)} ({speeds[0] / best:.0%})")
     print(f"| {what} | {' | '.join(cells)} |", flush=True)

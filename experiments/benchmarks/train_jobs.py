@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 Case = tuple[str, int, int]  # model, pixels, batch size
+REST = 0.02  # seconds before a turn: libgomp's threads look for more work for some milliseconds, on our cores
 TASKS = ("training step", "forward", "input gradient")
 Job = Callable[[], None]
-
-
-REST = 0.02  # seconds before each turn: another library's threads look for more work for a while, on our cores
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Time minidl and, where torch is installed, PyTorch: training step, forward pass and FGSM's input gradient.
 
 Each library works in a process of its own with the same number of threads, and they take turns, so that a machine
-that grows slow for a while slows both. PyTorch runs in both memory layouts, and its better time counts. A ratio below
-1 means that minidl is faster. What is printed is a table in Markdown, under the processor's or the card's name.
+that grows slow for a while slows both; each turn begins with a rest, in which the other's threads come to rest too, and
+with the task once untimed. PyTorch runs in both memory layouts, and its better time counts. A ratio below 1 means that
+minidl is faster. What is printed is a table in Markdown, under the processor's or the card's name.
 
     python experiments/benchmarks/train_step.py
     python experiments/benchmarks/train_step.py --only resnet18 --rounds 9

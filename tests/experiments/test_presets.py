@@ -14,6 +14,7 @@ import study
 from common import command, figures_of, preset_of
 
 from minidl.report.claims import CLAIMS
+from minidl.report.reported import MODELS
 from minidl.study import Figure, all_work
 
 
@@ -59,7 +60,7 @@ def test_each_network_is_trained_once(whole, figures):
 
 
 def test_its_own_attacks_need_no_words_on_the_command_line(whole):
-    assert command("study", whole, whole) == "python experiments/study.py --preset whole"
+    assert command("study", whole, whole, MODELS) == "python experiments/study.py --preset whole"
     assert preset_of("laptop", study.FIGURES).attacks == ("fgsm",)
     assert preset_of("laptop", study.FIGURES, ("fgsm", "apgd")).attacks == ("fgsm", "apgd")
 
@@ -73,4 +74,4 @@ def test_studies_of_our_own_are_in_each_preset(ours, preset):
     names = {figure.figure for figure in figures_of(default, ours.FIGURES)}
     assert {f"{name}-{method}" for name in ours.FIGURES for method in ("pgd", "auto")} <= names
     changed = dataclasses.replace(default, seeds=(0, 1, 2), attack_part=1.0)
-    assert "--seeds 0 1 2 --attack-part 1.0" in command("x", changed, dataclasses.replace(default, seeds=(0,)))
+    assert "--seeds 0 1 2 --attack-part 1.0" in command("x", changed, dataclasses.replace(default, seeds=(0,)), MODELS)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,10 +105,7 @@ def test_a_finished_study_is_not_done_again(finished):
 
 
 def test_another_seed_is_added_to_the_study(finished, tmp_path):
-    import shutil
-
-    out = tmp_path / "copy"
-    shutil.copytree(finished[1], out)
+    out = shutil.copytree(finished[1], tmp_path / "copy")
     process = study("study", *TINY, "--figures", "11", "--seeds", "1", "--only", "fc5", "--out", str(out))
     assert process.returncode == 0, process.stderr
     assert "9 of 14" in process.stdout
@@ -123,10 +121,7 @@ def test_another_seed_is_added_to_the_study(finished, tmp_path):
 
 def test_other_attacks_are_added_to_the_study(finished, tmp_path):
     """The networks are there: they are attacked with what is missing, and a matrix needs one more as its control."""
-    import shutil
-
-    out = tmp_path / "copy"
-    shutil.copytree(finished[1], out)
+    out = shutil.copytree(finished[1], tmp_path / "copy")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
     attacks = "--attacks pgd auto --pgd.steps 3 --auto.steps 2 --auto.queries 3 --auto.every 12".split()
     process = study("study", *TINY, *attacks, "--figures", "14", "--out", str(out))
@@ -199,14 +194,15 @@ def test_results_of_other_settings_are_not_overwritten(finished):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_what_no_network_of_the_study_depends_on_may_be_another(finished):
+def test_what_no_network_of_the_study_depends_on_may_be_another(finished, tmp_path):
     """A folder without AlexNet takes another recipe of AlexNet's, which it does not tell of."""
-    _, out = finished
+    out = shutil.copytree(finished[1], tmp_path / "copy")
     process = study("study", *TINY, "--figures", "11", "--out", str(out), "--alexnet.lr", "0.1")
     assert process.returncode == 0, process.stderr
-    settings = json.loads((out / "study.json").read_text(encoding="utf-8"))["settings"]
-    assert {"fc5", "resnet18"} <= settings.keys()
-    assert "alexnet" not in settings
+    record = json.loads((out / "study.json").read_text(encoding="utf-8"))
+    assert {"fc5", "resnet18"} <= record["settings"].keys()
+    assert "alexnet" not in record["settings"]
+    assert "alexnet" not in record["command"]
     assert "AlexNet 64" not in (out / "index.html").read_text(encoding="utf-8")
 
 
@@ -219,10 +215,7 @@ def test_a_folder_of_a_newer_version_is_left_alone(tmp_path):
 
 
 def test_a_damaged_attack_is_named(finished, tmp_path):
-    import shutil
-
-    out = tmp_path / "copy"
-    shutil.copytree(finished[1], out)
+    out = shutil.copytree(finished[1], tmp_path / "copy")
     path = next((out / "runs").glob("fc5*/attacks/fresh*.npz"))
     path.write_bytes(path.read_bytes()[:50])
     process = study("study", *TINY, "--figures", "11", "--out", str(out))

@@ -18,6 +18,7 @@ from settings import PRESETS  # noqa: E402
 
 from minidl import report  # noqa: E402
 from minidl.report import Results, claims  # noqa: E402
+from minidl.report.reported import MODELS  # noqa: E402
 from minidl.study import Attack, Ending, Figure, Folder, Place, Run, run_study  # noqa: E402
 
 sys.path.remove(str(EXPERIMENTS))
@@ -110,17 +111,17 @@ def test_looks_are_counted_beforehand(seeds, looks):
 
 def test_the_command_that_is_recorded_decides_as_often():
     options = dataclasses.replace(PRESETS["quick"], seeds=tuple(range(5)), until="decided")
-    words = common.command("study", until.counted(options), PRESETS["quick"])
+    words = common.command("study", until.counted(options), PRESETS["quick"], MODELS)
     assert words.endswith("--seeds 0 1 2 3 4 --looks 3 --until decided")
-    assert common.command("study", PRESETS["quick"], PRESETS["quick"]).endswith("--preset quick")
+    assert common.command("study", PRESETS["quick"], PRESETS["quick"], MODELS).endswith("--preset quick")
 
 
 def test_looks_that_were_taken_stay_when_the_rest_is_finished(tmp_path):
     place, looked = Place(tmp_path, threads=1, progress=False), dataclasses.replace(PRESETS["quick"], looks=3)
-    record = {"command": "", "preset": "quick", "settings": common.recorded(looked)}
+    record = {"command": "", "preset": "quick", "settings": common.recorded(looked, MODELS)}
     run_study([Figure("11", "FC5", "sparsity", ((RUN, ATTACK),))], place, record)
     finished = until.counted(common.extended(PRESETS["quick"], Folder(tmp_path)))
-    assert finished.looks == common.recorded(finished)["looks"] == 3
+    assert finished.looks == common.recorded(finished, MODELS)["looks"] == 3
 
 
 def test_a_study_does_not_go_on_for_what_no_seed_brings(tmp_path, capsys):

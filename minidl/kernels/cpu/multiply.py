@@ -5,7 +5,6 @@ that both are read from front to back. Columns beyond the last hold anything: no
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from .tile import COLUMNS, ROWS, multiply
 PARTS = 16  # into which a product is cut, where it can be
 # What a task of ``matmul`` packs for itself stays in its core's second cache: so much of A, and of B
 MOST, WIDE, DEEP = 24, 512, 192  # tiles of rows, columns, and how many of the numbers that are summed
-SMALL = 16  # pixels of an image up to which its edges are worth an order of their own
+SMALL, FEWEST = 16, 32  # pixels of a result at most, and images at least, whose edges are worth an order of their own
 ROOM = MOST * (DEEP * ROWS + LANES) + WIDE * DEEP
 
 
@@ -117,37 +116,45 @@ _depths = stack(np.int64, WIDE // COLUMNS)
 
 @helper
 def _pack_columns(b, b_k, b_n, windows, k0, deep, n0, width, of_b, depths):
-    """All panels of a piece of B, and how deep each is: not at all where it is padding alone."""
+    """All panels of a piece of B, and how deep each is: not at all where it is padding alone.
+
+    Of a matrix that lies row by row, LANES rows at a time are packed from end to end: memory likes long runs.
+    """
+    for n in range(0, width, COLUMNS):
+        depths[n // COLUMNS] = deep
+        if windows is not None:
+            seen = _pack_windows(at(b, 0), windows, k0, deep, n0 + n, min(COLUMNS, width - n), at(of_b, n * deep))
+            depths[n // COLUMNS] = deep if seen else 0
     some = LANES if b_n == 1 else deep
-    for k in range(0, deep, some):
+    for k in range(0, deep if windows is None else 0, some):
         for n in range(0, width, COLUMNS):
-            to, exist, depths[n // COLUMNS] = at(of_b, n * deep + k * COLUMNS), min(COLUMNS, width - n), deep
-            if windows is None:
-                _pack_panel(at(b, (k0 + k) * b_k + (n0 + n) * b_n), b_k, b_n, min(some, deep - k), exist, to)
-            elif not _pack_windows(at(b, 0), windows, k0, deep, n0 + n, exist, to):
-                depths[n // COLUMNS] = 0
+            source, to = at(b, (k0 + k) * b_k + (n0 + n) * b_n), at(of_b, n * deep + k * COLUMNS)
+            _pack_panel(source, b_k, b_n, min(some, deep - k), min(COLUMNS, width - n), to)
 
 
 @task(room=ROOM)
 def _product(start, stop, room, a, a_row, a_k, b, b_k, b_n, windows, rows, depth, columns, shares, wide, c, zero):
     """A block of rows times ``wide`` columns in each part, over a share of the depth: a packed piece after the other.
 
-    Number k of the sum lies a_k[0] steps of a_k[1] and the rest steps of a_k[2] from the first.
+    With a_k = (run, most, far, near), number k of the sum lies k // run times far and k % run times near from the
+    first; a piece has ``most`` of them, and none of two runs.
     """
     of_b, of_a, c_rows, depths = at(room, 0), at(room, WIDE * DEEP), _rows(), _depths()
-    (blocks, groups, partials), (run, a_far, a_near) = shares, a_k
+    (blocks, groups, partials), (run, most, far, near) = shares, a_k
     for part in range(start, stop):
         (first, last), n0 = share(part % blocks, blocks, -(-rows // ROWS)), part // blocks % groups * wide
         (begin, end), width = share(part // (blocks * groups), partials, depth), min(wide, columns - n0)
         sums, k0 = at(c, part // (blocks * groups) * rows * columns + n0), begin
         while k0 < end:
-            deep = min(DEEP, end - k0, run - k0 % run)
+            deep = min(most, end - k0, run - k0 % run)
             plane, some = deep * ROWS + LANES, LANES if a_row == 1 else deep
-            for k in range(0, deep, some):  # long runs, as of B
-                source, to = at(a, k0 // run * a_far + (k0 % run + k) * a_near), at(of_a, k * ROWS)
-                _pack_rows(source, a_row, a_near, first, last, rows, min(some, deep - k), to, plane)
+            for k in range(0, deep, some):
+                source, to = at(a, k0 // run * far + (k0 % run + k) * near), at(of_a, k * ROWS)
+                _pack_rows(source, a_row, near, first, last, rows, min(some, deep - k), to, plane)
             _pack_columns(b, b_k, b_n, windows, k0, deep, n0, width, of_b, depths)
             for n in range(0, width, COLUMNS):
+                if depths[n // COLUMNS] == 0 and k0 > begin:  # the first piece sets the sums to zero
+                    continue
                 for tile in range(first, last):
                     for i in range(ROWS):  # rows beyond the last compute the last once more
                         c_rows[i] = min(tile * ROWS + i, rows - 1) * columns
@@ -159,38 +166,40 @@ def _product(start, stop, room, a, a_row, a_k, b, b_k, b_n, windows, rows, depth
 
 
 def _multiplied(
-    a: Array, steps: tuple[int, ...], rows: int, depth: int, b: Array, b_steps: Pair, columns: int, windows: Any = None
-) -> Array:
-    """C (rows, columns), summed over ``depth``; ``steps`` are those of A's rows, and of the sum (see ``_product``)."""
+    a: Array, a_row: int, a_k: tuple[int, int, int], shape: tuple[int, int, int], b: Array, b_steps: Pair,
+    windows: tuple[int, ...] | None,
+) -> Array:  # fmt: skip
+    """C of a shape (rows, depth that is summed over, columns); a_k: run, far and near, as ``_product`` has them."""
+    (rows, depth, columns), (run, far, near) = shape, a_k
     blocks, groups = -(-rows // (MOST * ROWS)), -(-columns // WIDE)
     partials = min(-(-PARTS // (blocks * groups)), max(1, depth // (4 * DEEP)))
     groups = max(groups, min(-(-PARTS // (blocks * partials)), columns // (2 * COLUMNS)))
     wide = -(-columns // (groups * COLUMNS)) * COLUMNS
     c, shares = empty((partials, rows, columns)), (blocks, -(-columns // wide), partials)
+    most = -(-run // max(1, -(-run // DEEP)))  # pieces of a run are as good as equal
     _product.run(
-        math.prod(shares), a, steps[0], steps[1:], b, *b_steps, windows, rows, depth, columns, shares, wide, c,
-        zeros(COLUMNS),
+        math.prod(shares), a, a_row, (run, most, far, near), b, *b_steps, windows, rows, depth, columns, shares, wide,
+        c, zeros(COLUMNS),
     )  # fmt: skip
     return c.sum(axis=0) if partials > 1 else c[0]
 
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a @ b, for any strides."""
-    (rows, depth), columns = a.shape, b.shape[1]
     (a_row, a_k), b_steps = ((matrix.strides[0] // 4, matrix.strides[1] // 4) for matrix in (a, b))
-    firsts = a[0, :1], b[0, :1]  # all that a task needs, of any layout
-    return _multiplied(firsts[0], (a_row, depth, 0, a_k), rows, depth, firsts[1], b_steps, columns)
+    shape, firsts = (*a.shape, b.shape[1]), (a[0, :1], b[0, :1])  # all that a task needs, of any layout
+    return _multiplied(firsts[0], a_row, (a.shape[1], 0, a_k), shape, firsts[1], b_steps, None)
 
 
 def matmul_windows(dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The product of dy's transpose, (N, B * OH * OW), with the windows of x, (B * OH * OW, KH * KW * C).
 
-    Nobody writes the windows out. They come image by image; but where images are few pixels of which many see padding,
-    place by place, that of all images, so that a panel which sees nothing there costs nothing.
+    Nobody writes the windows out. They come image by image; but where results are few pixels of many images, and there
+    is padding, place by place, that of all images: what a panel sees from there is then padding alone, or none of it.
     """
     (batch, oh, ow, n), places = dy.shape, dy.shape[1] * dy.shape[2]
-    by_place = places <= SMALL and max(padding) > 0 and batch >= LANES
-    steps = (1, batch, n, places * n) if by_place else (1, batch * places, 0, n)
+    by_place = places <= SMALL and max(padding) > 0 and batch >= FEWEST
+    a_k = (batch, n, places * n) if by_place else (batch * places, 0, n)
     windows = (*x.shape, oh, ow, *kernel, *stride, *padding, by_place)
-    columns = math.prod(kernel) * x.shape[3]
-    return _multiplied(dy.reshape(-1), steps, n, batch * places, x.reshape(-1), (0, 0), columns, windows)
+    shape = (n, batch * places, math.prod(kernel) * x.shape[3])
+    return _multiplied(dy.reshape(-1), 1, a_k, shape, x.reshape(-1), (0, 0), windows)
