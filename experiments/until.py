@@ -62,7 +62,8 @@ def until_decided(
 def undecided_claims(folder: study.Folder) -> list[report.Verdict]:
     """On the figure that each was stated for, of those that the study has."""
     results = report.Results.load(folder.path, tables=["results.csv"])
-    own = {name: claim.figure for name, claim in (CLAIMS | BEYOND).items() if claim.figure in results.figures}
+    there = {*results.figures, *results.transfers}
+    own = {name: claim.figure for name, claim in (CLAIMS | BEYOND).items() if claim.figure in there}
     return [v for v in report.claims(results) if v.verdict == "undecided" and own.get(v.claim) == v.figure]
 
 
@@ -78,14 +79,12 @@ def open_claims(folder: study.Folder) -> list[report.Verdict]:
 def family(figures: Figures, figure: str) -> set[str]:
     """A figure and its twins under other attacks, which go on together; figure 13's parts are of the same networks."""
     alike = TEMPERATURE if figure in TEMPERATURE else (figure.partition("-")[0],)
-    return {f.figure for f in figures if isinstance(f, Figure) and {f.figure, *f.of} & {*alike}}
+    return {f.figure for f in figures if {f.figure, *(f.of if isinstance(f, Figure) else ())} & {*alike}}
 
 
 def names_of(figures: Figures, figure: str) -> list[str]:
     """The runs that a figure shows."""
-    shown = next(each for each in figures if each.figure == figure)
-    assert isinstance(shown, Figure)
-    return [run.name for run in shown.runs]
+    return [run.name for run in next(each for each in figures if each.figure == figure).runs]
 
 
 def say_what_is_open(folder: study.Folder) -> None:

@@ -13,6 +13,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 import common  # noqa: E402
 import sparsifiers  # noqa: E402
+import transfer  # noqa: E402
 import until  # noqa: E402
 from settings import PRESETS  # noqa: E402
 
@@ -188,9 +189,17 @@ def test_a_claim_beyond_the_report_goes_on_with_its_figure_and_all_its_twins():
     assert until.names_of(figures, "17-pgd") == [run.name for run in figures[0].runs]
 
 
-def test_a_study_that_has_only_claims_of_ours_is_open_until_they_are_decided(monkeypatch):
-    verdict = report.Verdict("C10", "17-pgd", "", "undecided", 0.01, (-0.1, 0.1), 3, "", 5)
-    results = SimpleNamespace(figures={"17": {}, "17-pgd": {}})
+def test_a_claim_about_a_matrix_of_transfer_goes_on_with_its_networks():
+    options = dataclasses.replace(common.preset_of("quick", transfer.FIGURES), seeds=(0, 1))
+    figures = common.figures_of(options, transfer.FIGURES)
+    assert until.family(figures, "14") == {"14"}
+    assert until.names_of(figures, "14") == [run.name for run in figures[0].runs]
+
+
+@pytest.mark.parametrize(("claim", "figure"), [("C10", "17-pgd"), ("C13", "14")])
+def test_a_study_that_has_only_claims_of_ours_is_open_until_they_are_decided(claim, figure, monkeypatch):
+    verdict = report.Verdict(claim, figure, "", "undecided", 0.01, (-0.1, 0.1), 3, "", 5)
+    results = SimpleNamespace(figures={"17": {}, "17-pgd": {}}, transfers={"14": {}})
     monkeypatch.setattr(until.report.Results, "load", lambda *args, **kwargs: results)
     monkeypatch.setattr(until.report, "claims", lambda found: [verdict])
     assert until.open_claims(Folder("nowhere")) == [verdict]
