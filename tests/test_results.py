@@ -239,7 +239,7 @@ def test_what_it_says_of_defences():
                 cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
                 gone = f"{100 * outcome.vanished_gradient.mean():.0f}"
                 assert f"| {row['defence']} | {attack} | {len(outcome.indices)} | {cells} | {gone} |" in text
-    assert len(seen) == 16
+    assert len(seen) == 20
     words = " ".join(text.split())
     fgsm, apgd, worst = (100 * seen["T = 20", attack].right[-1].mean() for attack in ("FGSM", "APGD-100", "worst case"))
     assert f"FGSM leaves {fgsm:.1f} % of the hot network's images" in words
@@ -267,6 +267,18 @@ def test_what_it_says_of_defences():
     assert f"{known['FGSM-RS']:.1f} % of all validation images in place of {known['none']:.1f} %" in words
     told(f"keeps {hardened[3]:.1f} % of its images at 4/255", f"where the plain one keeps {plain[3]:.1f} %")
     told(f"and pays {known['none'] - known['FGSM-RS']:.1f} points of clean accuracy")
+    assert f"falls from {known['none']:.1f} to {known['nuclear + l1']:.1f} %" in words
+    told_of = {
+        "FGSM": "by {:.1f} points under FGSM ({:.1f} to {:.1f})",
+        "PGD-20": "by {:.1f} under PGD ({:.1f} to {:.1f}",
+    }
+    for attack, sentence in told_of.items():
+        dense, low_rank = (seen[name, attack].right for name in ("none", "nuclear + l1"))
+        more = (low_rank[0] - low_rank[1:3].mean(axis=0)) - (dense[0] - dense[1:3].mean(axis=0))
+        mean, half = 100 * more.mean(), 196 * more.std(ddof=1) / len(more) ** 0.5
+        assert sentence.format(mean, *(round(end, 1) + 0.0 for end in (mean - half, mean + half))) in words
+    kept = 100 * seen["nuclear + l1", "worst case"].right.mean(axis=1)
+    assert f"it keeps {kept[3]:.1f} % at 4/255, and the plain one {plain[3]:.1f} %." in words
     claim = study.claims[-1]
     effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
     assert (claim["claim"], claim["seeds"]) == ("C14", 1)
