@@ -87,7 +87,8 @@ def test_an_older_table_is_one_of_fgsm(out):
 def test_claims_are_read_under_each_attack(finished, monkeypatch):
     found = report.Results.load(finished).claims
     assert [claim["claim"] for claim in found[:9]] == [f"C{i}" for i in range(1, 10)]
-    assert [(claim["claim"], claim["figure"]) for claim in found[9:]] == [("C5", "11-pgd"), ("C5", "11-auto")]
+    twins, ours = [("C5", "11-pgd"), ("C5", "11-auto")], [("C13", "14")]
+    assert [(claim["claim"], claim["figure"]) for claim in found[9:]] == twins + ours
     monkeypatch.setattr("minidl.report.learnt.LEARNT", 0)  # after so short a training none has
     again = report.claims(report.Results.load(finished))
     assert len({verdict.effect for verdict in again if verdict.claim == "C5"}) > 1
