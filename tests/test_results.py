@@ -239,7 +239,7 @@ def test_what_it_says_of_defences():
                 cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
                 gone = f"{100 * outcome.vanished_gradient.mean():.0f}"
                 assert f"| {row['defence']} | {attack} | {len(outcome.indices)} | {cells} | {gone} |" in text
-    assert len(seen) == 20
+    assert len(seen) == 24
     words = " ".join(text.split())
     fgsm, apgd, worst = (100 * seen["T = 20", attack].right[-1].mean() for attack in ("FGSM", "APGD-100", "worst case"))
     assert f"FGSM leaves {fgsm:.1f} % of the hot network's images" in words
@@ -249,24 +249,37 @@ def test_what_it_says_of_defences():
         for attack in ("PGD-20", "APGD-100"):
             assert {"I1", "I6", "gradients are zero"} == {flag[0] for flag in seen[defence, attack].flags}
         assert [flag[0] for flag in seen[defence, "worst case"].flags] == ["gradients are zero"]
-    plain, hardened = (100 * seen[name, "worst case"].right.mean(axis=1) for name in ("none", "FGSM-RS"))
-    assert f"FGSM-RS keeps {hardened[3]:.1f} % at the epsilon that it was trained for, 4/255, where the plain" in words
-    assert f"network keeps {plain[3]:.1f} %, and {hardened[4]:.1f} % at twice that, where that keeps none." in words
-    assert plain[4] == 0
-    assert not any(seen["FGSM-RS", attack].flags for attack in ATTACKS)
-    assert not any(seen["FGSM-RS", attack].vanished_gradient.any() for attack in ATTACKS)
-    left = {attack: seen["FGSM-RS", attack] for attack in ATTACKS}
-
-    def same_images(attack, other):
-        return left[attack].right[:, np.isin(left[attack].indices, left[other].indices)]
-
-    more = same_images("PGD-20", "APGD-100").mean(axis=1) - left["APGD-100"].right.mean(axis=1)
-    assert f"steps find at most {100 * more.max():.1f} points more than twenty" in words
-    assert (same_images("APGD-100", "worst case").sum(axis=1) - left["worst case"].right.sum(axis=1)).max() == 1
+    worst_case = {name: 100 * seen[name, "worst case"].right.mean(axis=1) for name in ("FGSM-RS", "PGD-3", "none")}
+    one, three, plain = worst_case.values()
+    assert (
+        f"FGSM-RS keeps {one[3]:.1f} % at the epsilon that it was trained for, 4/255, PGD-3 {three[3]:.1f} %" in words
+    )
+    assert (
+        f"and the plain network {plain[3]:.1f} %; at twice that {one[4]:.1f}, {three[4]:.1f} and {plain[4]:.1f} %"
+        in words
+    )
+    more, images = [], []
+    for hardened in ("FGSM-RS", "PGD-3"):
+        left = {attack: seen[hardened, attack] for attack in ATTACKS}
+        assert not any(outcome.flags or outcome.vanished_gradient.any() for outcome in left.values())
+        for attack, other, found in (("PGD-20", "APGD-100", more), ("APGD-100", "worst case", images)):
+            same = left[attack].right[:, np.isin(left[attack].indices, left[other].indices)]
+            found.append((same.sum(axis=1) - left[other].right.sum(axis=1)).max())
+    assert f"steps find at most {100 * max(more) / 197:.1f} points more than twenty" in words
+    assert max(images) == 2  # "at most two images of 99 more"
     known = {row["defence"]: 100 * row["val_accuracy"] for row in study.rows}
-    assert f"{known['FGSM-RS']:.1f} % of all validation images in place of {known['none']:.1f} %" in words
-    told(f"keeps {hardened[3]:.1f} % of its images at 4/255", f"where the plain one keeps {plain[3]:.1f} %")
-    told(f"and pays {known['none'] - known['FGSM-RS']:.1f} points of clean accuracy")
+    clean = [f"{known[name]:.1f}" for name in worst_case]
+    assert "{} and {} % of all validation images in place of {} %".format(*clean) in words
+    told(
+        f"keeps {one[3]:.1f} % of its images at 4/255",
+        f"PGD {three[3]:.1f} %, where the plain one keeps {plain[3]:.1f} %",
+    )
+    told("they pay {:.1f} and {:.1f} points".format(*(known["none"] - known[name] for name in ("FGSM-RS", "PGD-3"))))
+    better = seen["PGD-3", "PGD-20"].right.astype(float) - seen["FGSM-RS", "PGD-20"].right
+    mean, half = 100 * better.mean(axis=1), 196 * better.std(axis=1, ddof=1) / better.shape[1] ** 0.5
+    (first, *ends), (second, *others) = ((mean[e], mean[e] - half[e], mean[e] + half[e]) for e in (3, 4))
+    assert "{:.1f} points at 4/255 ({:.1f} to {:.1f}, over images alone)".format(first, *ends) in words
+    assert "and {:.1f} at 8/255 ({:.1f} to {:.1f})".format(second, *others) in words
     assert f"falls from {known['none']:.1f} to {known['nuclear + l1']:.1f} %" in words
     told_of = {
         "FGSM": "by {:.1f} points under FGSM ({:.1f} to {:.1f})",
