@@ -62,8 +62,7 @@ def until_decided(
 def undecided_claims(folder: study.Folder) -> list[report.Verdict]:
     """On the figure that each was stated for, of those that the study has."""
     results = report.Results.load(folder.path, tables=["results.csv"])
-    there = {*results.figures, *results.transfers}
-    own = {name: claim.figure for name, claim in (CLAIMS | BEYOND).items() if claim.figure in there}
+    own = {name: claim.figure for name, claim in (CLAIMS | BEYOND).items() if claim.figure in results.pictured}
     return [v for v in report.claims(results) if v.verdict == "undecided" and own.get(v.claim) == v.figure]
 
 

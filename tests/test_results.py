@@ -194,20 +194,30 @@ def test_the_table_of_stronger_attacks_is_what_they_left(stronger):
         assert f"| {KINDS[ranks]} | {attack} | {len(images)} | {cells} |" in text
 
 
+def drop(right):
+    """(B,): what each image loses at 1 and 2 / 255, from what is right (E, B)."""
+    return right[0] - right[1:3].mean(axis=0)
+
+
+def over_images(each):
+    """The mean of each image's value, and the ends of its interval, in points."""
+    mean, half = 100 * each.mean(), 196 * each.std(ddof=1) / len(each) ** 0.5
+    return tuple(round(end, 1) + 0.0 for end in (mean, mean - half, mean + half))
+
+
 def test_what_it_says_of_stronger_attacks(stronger):
     text = " ".join(TEXT[TEXT.index("### Under stronger attacks") :].split())
     larger = {}
     for attack in ("FGSM", "PGD-20"):
-        dense, low = (right[0] - right[1:3].mean(axis=0) for right in (stronger[r, attack][1] for r in ("none", "LR1")))
-        larger[attack] = 100 * (low - dense)  # (B,)
-    told("from {:.1f} points under FGSM to {:.1f} under PGD".format(*(each.mean() for each in larger.values())))
-    mean, half = larger["PGD-20"].mean(), 1.96 * larger["PGD-20"].std(ddof=1) / len(low) ** 0.5
-    assert f"by {mean:.1f} under PGD ({mean - half:.1f} to {mean + half:.1f}, over images alone)" in text
+        dense, low = (drop(stronger[ranks, attack][1]) for ranks in ("none", "LR1"))
+        larger[attack] = over_images(low - dense)
+    told("from {:.1f} points under FGSM to {:.1f} under PGD".format(*(mean for mean, *_ in larger.values())))
+    assert "by {:.1f} under PGD ({:.1f} to {:.1f}, over images alone)".format(*larger["PGD-20"]) in text
     more_lost = []
     for attack in ("FGSM", "PGD-20"):
-        low, bounded = (right[0] - right[1:3].mean(axis=0) for right in (stronger[r, attack][1] for r in [*KINDS][1:]))
-        mean, half = 100 * (bounded - low).mean(), 196 * (bounded - low).std(ddof=1) / len(low) ** 0.5
-        more_lost += [f"{mean:.1f}", f"({mean - half:.1f} to {mean + half:.1f})"]
+        low, bounded = (drop(stronger[ranks, attack][1]) for ranks in [*KINDS][1:])
+        mean, *ends = over_images(bounded - low)
+        more_lost += [f"{mean:.1f}", "({:.1f} to {:.1f})".format(*ends)]
     assert "by {} points {} larger than LR1's under FGSM and by {} {} under PGD".format(*more_lost) in text
     costs, more = {}, []
     for ranks in KINDS:
@@ -276,20 +286,16 @@ def test_what_it_says_of_defences():
     )
     told("they pay {:.1f} and {:.1f} points".format(*(known["none"] - known[name] for name in ("FGSM-RS", "PGD-3"))))
     better = seen["PGD-3", "PGD-20"].right.astype(float) - seen["FGSM-RS", "PGD-20"].right
-    mean, half = 100 * better.mean(axis=1), 196 * better.std(axis=1, ddof=1) / better.shape[1] ** 0.5
-    (first, *ends), (second, *others) = ((mean[e], mean[e] - half[e], mean[e] + half[e]) for e in (3, 4))
-    assert "{:.1f} points at 4/255 ({:.1f} to {:.1f}, over images alone)".format(first, *ends) in words
-    assert "and {:.1f} at 8/255 ({:.1f} to {:.1f})".format(second, *others) in words
+    assert "{:.1f} points at 4/255 ({:.1f} to {:.1f}, over images alone)".format(*over_images(better[3])) in words
+    assert "and {:.1f} at 8/255 ({:.1f} to {:.1f})".format(*over_images(better[4])) in words
     assert f"falls from {known['none']:.1f} to {known['nuclear + l1']:.1f} %" in words
     told_of = {
         "FGSM": "by {:.1f} points under FGSM ({:.1f} to {:.1f})",
         "PGD-20": "by {:.1f} under PGD ({:.1f} to {:.1f}",
     }
     for attack, sentence in told_of.items():
-        dense, low_rank = (seen[name, attack].right for name in ("none", "nuclear + l1"))
-        more = (low_rank[0] - low_rank[1:3].mean(axis=0)) - (dense[0] - dense[1:3].mean(axis=0))
-        mean, half = 100 * more.mean(), 196 * more.std(ddof=1) / len(more) ** 0.5
-        assert sentence.format(mean, *(round(end, 1) + 0.0 for end in (mean - half, mean + half))) in words
+        dense, low_rank = (drop(seen[name, attack].right) for name in ("none", "nuclear + l1"))
+        assert sentence.format(*over_images(low_rank - dense)) in words
     kept = 100 * seen["nuclear + l1", "worst case"].right.mean(axis=1)
     assert f"it keeps {kept[3]:.1f} % at 4/255, and the plain one {plain[3]:.1f} %." in words
     claim = study.claims[-1]
@@ -337,11 +343,9 @@ def test_what_it_says_of_defences_on_digits():
     for defence in ("T = 20", "distilled, T = 20"):  # "both keep far less than the network without a defence"
         assert all(a < b for a, b in zip(left[defence], left["none"], strict=True))
     hardened = [left[defence] for defence in ("FGSM", "FGSM-RS", "N-FGSM", "PGD-7")]
-    told = [f"{end(each[-1] for each in hardened):.1f}" for end in (min, max)]
+    least, most = (f"{end(each[-1] for each in hardened):.1f}" for end in (min, max))
     plain = left["none"][-1]
-    assert (
-        f"withstand 32/255 on {told[0]} to {told[1]} % of the digits, where the plain network does on {plain}" in text
-    )
+    assert f"withstand 32/255 on {least} to {most} % of the digits, where the plain network does on {plain}" in text
     assert min(each[0] for each in hardened) >= left["none"][0]  # "cost no clean accuracy"
     claim = study.claims[-1]
     effect, low, high = (100 * claim[name] for name in ("effect", "low", "high"))
@@ -362,7 +366,7 @@ def test_what_it_says_of_singular_values_and_transfer():
     assert fmean(ranks["nuclear + l1"]) / fmean(ranks["none"]) == pytest.approx(0.8, abs=0.02)  # "a fifth"
     claims = read_csv(RESULTS / "spectra-digits" / "claims.csv")
     claims += [row for row in read_csv(RESULTS / "transfers-digits" / "claims.csv") if row["claim"] == "C13"]
-    told = {
+    said = {
         "C11": "effective rank by {:+.1f} points ({:.1f} to {:.1f})",
         "C12": "{:.1f} points more ({:.1f} to {:.1f})",
         "C13": "({:+.1f} points, {:.1f} to {:.1f}, on images that all have right)",
@@ -370,8 +374,8 @@ def test_what_it_says_of_singular_values_and_transfer():
     for claim in claims:
         assert (claim["verdict"], claim["seeds"]) == ("undecided", 3)
         numbers = [round(100 * claim[name], 1) + 0.0 for name in ("effect", "low", "high")]
-        assert told.pop(claim["claim"]).format(*numbers) in text
-    assert not told
+        assert said.pop(claim["claim"]).format(*numbers) in text
+    assert not said
     for claim, seeds in zip(claims, ("14", "4", "6"), strict=True):
         assert f"about {seeds} seeds would settle this" in claim["reason"]
 

@@ -48,7 +48,7 @@ def first_of_each(results: Results) -> list[dict[str, Any]]:
 
 def elsewhere(results: Results) -> list[str]:
     """The claims that this study cannot test: it has none of their figures."""
-    here = {row["claim"] for row in results.claims if row["figure"] in {*results.figures, *results.transfers}}
+    here = {row["claim"] for row in results.claims if row["figure"] in results.pictured}
     return [name for name in dict.fromkeys(row["claim"] for row in results.claims) if name not in here]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..records import Outcome, TransferOutcome
-from .evidence import Estimate, Lines, MissingError
+from .evidence import Estimate, Lines, MissingError, to_run
 from .language import say
 from .nine import MARGIN
 from .results import Results
@@ -42,10 +42,9 @@ class Carried(Lines):
         outcomes: dict[tuple[Any, int], Outcome] = {}
         names: dict[tuple[Any, int], str] = {}
         unfinished: list[str] = []
-        compressed: dict[str, None] = {}
         for matrix in entry["seeds"]:
             runs, found = matrix["networks"], _seen(results, matrix["transfer"])
-            if found is None:
+            if found is None:  # where all are trained, their matrix is not made, which needs the weights of all
                 unfinished += [run for run in runs.values() if run not in results.runs] or runs.values()
                 continue
             seed = results.runs[next(iter(runs.values()))]["run"]["seed"]
@@ -53,13 +52,12 @@ class Carried(Lines):
             for right, (level, run) in zip(found.right, runs.items(), strict=True):
                 names[level, seed] = run
                 outcomes[level, seed] = Outcome(np.zeros(1), found.indices, found.labels, right[None], none, none)
-                settings = results.runs[run]["run"]
-                if settings["pruning"] is not None or settings["low_rank"] != "none":
-                    compressed[level] = None
         if not seen:
-            raise MissingError(Lines(figure, "network", [], [], np.zeros(1), {}, unfinished).to_run())
-        levels, seeds = list(dict.fromkeys(level for level, _ in outcomes)), sorted(seen)
-        return cls(figure, "network", levels, seeds, np.zeros(1), outcomes, unfinished, names, seen, tuple(compressed))
+            raise MissingError(say("missing.seed", figure=figure, run=to_run(unfinished)))
+        levels = list(dict.fromkeys(level for level, _ in outcomes))
+        made_small = {level for (level, _), run in names.items() if _is_compressed(results.runs[run]["run"])}
+        compressed = tuple(level for level in levels if level in made_small)
+        return cls(figure, "network", levels, sorted(seen), np.zeros(1), outcomes, unfinished, names, seen, compressed)
 
     def more(self, pair: tuple[str, str], other: tuple[str, str]) -> Estimate:
         """Of the images that all networks have right, the part that fools pair[1] once it was made to fool pair[0].
@@ -77,6 +75,10 @@ class Carried(Lines):
             )
             each.append(mine.astype(float) - others)
         return Estimate.of(each)
+
+
+def _is_compressed(run: Mapping[str, Any]) -> bool:
+    return run["pruning"] is not None or run["low_rank"] != "none"
 
 
 def _seen(results: Results, transfer: str) -> TransferOutcome | None:

@@ -69,7 +69,7 @@ def _claim(row: dict[str, Any], results: Results, anew: Anew) -> dict[str, Any]:
             "what": "drop" if verdict is not None and verdict.hangs_on == "drop" else "accuracy",
             "verdict": say(f"verdict.{row['verdict']}") if has(f"verdict.{row['verdict']}") else row["verdict"],
             "effect": wording.effect(*numbers),
-            "anchor": anchor_of(row["figure"]) if row["figure"] in {*results.figures, *results.transfers} else "",
+            "anchor": anchor_of(row["figure"]) if row["figure"] in results.pictured else "",
             "seeds": count(row["seeds"], "seed") if isinstance(row["seeds"], int) else row["seeds"],
         }
     )

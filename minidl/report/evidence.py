@@ -129,7 +129,7 @@ class Lines:
         levels = list(dict.fromkeys(level for level, _ in outcomes))
         seeds = [s for s in sorted({seed for _, seed in outcomes}) if all((level, s) in outcomes for level in levels)]
         if not seeds:
-            raise MissingError(say("missing.seed", figure=figure, run=_to_run(unfinished)))
+            raise MissingError(say("missing.seed", figure=figure, run=to_run(unfinished)))
         for seed in seeds:
             _check_paired(figure, seed, [outcomes[level, seed] for level in levels], outcomes[levels[0], seeds[0]])
         epsilons = outcomes[levels[0], seeds[0]].epsilons
@@ -144,7 +144,7 @@ class Lines:
 
     def to_run(self) -> str:
         """What is unfinished, as a sentence."""
-        return _to_run(self.unfinished)
+        return to_run(self.unfinished)
 
     def accuracy(self, level: Any) -> np.ndarray:
         """(E,): the mean over seeds."""
@@ -206,6 +206,7 @@ def _check_paired(figure: str, seed: int, outcomes: list[Outcome], first: Outcom
         raise MissingError(say("missing.epsilons", figure=figure))
 
 
-def _to_run(unfinished: list[str]) -> str:
+def to_run(unfinished: list[str]) -> str:
+    """What is unfinished, as a sentence."""
     some = ", ".join(unfinished[:3]) + (", ..." if len(unfinished) > 3 else "")
     return say("missing.run", number=len(unfinished), some=some)

@@ -143,6 +143,11 @@ class Results:
         """{"14": its entry in study.json}."""
         return {figure["figure"]: figure for figure in self.study.get("transfers", ())}
 
+    @property
+    def pictured(self) -> set[str]:
+        """The names of all figures, matrices of transfer among them."""
+        return {*self.figures, *self.transfers}
+
     def networks_of(self, transfer: str) -> set[str]:
         """The names of the runs in a figure of transfer."""
         return {run for seed in self.transfers[transfer]["seeds"] for run in seed["networks"].values()}

@@ -199,7 +199,7 @@ def test_a_claim_about_a_matrix_of_transfer_goes_on_with_its_networks():
 @pytest.mark.parametrize(("claim", "figure"), [("C10", "17-pgd"), ("C13", "14")])
 def test_a_study_that_has_only_claims_of_ours_is_open_until_they_are_decided(claim, figure, monkeypatch):
     verdict = report.Verdict(claim, figure, "", "undecided", 0.01, (-0.1, 0.1), 3, "", 5)
-    results = SimpleNamespace(figures={"17": {}, "17-pgd": {}}, transfers={"14": {}})
+    results = SimpleNamespace(pictured={"17", "17-pgd", "14"})
     monkeypatch.setattr(until.report.Results, "load", lambda *args, **kwargs: results)
     monkeypatch.setattr(until.report, "claims", lambda found: [verdict])
     assert until.open_claims(Folder("nowhere")) == [verdict]

@@ -201,7 +201,7 @@ def c13(study):
         (shared(0.5, 0.5), "holds", 0.2, "All 4 such quantities"),
         (shared(there=0.15), "fails", -0.15, "for all together"),
         (shared(back=0.1), "fails", -0.2, "less that of what was made to fool another seed"),
-        (shared(0.27, 0.5), "undecided", -0.03, "seeds"),
+        (shared(0.27, 0.5), "undecided", -0.03, "seeds would settle this"),
     ],
 )
 def test_c13_is_decided(rates, expected, effect, words):
