@@ -92,10 +92,10 @@ def measure(case: Case, workers: dict[str, Worker], how: Options) -> dict[str, d
     results: dict[str, dict[str, float]] = {library: {} for library in workers}
     for task in TASKS:
         times: dict[str, list[float]] = {library: [] for library in workers}
-        for i in range(how.rounds + 1):  # the first warms up: compilation, buffers, recording
+        for i in range(how.rounds + 3):  # the first three warm up: compilation, buffers, recording
             for library, worker in workers.items():
-                seconds = worker.ask(case, task, how.times if i else 1)
-                if i:
+                seconds = worker.ask(case, task, how.times if i >= 3 else 1)
+                if i >= 3:
                     times[library].append(seconds)
         for library in workers:
             results[library][task] = statistics.median(times[library])
