@@ -56,17 +56,9 @@ def problem(count: int, weights: Path | None, size: int = 64) -> Problem:
         rows = np.sort(np.random.default_rng(0).choice(len(val), count, replace=False))
         some = md.data.Loader(val.images[rows], val.labels[rows], count, crop=size, shuffle=False, prefetch=0)
         images, labels = next(iter(some))
-    twin = tnn.Sequential(Normalize(), torch_resnet18())
+    twin = torch_resnet18()
     with_weights(twin, model)
     return model.eval(), twin, images, labels
-
-
-class Normalize(tnn.Module):
-    """ImageNet's mean and deviation, as minidl's models have them."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        mean, std = x.new_tensor([0.485, 0.456, 0.406]), x.new_tensor([0.229, 0.224, 0.225])
-        return (x - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
 def with_weights(twin: tnn.Module, model: nn.Module) -> None:

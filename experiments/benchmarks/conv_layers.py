@@ -21,6 +21,7 @@ from train_jobs import REST
 import minidl as md
 from minidl import kernels
 from minidl.kernels.cpu.tile import COLUMNS, ROWS, multiply_whole
+from minidl.kernels.cpu_runtime.memory import empty
 from minidl.kernels.cpu_runtime.tasks import at, task
 from minidl.study.folder import origin
 from minidl.tools.threads import cores
@@ -84,20 +85,21 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 @task
-def _multiply_again(start, stop, a, rows, b, c, depth, repeats):
-    for _ in range((stop - start) * repeats):
-        zero = at(c, ROWS * COLUMNS)
-        multiply_whole(
-            at(a, 0), at(rows, 0), (1,), at(b, 0), (COLUMNS,), (depth,), at(c, 0), at(rows, 0), zero, 0, COLUMNS
-        )
+def _multiply_again(start, stop, a, b, c, depth, repeats):
+    """Each part with numbers of its own: threads that wrote to one place would wait for each other."""
+    for part in range(start, stop):
+        own = at(c, part * ROWS * COLUMNS)
+        for _ in range(repeats):
+            multiply_whole(at(a, 0), 1, (ROWS,), at(b, 0), (COLUMNS,), (depth,), own, COLUMNS, own, 1, COLUMNS)
 
 
 def tile() -> float:
     """GFLOP/s of the register tile with everything it reads in the nearest cache."""
-    depth, repeats = 64, 4000
-    a, b, c = np.ones(ROWS * COLUMNS, np.float32), np.ones(depth * COLUMNS, np.float32), np.zeros(4096, np.float32)
-    parts, rows = 4 * md.num_threads(), np.arange(ROWS) * COLUMNS
-    job = lambda: _multiply_again.run(parts, a, rows, b, c, depth, repeats)  # noqa: E731
+    depth, repeats, parts = 64, 4000, 4 * md.num_threads()
+    a, b, c = empty(depth * ROWS), empty(depth * COLUMNS), empty(parts * ROWS * COLUMNS)
+    for numbers in (a, b, c):
+        numbers[:] = 0
+    job = lambda: _multiply_again.run(parts, a, b, c, depth, repeats)  # noqa: E731
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
 
 

@@ -1,4 +1,7 @@
-"""The report's three networks in PyTorch, for comparison only: torchvision's architectures, channels first."""
+"""The report's three networks in PyTorch, for comparison only: torchvision's architectures, channels first.
+
+They normalise their images themselves, as minidl's do, so that both do the same work, and are attacked in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,18 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+class Normalize(nn.Module):
+    """ImageNet's mean and deviation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, numbers in (("mean", [0.485, 0.456, 0.406]), ("std", [0.229, 0.224, 0.225])):
+            self.register_buffer(name, torch.tensor(numbers).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.std
 
 
 class Block(nn.Module):
@@ -35,11 +50,12 @@ def resnet18(num_classes: int = 10) -> nn.Module:
     stages = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
     blocks = [nn.Sequential(Block(c, n, s), Block(n, n, 1)) for c, n, s in stages]
     stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes)]
+    return nn.Sequential(Normalize(), *stem, *blocks, *head)
 
 
 def alexnet(num_classes: int = 10) -> nn.Module:
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [Normalize()]
     for (c, n, k, s, p), pool in (
         ((3, 64, 11, 4, 2), True),
         ((64, 192, 5, 1, 2), True),
@@ -56,7 +72,7 @@ def alexnet(num_classes: int = 10) -> nn.Module:
 
 def fc5(num_classes: int = 10, image_size: int = 64) -> nn.Module:
     sizes = (3 * image_size**2, 1344, 672, 588, 294)
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [Normalize(), nn.Flatten()]
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))

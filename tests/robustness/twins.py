@@ -75,18 +75,10 @@ def torch_cnn(model):
 def torch_resnet(model):
     """The same ResNet18 in PyTorch, of images (B, 3, H, W)."""
     import torch
-    from torch import nn as tnn
 
     from experiments.benchmarks.torch_models import resnet18
 
-    first = next(m for m in model.modules() if isinstance(m, nn.Normalize))
-
-    class Normalize(tnn.Module):
-        def forward(self, x):
-            mean, std = (x.new_tensor(a).view(1, -1, 1, 1) for a in (first.mean, first.std))
-            return (x - mean) / std
-
-    return _with_weights(tnn.Sequential(Normalize(), resnet18()), model, torch)
+    return _with_weights(resnet18(), model, torch)
 
 
 def _with_weights(twin, model, torch):

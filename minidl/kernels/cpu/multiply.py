@@ -80,6 +80,23 @@ def _pack_rows(a, step, step_k, first, last, rows, K, packed, plane):
 
 
 @helper
+def _before(distance, step, count):
+    """How many of the numbers 0, step, 2 step ... (so many) lie before a distance."""
+    return 0 if distance <= 0 else min(count, -(-distance // step)) if step > 0 else count
+
+
+@helper
+def _copy_rows(x, step, first, last, count, panel):
+    """panel[k * COLUMNS + n] = x[k * step + n] for first <= n < last and k < count."""
+    if first == 0 and last == COLUMNS:  # as nearly always, with many channels
+        for k in range(count):
+            copy_row(at(x, k * step), at(panel, k * COLUMNS))
+    else:
+        for k in range(count):
+            copy_between(at(x, k * step), first, last, at(panel, k * COLUMNS), first, last)
+
+
+@helper
 def _pack_windows(x, windows, k0, K, n0, columns, panel):
     """panel[k * COLUMNS + n] = number n0 + n of window k0 + k of x, for k < K and n < columns; 0 in the padding.
 
@@ -90,23 +107,26 @@ def _pack_windows(x, windows, k0, K, n0, columns, panel):
     while k < K:
         if by_place:  # all images at a place
             place, b = divmod(k0 + k, B)
-            oh, ow, count = place // OW, place % OW, min(B - b, K - k)
+            oh, ow, count, right, step = place // OW, place % OW, min(B - b, K - k), 0, H * W * C
         else:  # a row of pixels of an image
             row, ow = divmod(k0 + k, OW)
-            b, oh, count = row // OH, row % OH, min(OW - ow, K - k)
+            b, oh, count, right, step = row // OH, row % OH, min(OW - ow, K - k), SW, SW * C
         for i in range(n0 // wide, (n0 + columns - 1) // wide + 1):
-            h, begin = oh * SH - PH + i, i * wide - n0
+            h, w, begin = oh * SH - PH + i, ow * SW - PW, i * wide - n0
             first, last = max(0, begin), min(columns, begin + wide)
+            source, to = at(x, ((b * H + h) * W + w) * C - begin), at(panel, k * COLUMNS)
+            # those before ``start`` begin left of the image, and those from ``stop`` on end right of it
+            start = _before(-w - (first - begin) // C, right, count)
+            stop = _before(W - w - (last - 1 - begin) // C, right, count) if 0 <= h < H else 0
+            _copy_rows(at(source, start * step), step, first, last, stop - start, at(to, start * COLUMNS))
+            seen = seen or start < stop
             for o in range(count):
-                image, w = (b + o, ow * SW - PW) if by_place else (b, (ow + o) * SW - PW)
-                source, to = at(x, ((image * H + h) * W + w) * C - begin), at(panel, (k + o) * COLUMNS)
-                left, right = begin + max(0, -w) * C, begin + min(KW, W - w) * C if 0 <= h < H else 0
-                if first == 0 and left <= 0 and right >= COLUMNS == last:  # as nearly always, with many channels
-                    copy_row(source, to)
-                    seen = True
-                else:
-                    copy_between(source, max(left, first), min(right, last), to, first, last)
-                    seen = seen or max(left, first) < min(right, last)
+                if start <= o < stop:
+                    continue
+                left, end = max(0, -w - o * right) * C, min(KW, W - w - o * right) * C if 0 <= h < H else -begin
+                left, end = max(first, begin + left), min(last, begin + end)
+                copy_between(at(source, o * step), left, end, at(to, o * COLUMNS), first, last)
+                seen = seen or left < end
         k += count
     return seen
 
