@@ -306,6 +306,42 @@ def test_what_it_says_of_defences():
     )
 
 
+def test_what_it_says_of_variational_dropout_on_imagenette():
+    text = " ".join(
+        TEXT[TEXT.index("### Variational dropout, and magnitude") : TEXT.index("## Handwritten digits")].split()
+    )
+    study, seen = Results.load(RESULTS / "sparsifiers-64px"), {}
+    for attack, figure in (("FGSM", "17"), ("PGD-20", "17-pgd"), ("worst case", "17-auto")):
+        for run, kept in study.figures[figure]["attacks"]["paired"].items():
+            if run in study.runs:
+                way = next(row["pruned"] for row in study.rows if row["run"] == run)
+                seen[way, attack] = outcome = study.outcome(run, kept)
+                cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
+                assert f"| {way} | {attack} | {len(outcome.indices)} | {cells} |" in text
+                assert not outcome.vanished_gradient.any()
+    assert len(seen) == 6
+    known = {row["pruned"]: 100 * row["val_accuracy"] for row in study.rows}
+    assert f"knows {known['variational 90 %']:.1f} % in place of {known['none']:.1f}." in text
+    less = {
+        attack: over_images(drop(seen["none", attack].right) - drop(seen["variational 90 %", attack].right))
+        for attack in ("FGSM", "PGD-20")
+    }
+    assert "by {:.1f} points under FGSM ({:.1f} to {:.1f}, over images alone)".format(*less["FGSM"]) in text
+    assert "by {:.1f} under PGD ({:.1f} to {:.1f})".format(*less["PGD-20"]) in text
+    study = Results.load(RESULTS / "imagenette-64px")
+    paired = study.figures["9"]["attacks"]["paired"]
+    (run,) = (run for run in paired if run.startswith("resnet18-b128-imagenette64-sparsity90-seed0-"))
+    magnitude = study.outcome(run, paired[run])
+    assert (magnitude.indices == seen["none", "FGSM"].indices).all()
+    more = over_images(drop(magnitude.right) - drop(seen["variational 90 %", "FGSM"].right))
+    assert "by {:.1f} points more than this one under FGSM ({:.1f} to {:.1f})".format(*more) in text
+    told(
+        "({:.1f} points less under FGSM, {:.1f} to {:.1f}, over images)".format(*less["FGSM"]),
+        "by {:.1f} less than the one pruned by magnitude ({:.1f} to {:.1f})".format(*more),
+        f"It knows {known['variational 90 %']:.1f} % of the validation images in place of {known['none']:.1f}",
+    )
+
+
 def test_what_it_says_of_ways_of_pruning():
     text = " ".join(TEXT[TEXT.index("### Ways of pruning") : TEXT.index("### Defences, side by side")].split())
     study = Results.load(RESULTS / "sparsifiers")
