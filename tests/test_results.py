@@ -310,7 +310,7 @@ def test_what_it_says_of_variational_dropout_on_imagenette():
     text = " ".join(
         TEXT[TEXT.index("### Variational dropout, and magnitude") : TEXT.index("## Handwritten digits")].split()
     )
-    study, seen = Results.load(RESULTS / "sparsifiers-64px"), {}
+    study, seen = Results.load(RESULTS / "pruning"), {}
     for attack, figure in (("FGSM", "17"), ("PGD-20", "17-pgd"), ("worst case", "17-auto")):
         for run, kept in study.figures[figure]["attacks"]["paired"].items():
             if run in study.runs:

@@ -22,7 +22,7 @@ def test_the_names_that_are_published_stay():
     """Of all runs and attacks in docs/results: the name is computed from the fields and compared with the folder's."""
     names = 0
     digits = ("quick", "defences-digits", "sparsifiers", "transfers-digits")
-    for folder in (*digits, "imagenette-64px", "defences", "sparsifiers-64px"):
+    for folder in (*digits, "imagenette-64px", "defences", "pruning"):
         layout = Layout(ROOT / folder)
         for path in (layout.path / "runs").iterdir():
             record = read_run(layout, path.name)
