@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minidl.report import Results, read_csv
+from minidl.report.carried import Carried
 from minidl.report.evidence import Lines
 from minidl.report.nine import CLAIMS
 
@@ -328,18 +329,33 @@ def test_what_it_says_of_variational_dropout_on_imagenette():
     }
     assert "by {:.1f} points under FGSM ({:.1f} to {:.1f}, over images alone)".format(*less["FGSM"]) in text
     assert "by {:.1f} under PGD ({:.1f} to {:.1f})".format(*less["PGD-20"]) in text
-    study = Results.load(RESULTS / "imagenette-64px")
-    paired = study.figures["9"]["attacks"]["paired"]
-    (run,) = (run for run in paired if run.startswith("resnet18-b128-imagenette64-sparsity90-seed0-"))
-    magnitude = study.outcome(run, paired[run])
-    assert (magnitude.indices == seen["none", "FGSM"].indices).all()
-    more = over_images(drop(magnitude.right) - drop(seen["variational 90 %", "FGSM"].right))
-    assert "by {:.1f} points more than this one under FGSM ({:.1f} to {:.1f})".format(*more) in text
+    far = [
+        seen[way, "FGSM"].right[0].astype(float) - seen[way, "FGSM"].right[3] for way in ("none", "variational 90 %")
+    ]
+    assert "of the table, by {:.1f} ({:.1f} to {:.1f})".format(*over_images(far[1] - far[0])) in text
+    fresh = study.figures["17"]["attacks"]["fresh"]
+    anew = {row["pruned"]: 100 * drop(study.outcome(row["run"], fresh[row["run"]]).right) for row in study.rows}
+    more = anew["variational 90 %"].mean() - anew["none"].mean()
+    half = 1.96 * sum(each.var(ddof=1) / len(each) for each in anew.values()) ** 0.5
+    assert f"it is larger by {more:.1f} ({more - half:.1f} to {more + half:.1f})" in text
     told(
-        "({:.1f} points less under FGSM, {:.1f} to {:.1f}, over images)".format(*less["FGSM"]),
-        "by {:.1f} less than the one pruned by magnitude ({:.1f} to {:.1f})".format(*more),
+        "({:.1f} points less under FGSM, {:.1f} to {:.1f}) and {more:.1f} points more on".format(
+            *less["FGSM"], more=more
+        ),
         f"It knows {known['variational 90 %']:.1f} % of the validation images in place of {known['none']:.1f}",
     )
+    study = Results.load(RESULTS / "imagenette-64px")
+    paired, magnitude, cost = study.figures["9"]["attacks"]["paired"], {}, []
+    for run, kept in paired.items():
+        record = study.runs[run]["run"]
+        magnitude[record["pruning"] and record["pruning"]["sparsity"], record["seed"]] = study.outcome(run, kept)
+    for seed in (0, 1, 2):
+        cost.append(100 * (drop(magnitude[0.9, seed].right) - drop(magnitude[None, seed].right)).mean())
+    assert f"of three seeds magnitude pruning costs {fmean(cost):.1f} points, and seed 0 is the one" in text
+    assert cost[0] == max(cost)
+    assert (magnitude[0.9, 0].indices == seen["none", "FGSM"].indices).all()
+    more = over_images(drop(magnitude[0.9, 0].right) - drop(seen["variational 90 %", "FGSM"].right))
+    assert "by {:.1f} points more than this one under FGSM ({:.1f} to {:.1f})".format(*more) in text
 
 
 def test_what_it_says_of_ways_of_pruning():
@@ -418,6 +434,12 @@ def test_what_it_says_of_singular_values_and_transfer():
     assert "97.5 % interval" in carried["reason"]
     effect, low, high = (-100 * carried[name] for name in ("effect", "high", "low"))
     assert f"less often by {effect:.1f} points ({low:.1f} to {high:.1f})" in text
+    matrix = Carried.of(Results.load(RESULTS / "transfers-digits"), "14")
+    pruned = 100 * matrix.more(("dense", "90 % pruned"), ("dense", "another seed")).values
+    assert len(pruned) == 8
+    assert pruned.min() > 0
+    assert f"more often, by {pruned.mean():.1f} points, in each of the eight seeds" in text
+    told(f"more often, by {pruned.mean():.1f} points")
 
 
 def test_what_it_says_of_the_digits():

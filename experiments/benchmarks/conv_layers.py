@@ -96,9 +96,10 @@ def _multiply_again(start, stop, a, b, c, depth, repeats):
 def tile() -> float:
     """GFLOP/s of the register tile with everything it reads in the nearest cache."""
     depth, repeats, parts = 64, 4000, 4 * md.num_threads()
-    a, b, c = empty(depth * ROWS), empty(depth * COLUMNS), empty(parts * ROWS * COLUMNS)
-    for numbers in (a, b, c):
-        numbers[:] = 0
+    block = empty(1 << 16)  # large enough to begin at the start of a cache line, and so do its pieces
+    block[:] = 0
+    a, b, c = np.split(block, [depth * ROWS, depth * (ROWS + COLUMNS)])
+    assert c.size >= parts * ROWS * COLUMNS
     job = lambda: _multiply_again.run(parts, a, b, c, depth, repeats)  # noqa: E731
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
 

@@ -14,15 +14,16 @@ from torch import nn
 
 
 class Normalize(nn.Module):
-    """ImageNet's mean and deviation."""
+    """ImageNet's mean and deviation, in float64 until it is known what images come."""
 
     def __init__(self) -> None:
         super().__init__()
         for name, numbers in (("mean", [0.485, 0.456, 0.406]), ("std", [0.229, 0.224, 0.225])):
-            self.register_buffer(name, torch.tensor(numbers).view(1, 3, 1, 1), persistent=False)
+            buffer = torch.tensor(numbers, dtype=torch.float64).view(1, 3, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x - self.mean) / self.std
+        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
 
 class Block(nn.Module):

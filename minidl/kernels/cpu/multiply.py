@@ -82,7 +82,9 @@ def _pack_rows(a, step, step_k, first, last, rows, K, packed, plane):
 @helper
 def _before(distance, step, count):
     """How many of the numbers 0, step, 2 step ... (so many) lie before a distance."""
-    return 0 if distance <= 0 else min(count, -(-distance // step)) if step > 0 else count
+    if distance <= 0:
+        return 0
+    return min(count, -(-distance // step)) if step > 0 else count
 
 
 @helper
@@ -123,8 +125,8 @@ def _pack_windows(x, windows, k0, K, n0, columns, panel):
             for o in range(count):
                 if start <= o < stop:
                     continue
-                left, end = max(0, -w - o * right) * C, min(KW, W - w - o * right) * C if 0 <= h < H else -begin
-                left, end = max(first, begin + left), min(last, begin + end)
+                left = max(first, begin + max(0, -w - o * right) * C)
+                end = min(last, begin + min(KW, W - w - o * right) * C) if 0 <= h < H else 0
                 copy_between(at(source, o * step), left, end, at(to, o * COLUMNS), first, last)
                 seen = seen or left < end
         k += count
