@@ -171,20 +171,26 @@ def test_the_table_of_temperatures_is_the_table(rows):
         assert cells.split(" | ") == [*(at(mine, epsilon) for epsilon in (1, 2, 4, 8, 16)), f"{gone:.0f}"]
 
 
-ATTACKS = {"FGSM": "12c", "PGD-20": "12c-pgd", "APGD-100": "12c-apgd", "worst case": "12c-auto"}
+ATTACKS = {"FGSM": "", "PGD-20": "-pgd", "APGD-100": "-apgd", "worst case": "-auto"}  # what a figure's twin is called
 KINDS = {"none": "ResNet18", "LR1": "ResNet18, LR1", "LR1, condition 2": "ResNet18, LR1, condition 2"}
+
+
+def paired(study, figure, line):
+    """{(the line, attack): outcome} of seed 0, on the paired images; ``line`` is the column that tells lines apart."""
+    found = {}
+    for attack, twin in ATTACKS.items():
+        for row in study.rows:
+            if (str(row["figure"]), row["images"], row["seed"], row["epsilon"]) == (figure + twin, "paired", 0, 0):
+                kept = study.figures[figure + twin]["attacks"]["paired"][row["run"]]
+                found[row[line], attack] = study.outcome(row["run"], kept)
+    return found
 
 
 @pytest.fixture(scope="module")
 def stronger():
     """{(low rank, attack): (images, right (E, B))} of seed 0, on the paired images."""
-    study, found = Results.load(RESULTS / "imagenette-64px"), {}
-    for attack, figure in ATTACKS.items():
-        for row in study.rows:
-            if (str(row["figure"]), row["images"], row["seed"], row["epsilon"]) == (figure, "paired", 0, 0):
-                outcome = study.outcome(row["run"], study.figures[figure]["attacks"]["paired"][row["run"]])
-                found[row["low_rank"], attack] = outcome.indices, outcome.right
-    return found
+    found = paired(Results.load(RESULTS / "imagenette-64px"), "12c", "low_rank")
+    return {key: (outcome.indices, outcome.right) for key, outcome in found.items()}
 
 
 def test_the_table_of_stronger_attacks_is_what_they_left(stronger):
@@ -241,15 +247,12 @@ def test_what_it_says_of_stronger_attacks(stronger):
 
 def test_what_it_says_of_defences():
     text = TEXT[TEXT.index("### Defences") :]
-    study, seen = Results.load(RESULTS / "defences"), {}
-    for attack, figure in {name: figure.replace("12c", "16") for name, figure in ATTACKS.items()}.items():
-        for run, kept in study.figures[figure]["attacks"]["paired"].items():
-            if run in study.runs:
-                row = next(row for row in study.rows if row["run"] == run)
-                seen[row["defence"], attack] = outcome = study.outcome(run, kept)
-                cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
-                gone = f"{100 * outcome.vanished_gradient.mean():.0f}"
-                assert f"| {row['defence']} | {attack} | {len(outcome.indices)} | {cells} | {gone} |" in text
+    study = Results.load(RESULTS / "defences")
+    seen = paired(study, "16", "defence")
+    for (defence, attack), outcome in seen.items():
+        cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
+        gone = f"{100 * outcome.vanished_gradient.mean():.0f}"
+        assert f"| {defence} | {attack} | {len(outcome.indices)} | {cells} | {gone} |" in text
     assert len(seen) == 24
     words = " ".join(text.split())
     fgsm, apgd, worst = (100 * seen["T = 20", attack].right[-1].mean() for attack in ("FGSM", "APGD-100", "worst case"))
@@ -307,54 +310,59 @@ def test_what_it_says_of_defences():
     )
 
 
-def test_what_it_says_of_variational_dropout_on_imagenette():
-    text = " ".join(
-        TEXT[TEXT.index("### Variational dropout, and magnitude") : TEXT.index("## Handwritten digits")].split()
-    )
-    study, seen = Results.load(RESULTS / "pruning"), {}
-    for attack, figure in (("FGSM", "17"), ("PGD-20", "17-pgd"), ("worst case", "17-auto")):
-        for run, kept in study.figures[figure]["attacks"]["paired"].items():
-            if run in study.runs:
-                way = next(row["pruned"] for row in study.rows if row["run"] == run)
-                seen[way, attack] = outcome = study.outcome(run, kept)
-                cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
-                assert f"| {way} | {attack} | {len(outcome.indices)} | {cells} |" in text
-                assert not outcome.vanished_gradient.any()
+VARIATIONAL = "variational 90 %"
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    """The study of pruning on Imagenette, its section, and {(way, attack): outcome}."""
+    text = TEXT[TEXT.index("### Variational dropout, and magnitude") : TEXT.index("## Handwritten digits")]
+    study = Results.load(RESULTS / "pruning")
+    return study, " ".join(text.split()), paired(study, "17", "pruned")
+
+
+def test_what_it_says_of_variational_dropout_on_imagenette(pruned):
+    study, text, seen = pruned
     assert len(seen) == 6
+    for (way, attack), outcome in seen.items():
+        cells = " | ".join(f"{100 * part:.1f}" for part in outcome.right.mean(axis=1))
+        assert f"| {way} | {attack} | {len(outcome.indices)} | {cells} |" in text
+        assert not outcome.vanished_gradient.any()
     known = {row["pruned"]: 100 * row["val_accuracy"] for row in study.rows}
-    assert f"knows {known['variational 90 %']:.1f} % in place of {known['none']:.1f}." in text
+    assert f"knows {known[VARIATIONAL]:.1f} % in place of {known['none']:.1f}." in text
     less = {
-        attack: over_images(drop(seen["none", attack].right) - drop(seen["variational 90 %", attack].right))
+        attack: over_images(drop(seen["none", attack].right) - drop(seen[VARIATIONAL, attack].right))
         for attack in ("FGSM", "PGD-20")
     }
     assert "by {:.1f} points under FGSM ({:.1f} to {:.1f}, over images alone)".format(*less["FGSM"]) in text
     assert "by {:.1f} under PGD ({:.1f} to {:.1f})".format(*less["PGD-20"]) in text
-    far = [
-        seen[way, "FGSM"].right[0].astype(float) - seen[way, "FGSM"].right[3] for way in ("none", "variational 90 %")
-    ]
-    assert "of the table, by {:.1f} ({:.1f} to {:.1f})".format(*over_images(far[1] - far[0])) in text
+    dense, sparse = (seen[way, "FGSM"].right.astype(float) for way in ("none", VARIATIONAL))
+    far = over_images(sparse[0] - sparse[3] - (dense[0] - dense[3]))
+    assert "of the table, by {:.1f} ({:.1f} to {:.1f})".format(*far) in text
     fresh = study.figures["17"]["attacks"]["fresh"]
     anew = {row["pruned"]: 100 * drop(study.outcome(row["run"], fresh[row["run"]]).right) for row in study.rows}
-    more = anew["variational 90 %"].mean() - anew["none"].mean()
+    more = anew[VARIATIONAL].mean() - anew["none"].mean()
     half = 1.96 * sum(each.var(ddof=1) / len(each) for each in anew.values()) ** 0.5
     assert f"it is larger by {more:.1f} ({more - half:.1f} to {more + half:.1f})" in text
     told(
-        "({:.1f} points less under FGSM, {:.1f} to {:.1f}) and {more:.1f} points more on".format(
-            *less["FGSM"], more=more
-        ),
-        f"It knows {known['variational 90 %']:.1f} % of the validation images in place of {known['none']:.1f}",
+        "({:.1f} points less under FGSM, {:.1f} to {:.1f}) and".format(*less["FGSM"]) + f" {more:.1f} points more on",
+        f"It knows {known[VARIATIONAL]:.1f} % of the validation images in place of {known['none']:.1f}",
     )
+
+
+def test_what_it_says_of_variational_dropout_beside_magnitude(pruned):
+    _, text, seen = pruned
     study = Results.load(RESULTS / "imagenette-64px")
-    paired, magnitude, cost = study.figures["9"]["attacks"]["paired"], {}, []
-    for run, kept in paired.items():
+    magnitude = {}
+    for run, kept in study.figures["9"]["attacks"]["paired"].items():
         record = study.runs[run]["run"]
-        magnitude[record["pruning"] and record["pruning"]["sparsity"], record["seed"]] = study.outcome(run, kept)
-    for seed in (0, 1, 2):
-        cost.append(100 * (drop(magnitude[0.9, seed].right) - drop(magnitude[None, seed].right)).mean())
+        sparsity = record["pruning"]["sparsity"] if record["pruning"] else 0
+        magnitude[sparsity, record["seed"]] = study.outcome(run, kept)
+    cost = [100 * (drop(magnitude[0.9, s].right) - drop(magnitude[0, s].right)).mean() for s in (0, 1, 2)]
     assert f"of three seeds magnitude pruning costs {fmean(cost):.1f} points, and seed 0 is the one" in text
     assert cost[0] == max(cost)
     assert (magnitude[0.9, 0].indices == seen["none", "FGSM"].indices).all()
-    more = over_images(drop(magnitude[0.9, 0].right) - drop(seen["variational 90 %", "FGSM"].right))
+    more = over_images(drop(magnitude[0.9, 0].right) - drop(seen[VARIATIONAL, "FGSM"].right))
     assert "by {:.1f} points more than this one under FGSM ({:.1f} to {:.1f})".format(*more) in text
 
 

@@ -96,10 +96,12 @@ def _multiply_again(start, stop, a, b, c, depth, repeats):
 def tile() -> float:
     """GFLOP/s of the register tile with everything it reads in the nearest cache."""
     depth, repeats, parts = 64, 4000, 4 * md.num_threads()
-    block = empty(1 << 16)  # large enough to begin at the start of a cache line, and so do its pieces
+    operands = depth * (ROWS + COLUMNS)
+    block = empty(
+        operands + parts * ROWS * COLUMNS + (1 << 14)
+    )  # so large that it begins a cache line, as its parts do
     block[:] = 0
-    a, b, c = np.split(block, [depth * ROWS, depth * (ROWS + COLUMNS)])
-    assert c.size >= parts * ROWS * COLUMNS
+    a, b, c = np.split(block, [depth * ROWS, operands])
     job = lambda: _multiply_again.run(parts, a, b, c, depth, repeats)  # noqa: E731
     return 2 * ROWS * COLUMNS * depth * repeats * parts / min(seconds(job) for _ in range(5)) / 1e9
 

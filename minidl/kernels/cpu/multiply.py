@@ -81,7 +81,7 @@ def _pack_rows(a, step, step_k, first, last, rows, K, packed, plane):
 
 @helper
 def _before(distance, step, count):
-    """How many of the numbers 0, step, 2 step ... (so many) lie before a distance."""
+    """How many of ``count`` numbers 0, step, 2 step, ... lie before a distance."""
     if distance <= 0:
         return 0
     return min(count, -(-distance // step)) if step > 0 else count
@@ -109,24 +109,25 @@ def _pack_windows(x, windows, k0, K, n0, columns, panel):
     while k < K:
         if by_place:  # all images at a place
             place, b = divmod(k0 + k, B)
-            oh, ow, count, right, step = place // OW, place % OW, min(B - b, K - k), 0, H * W * C
+            oh, ow, count, across, step = place // OW, place % OW, min(B - b, K - k), 0, H * W * C
         else:  # a row of pixels of an image
             row, ow = divmod(k0 + k, OW)
-            b, oh, count, right, step = row // OH, row % OH, min(OW - ow, K - k), SW, SW * C
+            b, oh, count, across, step = row // OH, row % OH, min(OW - ow, K - k), SW, SW * C
         for i in range(n0 // wide, (n0 + columns - 1) // wide + 1):
             h, w, begin = oh * SH - PH + i, ow * SW - PW, i * wide - n0
             first, last = max(0, begin), min(columns, begin + wide)
             source, to = at(x, ((b * H + h) * W + w) * C - begin), at(panel, k * COLUMNS)
-            # those before ``start`` begin left of the image, and those from ``stop`` on end right of it
-            start = _before(-w - (first - begin) // C, right, count)
-            stop = _before(W - w - (last - 1 - begin) // C, right, count) if 0 <= h < H else 0
+            # each window lies ``across`` pixels from the last; the panel's part of it begins left of the image before
+            # number ``start``, and ends right of it from ``stop`` on: those between lie whole within the image
+            start = _before(-w - (first - begin) // C, across, count)
+            stop = _before(W - w - (last - 1 - begin) // C, across, count) if 0 <= h < H else 0
             _copy_rows(at(source, start * step), step, first, last, stop - start, at(to, start * COLUMNS))
             seen = seen or start < stop
             for o in range(count):
                 if start <= o < stop:
                     continue
-                left = max(first, begin + max(0, -w - o * right) * C)
-                end = min(last, begin + min(KW, W - w - o * right) * C) if 0 <= h < H else 0
+                left = max(first, begin + max(0, -w - o * across) * C)
+                end = min(last, begin + min(KW, W - w - o * across) * C) if 0 <= h < H else 0
                 copy_between(at(source, o * step), left, end, at(to, o * COLUMNS), first, last)
                 seen = seen or left < end
         k += count
